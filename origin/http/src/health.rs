@@ -143,7 +143,7 @@ impl Condition {
             head,
             takes_writes,
             is_clock_right: app.store.read_clocks().is_trusted,
-            is_watching: app.feed_changes.borrow().watching,
+            is_watching: app.feed_changes.borrow().is_watching,
             can_publish: !app.feed.is_failing(),
         }
     }

@@ -68,6 +68,7 @@ use tollgate_system::clock;
 
 /// What handlers share.
 pub struct App {
+    pub clock: tollgate_system::Clock,
     /// The database.
     pub store: Store,
     /// What of it is in memory.

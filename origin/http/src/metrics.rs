@@ -12,7 +12,7 @@ use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, KeyState};
 use tollgate_services::password_hashing::HashingLoad;
 use tollgate_services::rate_limit::RateLimiter;
-use tollgate_services::telemetry::{LabelledCounter, LabelledHistogram, Metrics, SECONDS};
+use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram, Metrics};
 use tollgate_system::clock;
 use tower::{Service, ServiceExt as _};
 
@@ -156,7 +156,7 @@ impl Text {
             let mut so_far = 0;
             for (class, count) in durations.counts.iter().enumerate() {
                 so_far += count;
-                let bound = SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                let bound = BUCKET_BOUNDS_SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
                 self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], so_far);
             }
             self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(tollgate_system::Clock::system());
         metrics.answered("/oauth/token", 200, Duration::from_micros(900));
         metrics.refused("/oauth/token", "invalid_client");
         let mut text = Text::default();

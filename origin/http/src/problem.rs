@@ -84,7 +84,7 @@ impl From<FeedError> for Problem {
             FeedError::Gone => StatusCode::GONE,
             FeedError::Ahead { .. } => StatusCode::CONFLICT,
             FeedError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Overtaken => {
+            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Superseded => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

@@ -61,10 +61,11 @@ pub(super) async fn post(
     let polling = PollResponder {
         store: app.store.clone(),
         transmitter: app.transmitter.clone(),
-        wake: app.feed_changes.clone(),
+        clock: app.clock.clone(),
+        changes: app.feed_changes.clone(),
         stop: app.stop.clone(),
     };
-    match polling.answer(&stream, &request).await {
+    match polling.respond(&stream, &request).await {
         Ok(answer) => {
             let mut response = ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response();
             if is_crowded {

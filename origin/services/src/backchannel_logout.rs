@@ -1,9 +1,10 @@
-//! Tells clients that a user signed out (OpenID Connect Back-Channel Logout): one signed token for each grant of the session, to each
-//! client that registered where it wants to hear of it.
+//! Sends logout tokens to clients when a user signs out (OpenID Connect Back-Channel Logout 1.0): one
+//! signed token for each grant of the session, to the `backchannel_logout_uri` of its client.
 //!
-//! What is to be told stands in the database, see [`tollgate_storage`]: it outlives this process, and whichever origin takes it up first tells
-//! it. Each try has a token of its own, for one that waited is too old. A client may hear of the same logout twice, when an origin died
-//! between the answer and its record; a second time it has nothing to do. Users never wait for any of this.
+//! Pending logouts are in the database (see [`tollgate_storage`]), so they survive a restart, and any
+//! origin may send them. Each attempt has its own token, because an older one may have expired. If an
+//! origin dies between a client's response and the record of it, the client receives the same logout
+//! again, which is harmless. Users do not wait for the delivery.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,189 +20,198 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Client, ClientId, PendingLogout};
 use tollgate_storage::{ClientSlots, Store, StoreError};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 use crate::outbound_http::{OutboundClient, OutboundError};
 use crate::signing_keys::SigningKeys;
 use crate::telemetry::TraceContext;
 
-/// Tokens that are on their way at once, at most, and to one client.
-const MOST: usize = 64;
-const MOST_OF_ONE: usize = 8;
-/// For how long what was taken up is left to whoever took it, in seconds: far longer than a try takes.
-const HELD: u64 = 60;
-/// How often the database is asked for what others wrote there. What this process writes is told at once.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// The pause after the database failed, and while all that is due must wait for room.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Concurrent deliveries, in all and to one client.
+const MAX_DELIVERIES: usize = 64;
+const MAX_DELIVERIES_PER_CLIENT: usize = 8;
+/// How long a claimed logout is reserved for the origin that claimed it, in seconds. Far longer than
+/// an attempt takes.
+const CLAIM_LIFETIME: u64 = 60;
+/// Interval of queries for logouts that other processes wrote. This process notifies of its own.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// Delay after the database failed, or while all deliveries are in use.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A client was not told this time.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-enum TellError {
+enum DeliveryError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the token could not be signed: {0}")]
+    #[error("the token cannot be signed: {0}")]
     Sign(#[from] IssueError),
-    #[error("there is no randomness: {0}")]
+    #[error("the random source failed: {0}")]
     Random(#[from] getrandom::Error),
-    #[error("it was not reached: {0}")]
-    OutboundClient(#[from] OutboundError),
-    #[error("it answered {0}")]
+    #[error("the client cannot be reached: {0}")]
+    Outbound(#[from] OutboundError),
+    #[error("the client responded with status {0}")]
     Status(StatusCode),
 }
 
-/// What became of a logout that need not be told any more.
+/// Final outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeliveryOutcome {
-    /// The client took it.
-    Taken,
-    /// The client will never take it (§2.8).
-    Refused,
-    /// The client is disabled, or does not want to hear of logouts any more.
-    Nobody,
+    Accepted,
+    /// The client responded with 400 and would do so again (section 2.8).
+    Rejected,
+    /// The client is disabled or has no `backchannel_logout_uri` any more.
+    NotRequired,
 }
 
-/// Tells clients; shared by the tasks that do it.
+/// Sends logout tokens.
 pub struct BackchannelLogoutSender {
     store: Store,
     keys: SigningKeys,
     issuer: String,
+    clock: Clock,
     outbound: OutboundClient,
 }
 
-/// What is on its way.
-struct UnderWay {
+/// Deliveries that are running.
+struct Deliveries {
     tasks: JoinSet<()>,
     clients: HashMap<Id, ClientId>,
-    room: ClientSlots,
+    slots: ClientSlots,
 }
 
 impl BackchannelLogoutSender {
-    /// A courier of this issuer's logout tokens.
-    pub fn new(store: Store, keys: SigningKeys, issuer: String, outbound: OutboundClient) -> BackchannelLogoutSender {
-        BackchannelLogoutSender { store, keys, issuer, outbound }
+    pub fn new(
+        store: Store,
+        keys: SigningKeys,
+        issuer: String,
+        clock: Clock,
+        outbound: OutboundClient,
+    ) -> BackchannelLogoutSender {
+        BackchannelLogoutSender { store, keys, issuer, clock, outbound }
     }
 
-    /// Tells until `stop`. Then what is on its way ends first, which takes seconds: else it would have to be told twice.
+    /// Sends pending logouts until `stop`, then waits some seconds for the running deliveries, which
+    /// would be repeated otherwise.
     pub async fn run(self, signed_out: Arc<Notify>, stop: CancellationToken) {
-        let courier = Arc::new(self);
-        let mut under_way =
-            UnderWay { tasks: JoinSet::new(), clients: HashMap::new(), room: ClientSlots::with_limit(MOST_OF_ONE) };
+        let sender = Arc::new(self);
+        let slots = ClientSlots::with_limit(MAX_DELIVERIES_PER_CLIENT);
+        let mut deliveries = Deliveries { tasks: JoinSet::new(), clients: HashMap::new(), slots };
         loop {
-            let pause = match courier.take_up(&mut under_way).await {
-                Ok(pause) => pause,
+            let delay = match sender.start_due(&mut deliveries).await {
+                Ok(delay) => delay,
                 Err(error) => {
-                    tracing::error!(%error, "what clients are to be told is not known");
-                    PAUSE
+                    tracing::error!(%error, "pending logouts cannot be read");
+                    RETRY_DELAY
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = under_way.one_ended() => {}
+                () = deliveries.wait_for_end_of_one() => {}
                 () = signed_out.notified() => {}
-                () = sleep(pause) => {}
+                () = sleep(delay) => {}
             }
         }
-        while under_way.tasks.join_next().await.is_some() {}
+        while deliveries.tasks.join_next().await.is_some() {}
     }
 
-    /// Begins to tell what is due, as much as there is room for; gives how long to wait for more.
-    async fn take_up(self: &Arc<BackchannelLogoutSender>, under_way: &mut UnderWay) -> Result<Duration, StoreError> {
+    /// Starts as many due deliveries as the limits allow. Returns the delay until the next call.
+    async fn start_due(self: &Arc<Self>, deliveries: &mut Deliveries) -> Result<Duration, StoreError> {
         loop {
-            let (now, room) = (self.now(), MOST.saturating_sub(under_way.tasks.len()));
+            let (now, free) = (self.steady_now(), MAX_DELIVERIES.saturating_sub(deliveries.tasks.len()));
             match self.store.find_next_logout_time().await? {
-                None => return Ok(INTERVAL),
-                Some(due) if due > now => return Ok(Duration::from_secs(due - now).min(INTERVAL)),
-                Some(_) if room == 0 => return Ok(PAUSE),
+                None => return Ok(POLL_INTERVAL),
+                Some(due) if due > now => return Ok(Duration::from_secs(due - now).min(POLL_INTERVAL)),
+                Some(_) if free == 0 => return Ok(RETRY_DELAY),
                 Some(_) => {}
             }
-            let taken = self.store.claim_logouts(now, now.saturating_add(HELD), room, &under_way.room).await?;
-            if taken.is_empty() {
-                return Ok(PAUSE);
+            let claimed =
+                self.store.claim_logouts(now, now.saturating_add(CLAIM_LIFETIME), free, &deliveries.slots).await?;
+            if claimed.is_empty() {
+                return Ok(RETRY_DELAY);
             }
-            for logout in taken {
-                under_way.begin(Arc::clone(self), logout);
+            for logout in claimed {
+                deliveries.start(Arc::clone(self), logout);
             }
         }
     }
 
-    /// The time by which clients are told again and given up: a clock that jumped gives up nobody.
-    fn now(&self) -> u64 {
+    /// Time that decides when an attempt is repeated or given up. A jump of the wall clock does not
+    /// change it.
+    fn steady_now(&self) -> u64 {
         self.store.read_clocks().steady_ms / 1000
     }
 
-    /// Tells a client once, as part of the request that signed out, and records what came of it.
-    async fn deliver(self: Arc<BackchannelLogoutSender>, logout: PendingLogout) {
+    /// Makes one attempt, within the trace of the request that signed out, and records its outcome.
+    async fn deliver(self: Arc<Self>, logout: PendingLogout) {
         let trace = TraceContext::continued(Some(&logout.trace));
-        let told = trace.scope(self.tell(&logout)).await;
-        let (client, session, tries) = (&logout.client, &logout.session, logout.attempts);
-        let recorded = match told {
-            Ok(told) => {
-                match told {
-                    DeliveryOutcome::Taken => tracing::debug!(%client, session, tries, "a client was told of a logout"),
-                    DeliveryOutcome::Refused => {
-                        tracing::warn!(%client, session, tries, "a client refused to be told of a logout")
+        let outcome = trace.scope(self.send(&logout)).await;
+        let (client, session, attempts) = (&logout.client, &logout.session, logout.attempts);
+        let recorded = match outcome {
+            Ok(outcome) => {
+                match outcome {
+                    DeliveryOutcome::Accepted => tracing::debug!(%client, session, attempts, "logout token delivered"),
+                    DeliveryOutcome::Rejected => {
+                        tracing::warn!(%client, session, attempts, "client rejected the logout token");
                     }
-                    DeliveryOutcome::Nobody => {
-                        tracing::debug!(%client, session, "a client need not be told of a logout any more")
+                    DeliveryOutcome::NotRequired => {
+                        tracing::debug!(%client, session, "logout token no longer required")
                     }
                 }
                 self.store.delete_logout(&logout).await
             }
             Err(error) => {
                 let error = with_causes(&error);
-                match logout.next_attempt(self.now(), rng::jitter()) {
+                match logout.next_attempt(self.steady_now(), rng::jitter()) {
                     Some(due_at) => {
-                        tracing::warn!(%client, session, tries, error, "a client could not be told of a logout");
+                        tracing::warn!(%client, session, attempts, error, "logout token not delivered; retrying later");
                         self.store.reschedule_logout(&logout, due_at).await
                     }
                     None => {
-                        tracing::error!(%client, session, tries, error, "a client is given up: it was never told of a logout");
+                        tracing::error!(%client, session, attempts, error, "logout token not delivered; giving up");
                         self.store.delete_logout(&logout).await
                     }
                 }
             }
         };
         if let Err(error) = recorded {
-            tracing::error!(%error, %client, session, "whether a client was told of a logout could not be recorded");
+            tracing::error!(%error, %client, session, "the outcome of a logout delivery could not be recorded");
         }
     }
 
-    async fn tell(&self, logout: &PendingLogout) -> Result<DeliveryOutcome, TellError> {
+    async fn send(&self, logout: &PendingLogout) -> Result<DeliveryOutcome, DeliveryError> {
         let Some(client) = self.store.find_client(&logout.client).await?.filter(Client::is_active) else {
-            return Ok(DeliveryOutcome::Nobody);
+            return Ok(DeliveryOutcome::NotRequired);
         };
         let Some(url) = &client.metadata.backchannel_logout_uri else {
-            return Ok(DeliveryOutcome::Nobody);
+            return Ok(DeliveryOutcome::NotRequired);
         };
-        let claims = logout.claims(&self.issuer, &base64url(&rng::random::<16>()?), clock::now());
+        let claims = logout.claims(&self.issuer, &base64url(&rng::random::<16>()?), self.clock.now());
         let alg = client.metadata.id_token_alg();
         let token = self.keys.current().sign_statement_with(alg, "logout+jwt", &claims)?;
         match self.outbound.post(url, client.registrant(), &[("logout_token", &token)]).await? {
-            status if status.is_success() => Ok(DeliveryOutcome::Taken),
-            StatusCode::BAD_REQUEST => Ok(DeliveryOutcome::Refused),
-            status => Err(TellError::Status(status)),
+            status if status.is_success() => Ok(DeliveryOutcome::Accepted),
+            StatusCode::BAD_REQUEST => Ok(DeliveryOutcome::Rejected),
+            status => Err(DeliveryError::Status(status)),
         }
     }
 }
 
-impl UnderWay {
-    fn begin(&mut self, courier: Arc<BackchannelLogoutSender>, logout: PendingLogout) {
+impl Deliveries {
+    fn start(&mut self, sender: Arc<BackchannelLogoutSender>, logout: PendingLogout) {
         let client = logout.client.clone();
-        self.room.try_acquire(&client);
-        let task = self.tasks.spawn(courier.deliver(logout));
+        self.slots.try_acquire(&client);
+        let task = self.tasks.spawn(sender.deliver(logout));
         self.clients.insert(task.id(), client);
     }
 
-    /// Returns when one of them has ended; never while there are none.
-    async fn one_ended(&mut self) {
+    /// Returns when a delivery has ended; never if none is running.
+    async fn wait_for_end_of_one(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             None => return std::future::pending().await,
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
         };
         if let Some(client) = self.clients.remove(&id) {
-            self.room.release(&client);
+            self.slots.release(&client);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waking those who wait for news: one task watches the database, all who wait listen to it.
+//! Watches the database for changes of the feed, once for all tasks and requests that wait for them.
 
 use std::time::Duration;
 
@@ -7,51 +7,51 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_storage::{ChangeWatch, FeedHead, Store, StoreError};
 
-/// How long after a failed database to look again.
-const RETRY: Duration = Duration::from_millis(500);
+/// Delay after the database failed.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What the watching task last saw.
+/// The newest known state of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedChange {
-    /// Where the history stood.
     pub head: FeedHead,
-    /// Whether the watch is working; while it is not, `head` may be old.
-    pub watching: bool,
+    /// False while the database cannot be watched; `head` may be outdated then.
+    pub is_watching: bool,
 }
 
-/// Watches the database until `stop`. A reader that marks the value as seen, then asks the store, misses nothing.
+/// Watches the database until `stop`. Returns the changes and the task to spawn. A reader that marks
+/// the value as seen and then reads the database misses no change.
 ///
 /// # Errors
-/// When the database cannot be read to begin with.
+/// When the database cannot be read at the start.
 pub async fn watch(
     store: Store,
     stop: CancellationToken,
 ) -> Result<(Receiver<FeedChange>, impl Future<Output = ()> + Send), StoreError> {
     let watch = store.watch_changes().await?;
-    // Read after the watch began, so that no change falls between.
-    let (sender, receiver) = channel(FeedChange { head: store.get_feed_head().await?, watching: true });
+    // Read after the watch has begun, so that no change is missed between the two.
+    let (sender, receiver) = channel(FeedChange { head: store.get_feed_head().await?, is_watching: true });
     let task = async move {
         tokio::select! {
-            () = keep_watching(&store, watch, &sender) => {}
+            () = publish_changes(&store, watch, &sender) => {}
             () = stop.cancelled() => {}
         }
     };
     Ok((receiver, task))
 }
 
-async fn keep_watching(store: &Store, first: ChangeWatch, sender: &Sender<FeedChange>) {
+async fn publish_changes(store: &Store, first: ChangeWatch, sender: &Sender<FeedChange>) {
     let mut watch = Some(first);
     loop {
-        if let Err(error) = next_change(store, &mut watch, sender).await {
-            tracing::error!(%error, "cannot watch the database; trying again");
+        if let Err(error) = publish_next_change(store, &mut watch, sender).await {
+            tracing::error!(%error, "the database cannot be watched for changes; retrying");
             watch = None;
-            sender.send_if_modified(|wake| std::mem::replace(&mut wake.watching, false));
-            sleep(RETRY).await;
+            sender.send_if_modified(|change| std::mem::replace(&mut change.is_watching, false));
+            sleep(RETRY_DELAY).await;
         }
     }
 }
 
-async fn next_change(
+async fn publish_next_change(
     store: &Store,
     watch: &mut Option<ChangeWatch>,
     sender: &Sender<FeedChange>,
@@ -60,7 +60,7 @@ async fn next_change(
         Some(watch) => watch.changed().await?,
         None => *watch = Some(store.watch_changes().await?),
     }
-    let newest = FeedChange { head: store.get_feed_head().await?, watching: true };
-    sender.send_if_modified(|wake| std::mem::replace(wake, newest) != newest);
+    let newest = FeedChange { head: store.get_feed_head().await?, is_watching: true };
+    sender.send_if_modified(|change| std::mem::replace(change, newest) != newest);
     Ok(())
 }

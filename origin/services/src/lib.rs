@@ -1,13 +1,16 @@
-//! What the origin does for requests and behind them: the feed of revocations to edges, shared signals, status lists,
-//! back-channel logout, caches, rate limits, password hashing, outbound HTTP, telemetry.
+//! Services of the origin, for requests and in the background: the revocation feed of edges, shared
+//! signals, status lists, back-channel logout, caches, rate limits, password hashing, outbound HTTP,
+//! telemetry.
 //!
-//! Services know the storage, the keys and the settings; nothing here knows HTTP servers, pages or the command line.
+//! Services use storage, keys and settings. Never: HTTP servers, pages, the command line.
 
+mod back_off;
 pub mod backchannel_logout;
 pub mod cache;
 pub mod client_jwks;
 pub mod external_users;
 pub mod feed_change;
+mod leader_loop;
 pub mod outbound_http;
 pub mod password_hashing;
 pub mod rate_limit;

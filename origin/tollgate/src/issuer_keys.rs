@@ -4,7 +4,7 @@ use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
-use tollgate_system::clock;
+use tollgate_system::{Clock, clock};
 
 /// The keys of this database as they are now, made now if it has none.
 ///
@@ -20,9 +20,9 @@ pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<Key
 ///
 /// # Errors
 /// As [`open_keys`].
-pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Result<SigningKeys> {
+pub async fn open_shared_keys(store: &Store, settings: &Settings, clock: Clock) -> anyhow::Result<SigningKeys> {
     let master = make_first_keys(store, settings).await?;
-    Ok(SigningKeys::open(store.clone(), master).await?)
+    Ok(SigningKeys::open(store.clone(), master, clock).await?)
 }
 
 /// Makes the keys of a database that has none; gives the master key.

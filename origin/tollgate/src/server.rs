@@ -17,6 +17,7 @@ use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::rate_limit::LimitStore;
 use tollgate_services::telemetry::SpanExporter;
 use tollgate_storage::Store;
+use tollgate_system::Clock;
 
 use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::listen::{self, TlsFiles};
@@ -75,6 +76,7 @@ impl Server {
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let spans = spans(&settings, &tasks, &stop)?;
         let shared = Shared {
+            clock: Clock::system(),
             password_hasher: password_hasher.clone(),
             limit_store,
             long_polls,

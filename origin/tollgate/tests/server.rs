@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
 use tollgate_model::{AccessToken, Actor, NewRevocation, OnStale, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
-use tollgate_services::revocation_feed::CASCADE_FROM;
+use tollgate_services::revocation_feed::MIN_CASCADE_TOKENS;
 use tollgate_storage::{Batch, Store};
 use tollgate_system::{clock, rng};
 use tollgate_test_kit::admin_client::AdminClient;
@@ -172,7 +172,7 @@ async fn snapshot_of_many_revocations_is_exact() {
     assert_eq!(fetch_snapshot(&origin).await.epoch(), 0, "a few revocations need no cascade");
     let store = origin.server.store();
     let tokens = issue(store, 20_000).await;
-    let (revoked, active) = tokens.split_at(2 * CASCADE_FROM);
+    let (revoked, active) = tokens.split_at(2 * MIN_CASCADE_TOKENS);
     revoke(store, revoked).await;
     let snapshot = snapshot_after(&origin, 0).await;
     assert_eq!((snapshot.covered_revocation_count(), snapshot.count(RevocationKind::Token)), (revoked.len(), 0));

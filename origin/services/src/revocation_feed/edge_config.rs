@@ -1,8 +1,11 @@
-//! The configuration document of edges, as bytes: members in alphabetical order, no white space, so that equal
-//! configurations have equal digests.
+//! The configuration document of edges: JSON with members in alphabetical order and without white
+//! space, so that equal configurations have equal digests.
+
+use std::sync::Arc;
 
 use serde::Serialize;
-use tollgate_keys::Jwk;
+use tollgate_core::ConfigDigest;
+use tollgate_keys::{Jwk, KeyRing};
 use tollgate_model::Route;
 
 #[derive(Serialize)]
@@ -40,10 +43,22 @@ impl<'a> From<&'a Route> for RouteRule<'a> {
     }
 }
 
-/// The document for edges that guard `audience` unless told another.
+/// A configuration document, with the keys that it contains and that sign the snapshot.
+pub(super) struct SignedConfig {
+    pub(super) document: Vec<u8>,
+    pub(super) keys: Arc<KeyRing>,
+}
+
+impl SignedConfig {
+    pub(super) fn digest(&self) -> ConfigDigest {
+        ConfigDigest::of(&self.document)
+    }
+}
+
+/// The document for edges, whose default audience is `audience`.
 ///
 /// # Errors
-/// When it cannot be written as JSON, which strings and flags always can.
+/// Never in practice: strings and flags can always be encoded as JSON.
 pub fn document(audience: &str, keys: &[Jwk], routes: &[Route]) -> Result<Vec<u8>, serde_json::Error> {
     let routes = routes.iter().map(RouteRule::from).collect();
     serde_json::to_vec(&Config { audience, jwks: Jwks { keys }, routes })

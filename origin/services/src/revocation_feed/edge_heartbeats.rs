@@ -1,5 +1,7 @@
-//! What registered edges say of themselves when they ask for deltas: which they are, which they prove, and how far they have come.
-//! It is for people to look at; nothing is decided by it. Who proves nothing is not noted.
+//! Heartbeats of registered edges: when an edge requested deltas last, and its sequence.
+//!
+//! Operators look at them; no decision depends on them. Requests without the proof of an edge's key
+//! are not recorded.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,50 +15,50 @@ use tollgate_model::error_chain::with_causes;
 use tollgate_model::{EdgeHeartbeat, EdgeName};
 use tollgate_storage::Store;
 
-/// How often it is written down: edges ask several times a second, and nobody looks as often.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// Edges kept until then, at most.
+/// Interval of writes to the database. Edges send several requests a second.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// Edges in memory between two writes.
 const MAX_EDGES: usize = 4096;
-/// How far an edge's clock may be from ours, milliseconds. A question is noted with its own time, so that a recorded one says
-/// nothing that was not said before.
+/// Maximum difference between the clocks of edge and origin. A heartbeat is recorded with the time
+/// that the edge signed, so a replayed request changes nothing.
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
-/// The edges heard of lately, by name and number of their registration.
+/// Heartbeats since the last write, by the edge's name and registration number.
 #[derive(Debug, Default)]
 pub struct EdgeHeartbeats(Mutex<BTreeMap<(EdgeName, u64), EdgeHeartbeat>>);
 
 impl EdgeHeartbeats {
-    /// Notes that an edge asked, if `query` has the proof of its key.
-    pub fn record(&self, query: &str, contact: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
-        let key = EdgeKey::new(&keys.edge_secret(&contact.name, contact.number));
-        if !key.has_signed(query) || contact.at_ms.abs_diff(now_ms) > MAX_CLOCK_DIFFERENCE_MS {
-            tracing::debug!(edge = %contact.name, "an edge does not prove that it is the one it says");
+    /// Records a heartbeat if `query` has the signature of the edge's key.
+    pub fn record(&self, query: &str, heartbeat: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
+        let key = EdgeKey::new(&keys.edge_secret(&heartbeat.name, heartbeat.number));
+        if !key.has_signed(query) || heartbeat.at_ms.abs_diff(now_ms) > MAX_CLOCK_DIFFERENCE_MS {
+            tracing::debug!(edge = %heartbeat.name, "heartbeat ignored: its signature or time is not valid");
             return;
         }
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (contact.name.clone(), contact.number);
-        if heard.len() < MAX_EDGES || heard.contains_key(&place) {
-            heard.insert(place, EdgeHeartbeat { at_ms: contact.at_ms.min(now_ms), ..contact });
+        let mut heartbeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let edge = (heartbeat.name.clone(), heartbeat.number);
+        if heartbeats.len() < MAX_EDGES || heartbeats.contains_key(&edge) {
+            heartbeats.insert(edge, EdgeHeartbeat { at_ms: heartbeat.at_ms.min(now_ms), ..heartbeat });
         }
     }
 
-    fn take(&self) -> Vec<EdgeHeartbeat> {
-        let heard = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        heard.into_values().collect()
+    fn drain(&self) -> Vec<EdgeHeartbeat> {
+        let heartbeats = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        heartbeats.into_values().collect()
     }
 
-    /// Writes down what was noted, until `stop`.
+    /// Writes the recorded heartbeats to the database, until `stop`.
     pub async fn run(&self, store: Store, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = sleep(INTERVAL) => {}
+                () = sleep(WRITE_INTERVAL) => {}
                 () = stop.cancelled() => return,
             }
-            let heard = self.take();
-            if !heard.is_empty()
-                && let Err(error) = store.record_edge_contacts(&heard).await
+            let heartbeats = self.drain();
+            if !heartbeats.is_empty()
+                && let Err(error) = store.record_edge_contacts(&heartbeats).await
             {
-                tracing::warn!(error = with_causes(&error), "it could not be noted which edges asked");
+                tracing::warn!(error = with_causes(&error), "edge heartbeats could not be written");
             }
         }
     }

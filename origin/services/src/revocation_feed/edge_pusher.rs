@@ -1,8 +1,9 @@
 //! Pushes deltas to registered edges as soon as they are committed.
 //!
-//! A push is signed, so it needs no secret, and harmless to repeat, so nothing is lost by sending again. It is also never
-//! needed: an edge that misses every push still pulls within its hard interval. So the courier keeps no queue: for each
-//! edge it remembers how far that edge has come, and sends what follows. Of several origins on one database one pushes.
+//! A push is signed, so it needs no secret, and it may be repeated without harm. No edge depends on
+//! it: an edge that misses every push still pulls before its staleness bound. The pusher therefore
+//! keeps no queue; for each edge it remembers the sequence that the edge has reached, and sends what
+//! follows. Of several origins on one database, the leader pushes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,37 +17,34 @@ use tokio_util::sync::CancellationToken;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Edge, EdgeName};
 use tollgate_storage::{LeaderRole, Store, StoreError};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 use super::{FeedError, FeedResponder};
+use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
+use crate::leader_loop::run_while_leader;
 use crate::telemetry::traced;
 
-/// Longer than any healthy edge takes, short enough not to hold up the next try.
+/// Longer than a healthy edge takes, and short enough not to delay the next push.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause after a failure; each further failure doubles it.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The pause after the database failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// An edge's answer is a few bytes.
-const MAX_ANSWER_BYTES: usize = 4096;
+const BACK_OFF: BackOff = BackOff { first_delay: Duration::from_millis(100), max_delay: Duration::from_secs(30) };
+/// An edge's response is a few bytes of JSON.
+const MAX_RESPONSE_BYTES: usize = 4096;
 
-/// What an edge answers to a push.
+/// Response of an edge to a push.
 #[derive(Deserialize)]
-struct Answer {
-    /// None while the edge has no snapshot.
+struct PushResponse {
+    /// Absent while the edge has no snapshot.
     sequence: Option<u64>,
 }
 
-/// What became of a push.
+/// Outcome of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EdgeAnswer {
-    /// The edge holds this sequence now.
-    Holds(u64),
-    /// The message did not join on to what the edge holds, which ends at this sequence.
-    Gap(u64),
+enum PushOutcome {
+    /// The edge is at this sequence now.
+    Applied { sequence: u64 },
+    /// The edge is at this sequence, where the deltas do not begin.
+    Gap { sequence: u64 },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,187 +53,158 @@ enum PushError {
     Feed(#[from] FeedError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the edge was not reached: {0}")]
+    #[error("the edge cannot be reached: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("the edge answered {0}")]
+    #[error("the edge responded with status {0}")]
     Status(reqwest::StatusCode),
-    #[error("the edge's answer is not what an edge answers")]
-    Answer,
+    #[error("unexpected response from edge")]
+    Response,
     #[error("the edge has no snapshot yet")]
     NoSnapshot,
-    #[error("what the edge was sent does not join on to what it says it holds")]
-    NeverJoins,
+    #[error("the edge reports a gap before deltas that begin at the sequence it reported")]
+    PersistentGap,
 }
 
-/// Pushes to edges; shared by the tasks that do it.
+/// Sends deltas to the registered edges.
 pub struct EdgePusher {
     store: Store,
-    publisher: Arc<FeedResponder>,
+    feed: Arc<FeedResponder>,
+    clock: Clock,
     http: reqwest::Client,
 }
 
 impl EdgePusher {
-    /// A courier that sends what `publisher` builds.
-    ///
     /// # Errors
-    /// When no HTTP client can be made, for want of trusted certificates.
-    pub fn new(store: Store, publisher: Arc<FeedResponder>) -> Result<EdgePusher, reqwest::Error> {
+    /// When the HTTP client cannot be built, for example without trusted certificates.
+    pub fn new(store: Store, feed: Arc<FeedResponder>, clock: Clock) -> Result<EdgePusher, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(PUSH_TIMEOUT)
-            // A redirect would send the push where the operator did not register it.
+            // A redirect would send the push to a URL that the operator did not register.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(EdgePusher { store, publisher, http })
+        Ok(EdgePusher { store, feed, clock, http })
     }
 
-    /// Pushes until `stop`, whenever this origin has the courier's seat.
-    pub async fn run(self, wake: Receiver<FeedChange>, stop: CancellationToken) {
-        let courier = Arc::new(self);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = async {
-                loop {
-                    let error = Arc::clone(&courier).serve_while_seated(&wake).await;
-                    tracing::error!(%error, "pushing to edges is interrupted");
-                    sleep(STORE_PAUSE).await;
-                }
-            } => {}
-        }
+    /// Pushes while this origin is the leader, until `stop`.
+    pub async fn run(self, changes: Receiver<FeedChange>, stop: CancellationToken) {
+        let pusher = Arc::new(self);
+        run_while_leader(
+            &pusher.store,
+            LeaderRole::EdgePush,
+            &stop,
+            || Arc::clone(&pusher).push_to_all(changes.clone()),
+            |error: StoreError| tracing::error!(%error, "pushing to edges was interrupted"),
+        )
+        .await;
     }
 
-    /// Waits for the seat and serves the edges until it is lost. Dropping what serves them ends every push under way.
-    async fn serve_while_seated(self: Arc<EdgePusher>, wake: &Receiver<FeedChange>) -> StoreError {
-        let mut seat = match self.store.acquire_leader_lock(LeaderRole::EdgePush).await {
-            Ok(seat) => seat,
-            Err(error) => return error,
-        };
-        tracing::info!("pushing to edges");
-        tokio::select! {
-            error = seat.wait_until_lost() => error,
-            error = self.serve_edges(wake.clone()) => error,
-        }
-    }
-
-    /// Serves the registered edges, each by a task of its own, following changes of the list, until it cannot be read.
-    async fn serve_edges(self: Arc<EdgePusher>, mut wake: Receiver<FeedChange>) -> StoreError {
+    /// Runs a task for each registered edge, and follows changes of the list. Returns when the list
+    /// cannot be read. When the future is dropped, all pushes are cancelled.
+    async fn push_to_all(self: Arc<EdgePusher>, mut changes: Receiver<FeedChange>) -> StoreError {
         let mut tasks = JoinSet::new();
-        let mut serving: BTreeMap<EdgeName, (Edge, AbortHandle)> = BTreeMap::new();
+        let mut running: BTreeMap<EdgeName, (Edge, AbortHandle)> = BTreeMap::new();
         loop {
-            let version = wake.borrow_and_update().head.version;
+            let version = changes.borrow_and_update().head.version;
             let edges = match self.store.list_edges().await {
                 Ok(edges) => edges,
                 Err(error) => return error,
             };
-            // An edge is the same while its registration is; its acknowledged sequence moves on.
-            let same = |a: &Edge, b: &Edge| a.name == b.name && a.url == b.url && a.created_at == b.created_at;
-            serving.retain(|_, (served, task)| {
-                let keep = edges.iter().any(|edge| same(edge, served));
-                if !keep {
+            // The acknowledged sequence is no part of the registration.
+            let is_same = |a: &Edge, b: &Edge| a.name == b.name && a.url == b.url && a.created_at == b.created_at;
+            running.retain(|_, (edge, task)| {
+                let is_registered = edges.iter().any(|registered| is_same(registered, edge));
+                if !is_registered {
                     task.abort();
                 }
-                keep
+                is_registered
             });
             for edge in edges {
-                serving
-                    .entry(edge.name.clone())
-                    .or_insert_with(|| (edge.clone(), tasks.spawn(Arc::clone(&self).serve(edge, wake.clone()))));
+                running.entry(edge.name.clone()).or_insert_with(|| {
+                    (edge.clone(), tasks.spawn(Arc::clone(&self).keep_up_to_date(edge, changes.clone())))
+                });
             }
             while tasks.try_join_next().is_some() {}
-            // The watch ends only when the origin does; then so does this, from outside.
-            let _ = wake.wait_for(|wake| wake.head.version != version).await;
+            // An error means that the origin shuts down, which drops this future.
+            let _ = changes.wait_for(|change| change.head.version != version).await;
         }
     }
 
-    /// Brings one edge up to date, again and again.
-    async fn serve(self: Arc<EdgePusher>, edge: Edge, mut wake: Receiver<FeedChange>) {
+    /// Sends each new delta to one edge.
+    async fn keep_up_to_date(self: Arc<EdgePusher>, edge: Edge, mut changes: Receiver<FeedChange>) {
         let mut cursor = edge.acknowledged;
         let mut failures: u32 = 0;
         loop {
             match self.catch_up(&edge, cursor).await {
-                Ok(reached) => {
-                    cursor = reached;
+                Ok(sequence) => {
+                    cursor = sequence;
                     failures = 0;
-                    if wake.wait_for(|wake| wake.head.sequence > reached).await.is_err() {
+                    if changes.wait_for(|change| change.head.sequence > sequence).await.is_err() {
                         return;
                     }
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    tracing::warn!(edge = %edge.name, failures, error = with_causes(&error), "a push failed");
-                    // Beyond the feed's end, as after a database was restored: only the snapshot can bring what lies
-                    // between, and the edge fetches that itself.
+                    tracing::warn!(edge = %edge.name, failures, error = with_causes(&error), "push to edge failed");
+                    // The edge is ahead of the feed, as after a database was restored. Only the
+                    // snapshot helps, and the edge fetches it by itself.
                     if let PushError::Feed(FeedError::Ahead { newest }) = error {
                         cursor = newest;
                     }
-                    sleep(pause(failures, rng::jitter())).await;
+                    sleep(BACK_OFF.delay(failures, rng::jitter())).await;
                 }
             }
         }
     }
 
-    /// Sends all that follows `cursor`; returns the sequence the edge then holds.
+    /// Sends all deltas after `cursor`. Returns the sequence that the edge has reached.
     async fn catch_up(&self, edge: &Edge, mut cursor: u64) -> Result<u64, PushError> {
-        let mut asked = false;
+        let mut has_responded = false;
         loop {
-            let message = match self.publisher.deltas(cursor, None).await {
-                // Older than what is kept: the edge must take the snapshot; pushing goes on from the newest sequence.
+            let message = match self.feed.deltas(cursor, None).await {
+                // The deltas are deleted already, so the edge needs the snapshot. Pushes continue
+                // from the newest sequence.
                 Err(FeedError::Gone) => return Ok(self.store.get_feed_head().await?.sequence),
                 message => message?,
             };
-            // Whatever the edge says it holds is recorded only now that the feed turns out to reach as far.
-            if asked {
-                self.store.record_edge_acknowledgement(&edge.name, cursor, clock::now_ms()).await?;
+            // The sequence is the edge's claim; it is recorded only after the feed has confirmed
+            // that it exists.
+            if has_responded {
+                self.store.record_edge_acknowledgement(&edge.name, cursor, self.clock.now_ms()).await?;
             }
-            if message.heartbeat {
+            if message.is_heartbeat {
                 return Ok(cursor);
             }
             cursor = match self.push(edge, message.bytes).await? {
-                // It may hold more than this message brought, by pulling.
-                EdgeAnswer::Holds(sequence) => sequence.max(message.reaches),
-                EdgeAnswer::Gap(sequence) if !asked && sequence != cursor => sequence,
-                EdgeAnswer::Gap(_) => return Err(PushError::NeverJoins),
+                // The edge may have pulled more than this message contains.
+                PushOutcome::Applied { sequence } => sequence.max(message.last_sequence),
+                PushOutcome::Gap { sequence } if !has_responded && sequence != cursor => sequence,
+                PushOutcome::Gap { .. } => return Err(PushError::PersistentGap),
             };
-            asked = true;
+            has_responded = true;
         }
     }
 
-    async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<EdgeAnswer, PushError> {
+    async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<PushOutcome, PushError> {
         let request =
             self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream").body(message);
-        let mut answer = traced(request).send().await?;
-        let status = answer.status();
+        let mut response = traced(request).send().await?;
+        let status = response.status();
         if status != reqwest::StatusCode::OK && status != reqwest::StatusCode::CONFLICT {
             return Err(PushError::Status(status));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER_BYTES {
-                return Err(PushError::Answer);
+            if body.len() > MAX_RESPONSE_BYTES {
+                return Err(PushError::Response);
             }
         }
-        let Answer { sequence } = serde_json::from_slice(&body).map_err(|_| PushError::Answer)?;
+        let PushResponse { sequence } = serde_json::from_slice(&body).map_err(|_| PushError::Response)?;
         let sequence = sequence.ok_or(PushError::NoSnapshot)?;
-        Ok(if status == reqwest::StatusCode::OK { EdgeAnswer::Holds(sequence) } else { EdgeAnswer::Gap(sequence) })
-    }
-}
-
-/// Exponential, of which half is left to chance: edges that failed together do not come back together.
-pub(crate) fn pause(failures: u32, jitter: f64) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
-    doubled.min(LONGEST_PAUSE).mul_f64(0.5 + jitter / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        assert_eq!(pause(1, 1.0), FIRST_PAUSE);
-        assert_eq!(pause(3, 1.0), FIRST_PAUSE * 4);
-        assert_eq!(pause(3, 0.0), FIRST_PAUSE * 2);
-        assert_eq!(pause(1000, 1.0), LONGEST_PAUSE);
+        Ok(match status {
+            reqwest::StatusCode::OK => PushOutcome::Applied { sequence },
+            _ => PushOutcome::Gap { sequence },
+        })
     }
 }

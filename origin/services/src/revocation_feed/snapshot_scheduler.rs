@@ -1,5 +1,7 @@
-//! Publishing snapshots in the background: one of several origins builds them, all of them serve the same bytes.
+//! Publishes snapshots in the background. The leader of several origins builds them; all origins serve
+//! the same bytes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,83 +12,88 @@ use tollgate_core::{ConfigDigest, Snapshot};
 use tollgate_model::error_chain::with_causes;
 use tollgate_storage::{ClockReading, LeaderRole, MAX_SNAPSHOT_CLOCK_SKEW_MS};
 
-use super::feed_responder::Configuration;
-use super::snapshot_content::Content;
+use super::edge_config::SignedConfig;
+use super::snapshot_content::SnapshotContent;
 use super::{FeedError, FeedResponder};
 use crate::feed_change::FeedChange;
+use crate::leader_loop::run_while_leader;
 
-/// Deltas after a snapshot, for each of its revoked tokens, after which a new one is built: an edge that starts then takes in a
-/// quarter as much again. The bounds: what a message holds, and half of what an edge keeps beside its snapshot.
-const DELTAS_FOR_EACH: u64 = 4;
-const FEWEST_DELTAS: u64 = 1024;
-const MOST_DELTAS: u64 = 32 * 1024;
-/// How old a snapshot gets while the history moves.
-const REBUILD_AFTER_MS: u64 = 5 * 60 * 1000;
-/// How old it gets at all: then what expired meanwhile leaves it.
-const RENEW_AFTER_MS: u64 = 60 * 60 * 1000;
-/// How often it is looked whether one is due, when nothing happens.
-const INTERVAL: Duration = Duration::from_secs(10);
-/// The pause after a build, in which others have the database to themselves.
-const REST: Duration = Duration::from_millis(250);
-/// The pause after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
+/// A new snapshot is built when one delta per this number of revoked tokens has followed: an edge that
+/// starts then applies deltas for a quarter of the snapshot's tokens.
+const TOKENS_PER_DELTA: u64 = 4;
+/// Lower bound of that number of deltas: as many as one message contains.
+const MIN_DELTAS: u64 = 1024;
+/// Upper bound: half of the deltas that an edge keeps in addition to its snapshot.
+const MAX_DELTAS: u64 = 32 * 1024;
+/// Maximum age of a snapshot that deltas have followed.
+const MAX_AGE_WITH_DELTAS_MS: u64 = 5 * 60 * 1000;
+/// Maximum age of any snapshot, after which revocations of expired tokens are dropped from it.
+const MAX_AGE_MS: u64 = 60 * 60 * 1000;
+/// Interval of checks whether a snapshot is due, if the feed does not change.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Delay after a build, in which other tasks have the database to themselves.
+const BUILD_DELAY: Duration = Duration::from_millis(250);
+/// Delay after the database failed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What is known of the newest published snapshot.
+/// The newest published snapshot.
 #[derive(Clone, Copy)]
 struct Newest {
     sequence: u64,
     built_ms: u64,
     revoked: u64,
     config: ConfigDigest,
-    /// Who signed it, if that is the one who signs now.
+    /// Public key that signed it, if it is the one that signs now.
     signer: Option<[u8; 32]>,
 }
 
-/// What there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    /// The configuration or the key that signs changed.
-    Configuration,
-    /// The revocations have moved on, or there is no snapshot yet.
+enum DueTask {
+    None,
+    /// The configuration or the signing key has changed.
+    Reconfigure,
+    /// The snapshot is too old, too many deltas have followed it, or there is none.
     Build,
 }
 
-fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32], now_ms: u64) -> Due {
+fn due_task(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32], now_ms: u64) -> DueTask {
     let Some(newest) = newest else {
-        return Due::Build;
+        return DueTask::Build;
     };
     let deltas = head.saturating_sub(newest.sequence);
     let age_ms = now_ms.saturating_sub(newest.built_ms);
-    let many = deltas > (newest.revoked / DELTAS_FOR_EACH).clamp(FEWEST_DELTAS, MOST_DELTAS);
+    let has_many_deltas = deltas > (newest.revoked / TOKENS_PER_DELTA).clamp(MIN_DELTAS, MAX_DELTAS);
     let is_from_the_future = newest.built_ms > now_ms.saturating_add(MAX_SNAPSHOT_CLOCK_SKEW_MS);
-    let old = deltas > 0 && age_ms > REBUILD_AFTER_MS || age_ms > RENEW_AFTER_MS || is_from_the_future;
-    match (newest.config != config || newest.signer != Some(signer), many || old) {
-        (true, _) => Due::Configuration,
-        (false, true) => Due::Build,
-        (false, false) => Due::Nothing,
+    let is_old = deltas > 0 && age_ms > MAX_AGE_WITH_DELTAS_MS || age_ms > MAX_AGE_MS || is_from_the_future;
+    match (newest.config != config || newest.signer != Some(signer), has_many_deltas || is_old) {
+        (true, _) => DueTask::Reconfigure,
+        (false, true) => DueTask::Build,
+        (false, false) => DueTask::None,
     }
 }
 
 impl FeedResponder {
-    /// Serves what is published, and publishes whenever this origin has the publisher's seat, until `stop`.
-    pub async fn run(self: Arc<FeedResponder>, wake: Receiver<FeedChange>, stop: CancellationToken) {
+    /// Serves published snapshots, and publishes them while this origin is the leader, until `stop`.
+    pub async fn run(self: Arc<FeedResponder>, changes: Receiver<FeedChange>, stop: CancellationToken) {
+        let (responder, changes) = (&*self, &changes);
+        let publishing = run_while_leader(
+            &responder.store,
+            LeaderRole::SnapshotPublication,
+            &stop,
+            move || responder.publish_due_snapshots(changes.clone()),
+            move |error: FeedError| {
+                responder.record_failure();
+                tracing::error!(error = with_causes(&error), "publishing snapshots was interrupted");
+            },
+        );
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.follow(wake.clone()) => {}
-            () = async {
-                loop {
-                    let error = self.publish_while_seated(wake.clone()).await;
-                    self.note_failure();
-                    tracing::error!(error = with_causes(&error), "publishing snapshots is interrupted");
-                    sleep(PAUSE).await;
-                }
-            } => {}
+            () = publishing => {}
+            () = responder.serve_published(changes.clone()) => {}
         }
     }
 
-    /// Takes over whatever any origin publishes.
-    async fn follow(&self, mut wake: Receiver<FeedChange>) {
+    /// Serves each snapshot that this or another origin publishes.
+    async fn serve_published(&self, mut changes: Receiver<FeedChange>) {
         let mut number = 0;
         loop {
             match self.store.find_published_snapshot().await {
@@ -95,32 +102,28 @@ impl FeedResponder {
                         number = published.number;
                         self.serve(published);
                     }
-                    // The watch ends only when the origin does; then so does this, from outside.
-                    if wake.wait_for(|wake| wake.head.snapshot > number).await.is_err() {
+                    // An error means that the origin shuts down.
+                    if changes.wait_for(|change| change.head.snapshot > number).await.is_err() {
                         return;
                     }
                 }
                 Err(error) => {
                     tracing::error!(error = with_causes(&error), "the published snapshot cannot be read");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    async fn publish_while_seated(&self, wake: Receiver<FeedChange>) -> FeedError {
-        let mut seat = match self.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await {
-            Ok(seat) => seat,
-            Err(error) => return error.into(),
-        };
-        tracing::info!("publishing snapshots");
-        tokio::select! {
-            error = seat.wait_until_lost() => error.into(),
-            Err(error) = self.keep_publishing(wake) => error,
+    /// Publishes a snapshot whenever one is due, until publishing fails.
+    async fn publish_due_snapshots(&self, changes: Receiver<FeedChange>) -> FeedError {
+        match self.try_publish_due_snapshots(changes).await {
+            Ok(never) => match never {},
+            Err(error) => error,
         }
     }
 
-    async fn keep_publishing(&self, mut wake: Receiver<FeedChange>) -> Result<std::convert::Infallible, FeedError> {
+    async fn try_publish_due_snapshots(&self, mut changes: Receiver<FeedChange>) -> Result<Infallible, FeedError> {
         let signer = self.keys.current().snapshot_signer().public_key();
         let mut newest = self.store.find_published_snapshot().await?.map(|published| Newest {
             sequence: published.sequence,
@@ -129,66 +132,67 @@ impl FeedResponder {
             config: published.config,
             signer: Snapshot::decode(published.message, &[signer]).is_ok().then_some(signer),
         });
-        // What the newest was made of; after a start that is not known, and a change of the configuration builds anew, once.
-        let mut content: Option<Content> = None;
+        // Content of the newest snapshot. It is unknown after a start, so the first change of the
+        // configuration builds a snapshot.
+        let mut content: Option<SnapshotContent> = None;
         loop {
-            wake.mark_unchanged();
+            changes.mark_unchanged();
             let config = self.config().await?;
             let head = self.store.get_feed_head().await?.sequence;
             let signer = config.keys.snapshot_signer().public_key();
-            let due = due(newest, head, config.digest(), signer, self.store.read_clocks().snapshot_time_ms());
-            match due {
-                Due::Nothing => {
-                    self.note_success();
-                    // Only an ended watch makes this an error, and then this ends from outside.
-                    let _ = timeout(INTERVAL, wake.changed()).await;
+            match due_task(newest, head, config.digest(), signer, self.store.read_clocks().snapshot_time_ms()) {
+                DueTask::None => {
+                    self.record_success();
+                    // An error means that the origin shuts down, which drops this future.
+                    let _ = timeout(POLL_INTERVAL, changes.changed()).await;
                     continue;
                 }
-                Due::Configuration if let Some(content) = &mut content => {
+                DueTask::Reconfigure if let Some(content) = &mut content => {
                     newest = Some(self.reconfigure(content, &config).await?);
                 }
-                Due::Configuration | Due::Build => {
-                    let (made, built) = self.rebuild(&config).await?;
-                    newest = Some(made);
+                DueTask::Reconfigure | DueTask::Build => {
+                    let (published, built) = self.rebuild(&config).await?;
+                    newest = Some(published);
                     content = Some(built);
                 }
             }
-            sleep(REST).await;
+            sleep(BUILD_DELAY).await;
         }
     }
 
-    async fn rebuild(&self, config: &Configuration) -> Result<(Newest, Content), FeedError> {
+    async fn rebuild(&self, config: &SignedConfig) -> Result<(Newest, SnapshotContent), FeedError> {
         let (time, started) = (self.store.read_clocks(), Instant::now());
-        let content = Content::build(&self.store, time).await?;
+        let content = SnapshotContent::build(&self.store, time).await?;
         let newest = self.publish(&content, config, time).await?;
         let took_ms = started.elapsed().as_millis();
         tracing::info!(sequence = newest.sequence, revoked = newest.revoked, took_ms, "published a snapshot");
         Ok((newest, content))
     }
 
-    /// Publishes another configuration, with the same cascade if there is one. An edge takes no snapshot that is older than what
-    /// it holds: if the cascade is behind the history, the caller is told that it is so old that it builds anew.
-    async fn reconfigure(&self, content: &mut Content, config: &Configuration) -> Result<Newest, FeedError> {
+    /// Publishes a new configuration with the existing cascade, if there is one. An edge accepts no
+    /// snapshot older than its replica. So if the cascade is outdated, the result has the build time
+    /// 0, and a new snapshot is built next.
+    async fn reconfigure(&self, content: &mut SnapshotContent, config: &SignedConfig) -> Result<Newest, FeedError> {
         let time = self.store.read_clocks();
-        let up_to_date = content.advance(&self.store, time).await?;
-        if !up_to_date && content.is_listed() {
-            *content = Content::build(&self.store, time).await?;
+        let is_up_to_date = content.try_update(&self.store, time).await?;
+        if !is_up_to_date && content.is_listed() {
+            *content = SnapshotContent::build(&self.store, time).await?;
         }
         let newest = self.publish(content, config, time).await?;
-        tracing::info!(sequence = newest.sequence, up_to_date, "published a change of the configuration");
-        let built_ms = if up_to_date || content.is_listed() { newest.built_ms } else { 0 };
+        tracing::info!(sequence = newest.sequence, is_up_to_date, "published a new configuration");
+        let built_ms = if is_up_to_date || content.is_listed() { newest.built_ms } else { 0 };
         Ok(Newest { built_ms, ..newest })
     }
 
     async fn publish(
         &self,
-        content: &Content,
-        config: &Configuration,
+        content: &SnapshotContent,
+        config: &SignedConfig,
         time: ClockReading,
     ) -> Result<Newest, FeedError> {
         let snapshot = content.compose(&self.issuer, config, time.snapshot_time_ms()).await?;
         if self.store.publish_snapshot(&snapshot, &config.keys.unpublished()).await?.is_none() {
-            return Err(FeedError::Overtaken);
+            return Err(FeedError::Superseded);
         }
         let signer = Some(config.keys.snapshot_signer().public_key());
         let (sequence, built_ms, revoked, config) =
@@ -202,21 +206,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_due_when_much_or_long_ago() {
+    fn snapshot_is_due_after_many_deltas_or_at_its_maximum_age() {
         let (one, other) = (ConfigDigest::of(b"one"), ConfigDigest::of(b"other"));
         let of =
             |revoked| Some(Newest { sequence: 10, built_ms: 1_000_000, revoked, config: one, signer: Some([1; 32]) });
-        let at = |newest, head, config, age_ms| due(newest, head, config, [1; 32], 1_000_000 + age_ms);
-        assert_eq!(at(None, 0, one, 0), Due::Build);
-        assert_eq!(at(of(0), 10, one, REBUILD_AFTER_MS + 1), Due::Nothing);
-        assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS), Due::Nothing);
-        assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS + 1), Due::Build);
-        assert_eq!(at(of(0), 10, one, RENEW_AFTER_MS + 1), Due::Build);
-        assert_eq!(due(of(0), 10, one, [1; 32], 1_000_000 - MAX_SNAPSHOT_CLOCK_SKEW_MS - 1), Due::Build);
-        assert_eq!(at(of(0), 10, other, 0), Due::Configuration);
-        assert_eq!(at(of(0), 10 + FEWEST_DELTAS, one, 0), Due::Nothing);
-        assert_eq!(at(of(0), 11 + FEWEST_DELTAS, one, 0), Due::Build);
-        assert_eq!(at(of(1_000_000), 11 + FEWEST_DELTAS, one, 0), Due::Nothing);
-        assert_eq!(at(of(1_000_000), 11 + MOST_DELTAS, one, 0), Due::Build);
+        let at = |newest, head, config, age_ms| due_task(newest, head, config, [1; 32], 1_000_000 + age_ms);
+        assert_eq!(at(None, 0, one, 0), DueTask::Build);
+        assert_eq!(at(of(0), 10, one, MAX_AGE_WITH_DELTAS_MS + 1), DueTask::None);
+        assert_eq!(at(of(0), 11, one, MAX_AGE_WITH_DELTAS_MS), DueTask::None);
+        assert_eq!(at(of(0), 11, one, MAX_AGE_WITH_DELTAS_MS + 1), DueTask::Build);
+        assert_eq!(at(of(0), 10, one, MAX_AGE_MS + 1), DueTask::Build);
+        assert_eq!(due_task(of(0), 10, one, [1; 32], 1_000_000 - MAX_SNAPSHOT_CLOCK_SKEW_MS - 1), DueTask::Build);
+        assert_eq!(at(of(0), 10, other, 0), DueTask::Reconfigure);
+        assert_eq!(at(of(0), 10 + MIN_DELTAS, one, 0), DueTask::None);
+        assert_eq!(at(of(0), 11 + MIN_DELTAS, one, 0), DueTask::Build);
+        assert_eq!(at(of(1_000_000), 11 + MIN_DELTAS, one, 0), DueTask::None);
+        assert_eq!(at(of(1_000_000), 11 + MAX_DELTAS, one, 0), DueTask::Build);
     }
 }

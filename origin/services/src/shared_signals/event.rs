@@ -1,16 +1,17 @@
-//! Security event tokens: what one says of a signal, and to whom.
+//! Security event tokens: the claims for a signal.
 //!
-//! Which event (CAEP 1.0 section 3):
-//! - A revoked session, subject, client, key or everything is `session-revoked`: every session that matches the subject is
-//!   over. Its subject is complex where no simple format names the thing; CAEP 3.1 applies the event to every session that
-//!   matches. `event_timestamp` is the moment of the revocation: what began after it is not meant.
-//! - A revoked token is `token-claims-change` with `jwt_id` as its subject and `active` (RFC 7662) false as the changed claim.
-//!   CAEP has no event for a single token, and `session-revoked` would end more than was revoked.
-//! - A reinstatement is `token-claims-change` with `active` true. CAEP has no event that takes a revocation back, and
-//!   `session-established` would claim a new login.
-//! - Of several revocations of one thing one is lifted and another still strikes: that is told as `session-revoked` once more,
-//!   without a time. Nothing in CAEP says "only until then", and a receiver that refuses too much is safer than one told that
-//!   all is well.
+//! The event of each signal (CAEP 1.0 section 3):
+//! - The revocation of a session, subject, client, key or of everything is `session-revoked`. CAEP 3.1
+//!   applies it to every session that matches the subject, which is complex where no simple format
+//!   exists. `event_timestamp` is the time of the revocation; later sessions are not affected.
+//! - The revocation of a token is `token-claims-change` with a `jwt_id` subject and `active` (RFC 7662)
+//!   false as the changed claim. CAEP has no event for a single token, and `session-revoked` would end
+//!   more than was revoked.
+//! - A reinstatement is `token-claims-change` with `active` true. CAEP has no event for it, and
+//!   `session-established` would mean a new login.
+//! - If one of several revocations is lifted and another still applies, `session-revoked` is sent
+//!   again, without a time. CAEP cannot express "only until then", and a receiver that refuses too
+//!   much is safer than one that accepts too much.
 
 use std::sync::Arc;
 
@@ -26,10 +27,11 @@ use tollgate_storage::Signal;
 
 use crate::signing_keys::SigningKeys;
 
-/// The header type of security event tokens (RFC 8417 section 2.3), which SSF demands.
+/// `typ` header of security event tokens (RFC 8417 section 2.3), required by SSF.
 pub const TOKEN_TYPE: &str = "secevent+jwt";
 
-/// The claims of a security event token. SSF section 4.1 forbids `sub` and `exp`, so that none passes for another JWT.
+/// Claims of a security event token. SSF section 4.1 forbids `sub` and `exp`, so that the token cannot
+/// pass for another JWT.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -40,32 +42,32 @@ struct Claims<'a> {
     events: Value,
 }
 
-/// Makes this issuer's security event tokens.
+/// Builds and signs an issuer's security event tokens.
 pub struct Transmitter {
     keys: SigningKeys,
     issuer: String,
 }
 
 impl Transmitter {
-    /// The transmitter of this issuer.
     #[must_use]
     pub fn new(keys: SigningKeys, issuer: String) -> Transmitter {
         Transmitter { keys, issuer }
     }
 
-    /// `iss` of its tokens.
+    /// `iss` of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// What opens the receivers' credentials.
+    /// Keys that decrypt the receivers' credentials.
     #[must_use]
     pub fn keys(&self) -> Arc<KeyRing> {
         self.keys.current()
     }
 
-    /// The token that tells a stream of a signal. `iat` is the signal's time, so that the same signal makes the same token.
+    /// The token of a signal for a stream. `iat` is the signal's time, so that the same signal gives the
+    /// same token.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -74,19 +76,20 @@ impl Transmitter {
         self.keys.current().sign_statement(TOKEN_TYPE, &claims)
     }
 
-    /// The `jti` of that token: a function of issuer, stream and signal.
+    /// The token's `jti`, a function of issuer, stream and signal.
     #[must_use]
     pub fn jti(&self, stream: &Stream, signal: &Signal) -> String {
         jti(&self.issuer, stream.number, signal)
     }
 }
 
-/// All of the signal is hashed and not its sequence alone: an origin that was restored from an old backup gives the same
-/// sequences to other revocations, and no receiver may take those for what it had.
+/// Hashes the whole signal, not only its sequence: after a restore from an old backup, other
+/// revocations have the same sequences, and a receiver must not take them for duplicates.
 fn jti(issuer: &str, stream: u64, signal: &Signal) -> String {
     let mut hash = Sha256::new_with_prefix(b"tollgate security event v1\0");
     for text in [issuer, &signal.name] {
-        hash.update((text.len() as u64).to_be_bytes()); // so that no two lists of texts give one
+        // Length prefixes keep different lists of texts different.
+        hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
     for number in [stream, signal.sequence, u64::from(signal.kind.to_byte()), signal.mark.0, signal.at] {
@@ -108,7 +111,8 @@ fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Sig
         EventType::TokenClaimsChange => {
             event["claims"] = json!({ "active": signal.mark == RevokedBefore::NOT_REVOKED })
         }
-        // An addition of ours, as SSF section 4.1 allows: here the time that counts is not that of the revocation.
+        // A member of Tollgate, which SSF section 4.1 permits: the time before which tokens are revoked
+        // is not the time of the revocation.
         EventType::SessionRevoked if signal.kind == RevocationKind::Everything => {
             event["issued_before"] = signal.mark.0.into()
         }
@@ -119,7 +123,7 @@ fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Sig
     Claims { iss: issuer, aud: audience.as_str(), iat: signal.at, jti, sub_id: subject(issuer, signal), events }
 }
 
-/// Who or what is meant (RFC 9493, SSF section 3).
+/// Subject identifier (RFC 9493, SSF section 3).
 fn subject(issuer: &str, signal: &Signal) -> Value {
     let name = &signal.name;
     let opaque = json!({ "format": "opaque", "id": name });
@@ -128,14 +132,14 @@ fn subject(issuer: &str, signal: &Signal) -> Value {
         RevocationKind::Subject => json!({ "format": "iss_sub", "iss": issuer, "sub": name }),
         RevocationKind::Session => json!({ "format": "complex", "session": opaque }),
         RevocationKind::Client => json!({ "format": "complex", "application": opaque }),
-        // A member of our own, as SSF section 3.3 allows.
+        // A member of Tollgate, which SSF section 3.3 permits.
         RevocationKind::Key => json!({ "format": "complex", "signing_key": opaque }),
         RevocationKind::Everything => json!({ "format": "complex", "tenant": { "format": "uri", "uri": issuer } }),
     }
 }
 
-/// CAEP section 2: a person at the command line or the admin API is an administrator; a client that gives its token back acts
-/// by itself.
+/// `initiating_entity` (CAEP section 2): `admin` for the command line and the admin API, `system` for a
+/// client that revokes its own token.
 fn initiator(by: &str) -> &'static str {
     if by.starts_with("client:") { "system" } else { "admin" }
 }
@@ -158,14 +162,14 @@ mod tests {
         }
     }
 
-    fn written(signal: &Signal) -> Value {
+    fn encode(signal: &Signal) -> Value {
         let audience = "https://receiver.example".parse().expect("an audience");
         serde_json::to_value(claims("https://auth.example", &audience, "7-x".to_owned(), signal)).expect("JSON")
     }
 
     #[test]
-    fn a_revoked_session_is_told_as_caep_has_it() {
-        let told = written(&signal(RevocationKind::Session, "s1", RevokedBefore::through_epoch(3)));
+    fn revoked_session_gives_the_caep_event() {
+        let actual = encode(&signal(RevocationKind::Session, "s1", RevokedBefore::through_epoch(3)));
         let expected = json!({
             "iss": "https://auth.example",
             "aud": "https://receiver.example",
@@ -178,17 +182,15 @@ mod tests {
                 "reason_admin": { "en": "leaked" },
             } },
         });
-        assert_eq!(told, expected);
+        assert_eq!(actual, expected);
     }
 
     #[test]
     fn every_kind_has_a_subject_and_an_event() {
         let change = EventType::TokenClaimsChange.uri();
         for kind in RevocationKind::ALL {
-            let (revoked, lifted) = (
-                written(&signal(kind, "x", RevokedBefore(9))),
-                written(&signal(kind, "x", RevokedBefore::NOT_REVOKED)),
-            );
+            let (revoked, lifted) =
+                (encode(&signal(kind, "x", RevokedBefore(9))), encode(&signal(kind, "x", RevokedBefore::NOT_REVOKED)));
             assert_eq!(revoked["sub_id"], lifted["sub_id"], "{kind:?}");
             assert_eq!(lifted["events"][change]["claims"], json!({ "active": true }), "{kind:?}");
             let event =
@@ -196,23 +198,23 @@ mod tests {
             assert!(revoked["events"][event.uri()].is_object(), "{kind:?}");
             assert!(revoked.get("sub").is_none() && revoked.get("exp").is_none());
         }
-        let token = written(&signal(RevocationKind::Token, "j", RevokedBefore::TOKEN));
+        let token = encode(&signal(RevocationKind::Token, "j", RevokedBefore::TOKEN));
         assert_eq!(token["sub_id"], json!({ "format": "jwt_id", "iss": "https://auth.example", "jti": "j" }));
         assert_eq!(token["events"][change]["claims"], json!({ "active": false }));
-        let everything = written(&signal(RevocationKind::Everything, "*", RevokedBefore::time(9)));
+        let everything = encode(&signal(RevocationKind::Everything, "*", RevokedBefore::time(9)));
         assert_eq!(everything["events"][EventType::SessionRevoked.uri()]["issued_before"], 9);
     }
 
     #[test]
-    fn a_lowered_mark_is_told_without_a_time() {
+    fn partial_reinstatement_has_no_event_timestamp() {
         let lowered =
             Signal { is_reinstatement: true, ..signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3)) };
-        let event = &written(&lowered)["events"][EventType::SessionRevoked.uri()];
+        let event = &encode(&lowered)["events"][EventType::SessionRevoked.uri()];
         assert!(event.is_object() && event.get("event_timestamp").is_none());
     }
 
     #[test]
-    fn an_identifier_depends_on_all_that_is_told() {
+    fn jti_depends_on_every_member_of_the_signal() {
         let one = signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3));
         let same = jti("i", 1, &one);
         assert_eq!(same, jti("i", 1, &one.clone()));

@@ -1,7 +1,8 @@
-//! Pushes security event tokens (RFC 8935), one request each, in the order of their sequence.
+//! Pushes security event tokens (RFC 8935), one per request, in the order of their sequence.
 //!
-//! As with edges there is no queue: the store knows each stream's place, and what follows it is sent until it is
-//! acknowledged. A token that was acknowledged in the moment the origin died is sent again, the same byte for byte.
+//! There is no queue, as with edges: the database has each stream's position, and the signals after it
+//! are sent until they are acknowledged. If the origin dies before an acknowledgement is recorded, the
+//! same token is sent again, byte for byte.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +18,22 @@ use tollgate_keys::{IssueError, SealError};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::event_stream::{Delivery, PushUrl, Stream};
 use tollgate_storage::{LeaderRole, Signal, Store, StoreError};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
-use super::poll::shortened;
+use super::poll::truncated;
 use super::{SetError, Transmitter};
+use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
-use crate::revocation_feed::edge_pusher::pause;
+use crate::leader_loop::run_while_leader;
 use crate::telemetry::traced;
 
-/// Receivers check a signature and perhaps write to a database.
+/// Receivers check a signature and may write to a database.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after the database failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// A refusal is a code and a sentence.
-const MAX_ANSWER_BYTES: usize = 16 * 1024;
-/// Signals read at a time.
-const WINDOW: u64 = 100;
+const BACK_OFF: BackOff = BackOff { first_delay: Duration::from_millis(100), max_delay: Duration::from_secs(30) };
+/// An error response has a code and a description.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
+/// Signals per query.
+const MAX_SIGNALS: u64 = 100;
 
 #[derive(Debug, thiserror::Error)]
 enum PushError {
@@ -40,149 +41,141 @@ enum PushError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Sign(#[from] IssueError),
-    #[error("the authorization to push with cannot be used: {0}")]
+    #[error("the Authorization header of the stream cannot be decrypted: {0}")]
     Secret(#[from] SealError),
-    #[error("the authorization to push with is not a header's value")]
+    #[error("the Authorization header of the stream is not a valid header value")]
     Header(#[from] reqwest::header::InvalidHeaderValue),
-    #[error("the receiver was not reached: {0}")]
+    #[error("the receiver cannot be reached: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("the receiver answered {0}")]
+    #[error("the receiver responded with status {0}")]
     Status(StatusCode),
-    #[error("the receiver refuses tokens for now: {0}")]
+    #[error("the receiver refuses tokens at present: {0}")]
     Refused(String),
 }
 
-/// What a receiver made of a token.
+/// Final outcome of a delivery.
 enum DeliveryOutcome {
-    Taken,
-    /// It will never take it.
-    Refused(String),
+    Accepted,
+    /// The receiver would reject this token each time. Contains the receiver's error.
+    Rejected(String),
 }
 
-/// Pushes to receivers; shared by the tasks that do it.
+/// Sends security event tokens to the receivers of pushed streams.
 pub struct SecurityEventPusher {
     store: Store,
     transmitter: Arc<Transmitter>,
+    clock: Clock,
     http: reqwest::Client,
 }
 
 impl SecurityEventPusher {
-    /// A courier of this transmitter's tokens.
-    ///
     /// # Errors
-    /// When no HTTP client can be made, for want of trusted certificates.
-    pub fn new(store: Store, transmitter: Arc<Transmitter>) -> Result<SecurityEventPusher, reqwest::Error> {
+    /// When the HTTP client cannot be built, for example without trusted certificates.
+    pub fn new(
+        store: Store,
+        transmitter: Arc<Transmitter>,
+        clock: Clock,
+    ) -> Result<SecurityEventPusher, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(PUSH_TIMEOUT)
-            // A redirect would send the authorization where the operator did not register it.
+            // A redirect would send the Authorization header to a URL that the operator did not
+            // register.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(SecurityEventPusher { store, transmitter, http })
+        Ok(SecurityEventPusher { store, transmitter, clock, http })
     }
 
-    /// Pushes until `stop`, whenever this origin has the seat for it.
-    pub async fn run(self, wake: Receiver<FeedChange>, stop: CancellationToken) {
-        let courier = Arc::new(self);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = async {
-                loop {
-                    let error = Arc::clone(&courier).serve_while_seated(&wake).await;
-                    tracing::error!(%error, "pushing security events is interrupted");
-                    sleep(STORE_PAUSE).await;
-                }
-            } => {}
-        }
+    /// Pushes while this origin is the leader, until `stop`.
+    pub async fn run(self, changes: Receiver<FeedChange>, stop: CancellationToken) {
+        let pusher = Arc::new(self);
+        run_while_leader(
+            &pusher.store,
+            LeaderRole::SecurityEventPush,
+            &stop,
+            || Arc::clone(&pusher).push_to_all(changes.clone()),
+            |error: StoreError| tracing::error!(%error, "pushing security events was interrupted"),
+        )
+        .await;
     }
 
-    /// Waits for the seat and serves the streams until it is lost. Dropping what serves them ends every push under way.
-    async fn serve_while_seated(self: Arc<SecurityEventPusher>, wake: &Receiver<FeedChange>) -> StoreError {
-        let mut seat = match self.store.acquire_leader_lock(LeaderRole::SecurityEventPush).await {
-            Ok(seat) => seat,
-            Err(error) => return error,
-        };
-        tokio::select! {
-            error = seat.wait_until_lost() => error,
-            error = self.serve_streams(wake.clone()) => error,
-        }
-    }
-
-    /// Serves the pushed streams, each by a task of its own, following changes of the list, until it cannot be read.
-    async fn serve_streams(self: Arc<SecurityEventPusher>, mut wake: Receiver<FeedChange>) -> StoreError {
+    /// Runs a task for each pushed stream, and follows changes of the list. Returns when the list cannot
+    /// be read. When the future is dropped, all pushes are cancelled.
+    async fn push_to_all(self: Arc<SecurityEventPusher>, mut changes: Receiver<FeedChange>) -> StoreError {
         let mut tasks = JoinSet::new();
-        let mut serving: BTreeMap<u64, AbortHandle> = BTreeMap::new();
+        let mut running: BTreeMap<u64, AbortHandle> = BTreeMap::new();
         loop {
-            let version = wake.borrow_and_update().head.version;
+            let version = changes.borrow_and_update().head.version;
             let streams = match self.store.list_streams().await {
                 Ok(streams) => streams,
                 Err(error) => return error,
             };
-            serving.retain(|number, task| {
-                let keep = streams.iter().any(|stream| stream.number == *number);
-                if !keep {
+            running.retain(|number, task| {
+                let is_registered = streams.iter().any(|stream| stream.number == *number);
+                if !is_registered {
                     task.abort();
                 }
-                keep
+                is_registered
             });
             for stream in streams.into_iter().filter(|stream| stream.delivery != Delivery::Poll) {
-                serving
+                running
                     .entry(stream.number)
-                    .or_insert_with(|| tasks.spawn(Arc::clone(&self).serve(stream, wake.clone())));
+                    .or_insert_with(|| tasks.spawn(Arc::clone(&self).keep_up_to_date(stream, changes.clone())));
             }
             while tasks.try_join_next().is_some() {}
-            // The watch ends only when the origin does; then so does this, from outside.
-            let _ = wake.wait_for(|wake| wake.head.version != version).await;
+            // An error means that the origin shuts down, which drops this future.
+            let _ = changes.wait_for(|change| change.head.version != version).await;
         }
     }
 
-    /// Brings one stream up to date, again and again.
-    async fn serve(self: Arc<SecurityEventPusher>, stream: Stream, mut wake: Receiver<FeedChange>) {
+    /// Sends each new signal to one receiver.
+    async fn keep_up_to_date(self: Arc<SecurityEventPusher>, stream: Stream, mut changes: Receiver<FeedChange>) {
         let mut failures: u32 = 0;
         loop {
-            wake.mark_unchanged();
+            changes.mark_unchanged();
             match self.catch_up(&stream, &mut failures).await {
                 Ok(()) => {
-                    if wake.changed().await.is_err() {
+                    if changes.changed().await.is_err() {
                         return;
                     }
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     let error = with_causes(&error);
-                    tracing::warn!(stream = %stream.name, failures, error, "a security event was not delivered");
+                    tracing::warn!(stream = %stream.name, failures, error, "security event not delivered; retrying later");
                     if let Err(error) = self.store.record_stream_problem(stream.number, &error).await {
-                        tracing::error!(%error, "the store failed");
+                        tracing::error!(%error, "the error of a stream could not be recorded");
                     }
-                    sleep(pause(failures, rng::jitter())).await;
+                    sleep(BACK_OFF.delay(failures, rng::jitter())).await;
                 }
             }
         }
     }
 
-    /// Sends all that the stream has not acknowledged. What stands first is sent first: a receiver that saw a revocation and
-    /// its end the other way round would believe the wrong one.
+    /// Sends all signals that are not acknowledged, in order: a receiver that saw a reinstatement before
+    /// its revocation would keep the wrong state.
     async fn catch_up(&self, stream: &Stream, failures: &mut u32) -> Result<(), PushError> {
         let Delivery::Push { url, sealed_authorization } = &stream.delivery else {
             return Ok(());
         };
         let authorization = self.authorization(stream, url, sealed_authorization.as_deref())?;
-        let tells = |signal: &Signal| stream.delivers(signal.event_type());
+        let is_delivered = |signal: &Signal| stream.delivers(signal.event_type());
         loop {
-            let pending = self.store.list_pending_signals(stream.number, WINDOW, tells).await?;
+            let pending = self.store.list_pending_signals(stream.number, MAX_SIGNALS, is_delivered).await?;
             if pending.is_empty() {
                 return Ok(());
             }
             for signal in pending {
                 let token = self.transmitter.token(stream, &signal)?;
-                let receipt = self.push(url, authorization.as_ref(), token).await?;
+                let outcome = self.push(url, authorization.as_ref(), token).await?;
                 *failures = 0;
-                if let DeliveryOutcome::Refused(why) = &receipt {
-                    tracing::error!(stream = %stream.name, sequence = signal.sequence, why, "a receiver refused an event");
+                if let DeliveryOutcome::Rejected(why) = &outcome {
+                    tracing::error!(stream = %stream.name, sequence = signal.sequence, why, "receiver rejected a security event");
                 }
-                let refused = matches!(receipt, DeliveryOutcome::Refused(_));
-                let this = |other: &Signal| (other.sequence == signal.sequence).then_some(refused);
-                self.store.acknowledge_signals(stream.number, WINDOW, this, tells, clock::now_ms()).await?;
+                let is_rejected = matches!(outcome, DeliveryOutcome::Rejected(_));
+                let acknowledged = |other: &Signal| (other.sequence == signal.sequence).then_some(is_rejected);
+                let now_ms = self.clock.now_ms();
+                self.store.acknowledge_signals(stream.number, MAX_SIGNALS, acknowledged, is_delivered, now_ms).await?;
             }
         }
     }
@@ -217,34 +210,35 @@ impl SecurityEventPusher {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let mut answer = traced(request).send().await?;
-        let status = answer.status();
-        // RFC 8935 section 2.2 has 202; receivers that say 200 or 204 mean the same.
+        let mut response = traced(request).send().await?;
+        let status = response.status();
+        // RFC 8935 section 2.2 requires 202; receivers that respond with 200 or 204 mean the same.
         if matches!(status, StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT) {
-            return Ok(DeliveryOutcome::Taken);
+            return Ok(DeliveryOutcome::Accepted);
         }
         if status != StatusCode::BAD_REQUEST {
             return Err(PushError::Status(status));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER_BYTES {
+            if body.len() > MAX_RESPONSE_BYTES {
                 return Err(PushError::Status(status));
             }
         }
-        judge(&body)
+        interpret_bad_request(&body)
     }
 }
 
-/// What a 400 means (RFC 8935 section 2.4). `invalid_request` is about this token alone, which will be the same the next time:
-/// it is given up, lest all that follows waits for ever. The other codes are about keys, names and credentials, which
-/// somebody will put right: it is sent again.
-fn judge(body: &[u8]) -> Result<DeliveryOutcome, PushError> {
+/// Interprets the body of a 400 (RFC 8935 section 2.4). `invalid_request` concerns this token, which
+/// would be the same in the next attempt: it is skipped, so that it does not block all later tokens.
+/// The other codes concern keys, names and credentials, which the receiver or the operator will
+/// correct: the token is sent again.
+fn interpret_bad_request(body: &[u8]) -> Result<DeliveryOutcome, PushError> {
     let error: SetError = serde_json::from_slice(body).map_err(|_| PushError::Status(StatusCode::BAD_REQUEST))?;
-    // A stranger's words: `Debug` escapes what would forge lines.
-    let why = format!("{:?} {:?}", shortened(&error.err), shortened(&error.description));
-    if error.err == "invalid_request" { Ok(DeliveryOutcome::Refused(why)) } else { Err(PushError::Refused(why)) }
+    // `Debug` escapes control characters, with which a receiver could forge log lines.
+    let why = format!("{:?} {:?}", truncated(&error.err), truncated(&error.description));
+    if error.err == "invalid_request" { Ok(DeliveryOutcome::Rejected(why)) } else { Err(PushError::Refused(why)) }
 }
 
 #[cfg(test)]
@@ -252,14 +246,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_given_up_only_when_it_will_never_do() {
-        assert!(matches!(judge(br#"{"err":"invalid_request","description":"x"}"#), Ok(DeliveryOutcome::Refused(_))));
+    fn only_invalid_request_skips_a_token() {
+        assert!(matches!(
+            interpret_bad_request(br#"{"err":"invalid_request","description":"x"}"#),
+            Ok(DeliveryOutcome::Rejected(_))
+        ));
         for code in
             ["invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed", "access_denied", "new"]
         {
             let body = format!(r#"{{"err":"{code}"}}"#);
-            assert!(matches!(judge(body.as_bytes()), Err(PushError::Refused(_))), "{code}");
+            assert!(matches!(interpret_bad_request(body.as_bytes()), Err(PushError::Refused(_))), "{code}");
         }
-        assert!(matches!(judge(b"<html>"), Err(PushError::Status(_))));
+        assert!(matches!(interpret_bad_request(b"<html>"), Err(PushError::Status(_))));
     }
 }

@@ -1,13 +1,15 @@
-//! Shared Signals (OpenID SSF 1.0, CAEP 1.0): telling receivers of others what was revoked and reinstated, as signed security
-//! event tokens (RFC 8417), by push (RFC 8935) and poll (RFC 8936).
+//! Shared Signals (OpenID SSF 1.0, CAEP 1.0): notifies receivers of revocations and reinstatements by
+//! signed security event tokens (RFC 8417), by push (RFC 8935) and poll (RFC 8936).
 //!
-//! Every delta that edges get is recorded as a [`Signal`](tollgate_storage::Signal) too, in its transaction, once there is a
-//! [`Stream`]. A stream is a place in that sequence. Its tokens are made of the records when they are sent and not before:
-//! the same record makes the same token, byte for byte, so that one sent twice (its acknowledgement may be lost) has the same
-//! `jti` and receivers drop it. Nothing is lost, for the place moves on only with an acknowledgement.
+//! Once there is a [`Stream`](tollgate_model::event_stream::Stream), each delta for edges is recorded
+//! as a [`Signal`](tollgate_storage::Signal) in the same transaction. A stream is a position in the
+//! sequence of signals, and advances only with an acknowledgement, so no signal is lost. Tokens are
+//! built from the signals when they are sent. The same signal gives the same token, byte for byte, so
+//! a token that is sent again because its acknowledgement was lost has the same `jti`, and the
+//! receiver drops it.
 //!
-//! What never happens here: a token whose `sub_id` or claims say more than that something is or is not revoked any more; a
-//! receiver's credentials in the log; a stream that another client reads.
+//! Never: a token that says more than that something is or is no longer revoked; a receiver's
+//! credentials in the log; a stream that another client reads.
 
 mod event;
 mod event_pusher;

@@ -1,5 +1,5 @@
-//! The ring of this moment, for everything that runs: keys change under way, requests
-//! do not notice.
+//! The current signing keys of an issuer. Keys change while requests run; a request uses one
+//! [`KeyRing`] from the choice of the key to the signature.
 
 pub mod rotation;
 
@@ -14,71 +14,66 @@ use tollgate_keys::{KeyRing, KeyRingError, MasterKey, VerifiedToken};
 use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, TokenAlg};
 use tollgate_storage::{Store, StoreError, StoredKeys};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use self::rotation::KeyRotation;
 
-/// How long a request waits for a key to sign with, when one was revoked and the next
-/// is being published.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait of a request for a signing key, after one was revoked and before the next is published.
+const SIGNING_KEY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The keys of an issuer, shared by all that sign and check. Clones are the same.
+/// The keys of an issuer. Clones share them.
 #[derive(Clone)]
 pub struct SigningKeys(Arc<Inner>);
 
 struct Inner {
     store: Store,
     master: MasterKey,
+    clock: Clock,
     ring: Sender<Arc<KeyRing>>,
-    /// What the ring was made of; held while it is made anew.
-    source: Mutex<Source>,
-    /// Counts the readings of the database that began.
-    readings: AtomicU64,
+    /// Rows of which the ring was built; locked while the ring is rebuilt.
+    source: Mutex<RingSource>,
+    /// Number of reads of the database that have begun.
+    reads: AtomicU64,
 }
 
-/// What a ring is made of.
-struct Source {
+/// Rows of which a ring was built.
+struct RingSource {
     rows: StoredKeys,
-    /// Which reading it came from.
-    reading: u64,
+    /// Number of the read that returned the rows.
+    read: u64,
 }
 
-/// The keys cannot be read or made.
+/// Why keys cannot be read or generated.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeysError {
-    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What is in it cannot be used.
     #[error(transparent)]
     Ring(#[from] KeyRingError),
-    /// The process stops.
     #[error("opening the keys was interrupted")]
     Interrupted,
 }
 
 impl SigningKeys {
-    /// Reads and opens the keys of a database that has some.
+    /// Reads and decrypts the keys of a database, which must have some.
     ///
     /// # Errors
-    /// When the database fails or its keys cannot be opened.
-    pub async fn open(store: Store, master: MasterKey) -> Result<SigningKeys, SigningKeysError> {
+    /// When the database fails or its keys cannot be decrypted.
+    pub async fn open(store: Store, master: MasterKey, clock: Clock) -> Result<SigningKeys, SigningKeysError> {
         let rows = store.get_stored_keys().await?;
-        let ring = Sender::new(opened(&master, &rows).await?);
-        let source = Mutex::new(Source { rows, reading: 0 });
-        Ok(SigningKeys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
+        let ring = Sender::new(open_ring(&master, &rows, clock.now()).await?);
+        let source = Mutex::new(RingSource { rows, read: 0 });
+        Ok(SigningKeys(Arc::new(Inner { store, master, clock, ring, source, reads: AtomicU64::new(0) })))
     }
 
-    /// The keys as they are now. Whoever signs holds on to one ring from choosing the
-    /// key to signing with it.
+    /// The current keys.
     #[must_use]
     pub fn current(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.ring.borrow())
     }
 
-    /// As [`SigningKeys::current`], but waits while there is no key that signs for
-    /// `alg`: for the moment between the revocation of one and the publication of
-    /// the next, and for seconds at most.
+    /// Returns the current keys when one of them signs for `alg`. Waits if the last one was revoked and
+    /// the next is not published yet, for [`SIGNING_KEY_TIMEOUT`] at most.
     pub async fn wait_for_signing_key(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
             TokenAlg::Hs256 => ring.has_audience_keys(),
@@ -89,42 +84,39 @@ impl SigningKeys {
             return current;
         }
         let mut ring = self.0.ring.subscribe();
-        // What is waited for in vain is told by whoever asks the ring for the key.
-        let _ = Box::pin(timeout(PATIENCE, ring.wait_for(can_sign))).await;
+        // After a timeout the caller's signature fails with an error.
+        let _ = Box::pin(timeout(SIGNING_KEY_TIMEOUT, ring.wait_for(can_sign))).await;
         self.current()
     }
 
-    /// The keys as the database has them now: for those who must not be behind
-    /// another origin.
+    /// Reads the keys from the database, for callers that must not be behind another origin. Concurrent
+    /// callers share a read.
     ///
     /// # Errors
-    /// When the database fails or its keys cannot be opened.
+    /// When the database fails or its keys cannot be decrypted.
     pub async fn reload(&self) -> Result<Arc<KeyRing>, StoreError> {
-        let begun = self.0.readings.load(Ordering::SeqCst);
+        let begun = self.0.reads.load(Ordering::SeqCst);
         let mut source = self.0.source.lock().await;
-        // Whoever waited here while somebody else read from beginning to end has what that
-        // one read.
-        if source.reading > begun {
+        // Another caller has begun and finished a read in the meantime.
+        if source.read > begun {
             return Ok(self.current());
         }
-        let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
+        let read = self.0.reads.fetch_add(1, Ordering::SeqCst) + 1;
         let rows = self.0.store.get_stored_keys().await?;
-        let now = clock::now();
-        let same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
-        let stands = self.current().next_change().is_none_or(|change| now < change);
-        if !(same && stands) {
-            self.0.ring.send_replace(opened(&self.0.master, &rows).await?);
+        let now = self.0.clock.now();
+        let is_same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
+        let is_valid = self.current().next_change().is_none_or(|change| now < change);
+        if !(is_same && is_valid) {
+            self.0.ring.send_replace(open_ring(&self.0.master, &rows, now).await?);
         }
-        *source = Source { rows, reading };
+        *source = RingSource { rows, read };
         Ok(self.current())
     }
 
-    /// Recognises a token of this issuer's, see [`KeyRing::recognise`]. A key of an
-    /// unknown name may be one that another origin on the database has learnt of
-    /// a moment earlier: then the database is asked.
+    /// Verifies a token of this issuer, see [`KeyRing::verify_token`].
     ///
     /// # Errors
-    /// When the database fails or its keys cannot be opened.
+    /// When the database fails or its keys cannot be decrypted.
     pub async fn verify_token(
         &self,
         unverified_token: &str,
@@ -133,22 +125,22 @@ impl SigningKeys {
         Ok(self.ring_for_token(unverified_token).await?.verify_token(unverified_token, issuer))
     }
 
-    /// The keys, with that of an access token among them if it is one of this
-    /// issuer's: see [`SigningKeys::recognise`].
+    /// The keys, including the one that signed `token` if it is a token of this issuer. A key that this
+    /// origin does not know may be new, so the keys are reloaded.
     ///
     /// # Errors
-    /// When the database fails or its keys cannot be opened.
+    /// When the database fails or its keys cannot be decrypted.
     pub async fn ring_for_token(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
         let ring = self.current();
         if ring.has_unknown_key(token) { self.reload().await } else { Ok(ring) }
     }
 
-    /// Makes the next key in the name of `by`, see [`rotation::rotate`].
+    /// Generates the next key, see [`rotation::rotate`]. The audit log names `actor`.
     ///
     /// # Errors
-    /// When the database fails or the key cannot be made.
-    pub async fn rotate(&self, wanted: KeySpec, by: &Actor) -> Result<KeyRotation, SigningKeysError> {
-        rotation::rotate(&self.0.store.with_actor(by), &self.0.master, wanted, clock::now()).await
+    /// When the database fails or the key cannot be generated.
+    pub async fn rotate(&self, spec: KeySpec, actor: &Actor) -> Result<KeyRotation, SigningKeysError> {
+        rotation::rotate(&self.0.store.with_actor(actor), &self.0.master, spec, self.0.clock.now()).await
     }
 
     fn store(&self) -> &Store {
@@ -157,6 +149,10 @@ impl SigningKeys {
 
     fn master(&self) -> &MasterKey {
         &self.0.master
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 }
 
@@ -171,9 +167,9 @@ impl From<SigningKeysError> for StoreError {
     }
 }
 
-async fn opened(master: &MasterKey, rows: &StoredKeys) -> Result<Arc<KeyRing>, SigningKeysError> {
+async fn open_ring(master: &MasterKey, rows: &StoredKeys, now: u64) -> Result<Arc<KeyRing>, SigningKeysError> {
     let (master, rows) = (master.clone(), rows.clone());
-    // RSA keys are checked when they are read, which takes milliseconds.
-    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, clock::now()));
+    // RSA keys are validated when they are read, which takes milliseconds.
+    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, now));
     Ok(Arc::new(opening.await.map_err(|_| SigningKeysError::Interrupted)??))
 }

@@ -1,93 +1,91 @@
-//! Counters and histograms with labels, bounded.
+//! Counters and histograms with labels, in bounded memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-/// The upper bounds of the classes of durations, in seconds; one without a bound follows.
-pub const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds of the histogram buckets, in seconds. A bucket without a bound follows.
+pub const BUCKET_BOUNDS_SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// What is counted under names: once all that there is room for are taken, everything else counts
-/// as `other`.
+/// Entries by label. When the table is full, new labels count as `other`.
 #[derive(Debug)]
 struct Table<T, const N: usize> {
     entries: RwLock<HashMap<[Box<str>; N], T>>,
-    most: usize,
+    max_entries: usize,
 }
 
 impl<T: Default, const N: usize> Table<T, N> {
-    fn new(most: usize) -> Table<T, N> {
-        Table { entries: RwLock::default(), most }
+    fn new(max_entries: usize) -> Table<T, N> {
+        Table { entries: RwLock::default(), max_entries }
     }
 
-    fn with(&self, labels: [&str; N], count: impl Fn(&T)) {
+    fn update(&self, labels: [&str; N], update: impl Fn(&T)) {
         let key = labels.map(Box::<str>::from);
         if let Some(entry) = self.entries.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return count(entry);
+            return update(entry);
         }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let is_known = entries.len() < self.most || entries.contains_key(&key);
-        let key = if is_known { key } else { [(); N].map(|()| "other".into()) };
-        count(entries.entry(key).or_default());
+        let has_room = entries.len() < self.max_entries || entries.contains_key(&key);
+        let key = if has_room { key } else { [(); N].map(|()| "other".into()) };
+        update(entries.entry(key).or_default());
     }
 
-    /// All entries, by their labels.
-    fn read<R>(&self, figure: impl Fn(&T) -> R) -> Vec<([String; N], R)> {
+    /// All entries, sorted by label.
+    fn read<R>(&self, value: impl Fn(&T) -> R) -> Vec<([String; N], R)> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let own = |key: &[Box<str>; N]| key.clone().map(String::from);
-        let mut all: Vec<_> = entries.iter().map(|(key, entry)| (own(key), figure(entry))).collect();
+        let owned = |key: &[Box<str>; N]| key.clone().map(String::from);
+        let mut all: Vec<_> = entries.iter().map(|(key, entry)| (owned(key), value(entry))).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
 }
 
-/// Counters told apart by `N` labels.
+/// A counter with `N` labels.
 #[derive(Debug)]
 pub struct LabelledCounter<const N: usize>(Table<AtomicU64, N>);
 
 impl<const N: usize> LabelledCounter<N> {
-    /// One for so many combinations of labels at most.
-    pub(super) fn new(most: usize) -> LabelledCounter<N> {
-        LabelledCounter(Table::new(most))
+    pub(super) fn new(max_series: usize) -> LabelledCounter<N> {
+        LabelledCounter(Table::new(max_series))
     }
 
-    /// Counts one.
+    /// Adds one.
     pub(super) fn add(&self, labels: [&str; N]) {
-        self.0.with(labels, |count| {
+        self.0.update(labels, |count| {
             count.fetch_add(1, Relaxed);
         });
     }
 
-    /// What was counted, by labels.
+    /// Values by label.
     #[must_use]
     pub fn read(&self) -> Vec<([String; N], u64)> {
         self.0.read(|count| count.load(Relaxed))
     }
 }
 
-/// How long things took, told apart by one label.
+/// A histogram of durations with one label.
 #[derive(Debug)]
-pub struct LabelledHistogram(Table<Classes, 1>);
+pub struct LabelledHistogram(Table<Buckets, 1>);
 
 #[derive(Debug, Default)]
-struct Classes {
-    counts: [AtomicU64; SECONDS.len() + 1],
+struct Buckets {
+    counts: [AtomicU64; BUCKET_BOUNDS_SECONDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
-/// How long things of one label took.
+/// Durations of one label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durations {
-    /// How many took as long as each class says and no longer than its bound, see [`SECONDS`]; the
-    /// last has none.
-    pub counts: [u64; SECONDS.len() + 1],
-    /// All together.
+    /// Number of durations per bucket, not cumulated; see [`BUCKET_BOUNDS_SECONDS`].
+    pub counts: [u64; BUCKET_BOUNDS_SECONDS.len() + 1],
+    /// Sum of all durations.
     pub sum: Duration,
 }
 
 impl Durations {
-    /// How many there were.
+    /// Number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -95,28 +93,29 @@ impl Durations {
 }
 
 impl LabelledHistogram {
-    pub(super) fn new(most: usize) -> LabelledHistogram {
-        LabelledHistogram(Table::new(most))
+    pub(super) fn new(max_series: usize) -> LabelledHistogram {
+        LabelledHistogram(Table::new(max_series))
     }
 
     pub(super) fn observe(&self, label: &str, took: Duration) {
         let seconds = took.as_secs_f64();
-        let class = SECONDS.iter().position(|bound| seconds <= *bound).unwrap_or(SECONDS.len());
+        let bucket =
+            BUCKET_BOUNDS_SECONDS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKET_BOUNDS_SECONDS.len());
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.0.with([label], |classes| {
-            if let Some(count) = classes.counts.get(class) {
+        self.0.update([label], |buckets| {
+            if let Some(count) = buckets.counts.get(bucket) {
                 count.fetch_add(1, Relaxed);
             }
-            classes.nanoseconds.fetch_add(nanoseconds, Relaxed);
+            buckets.nanoseconds.fetch_add(nanoseconds, Relaxed);
         });
     }
 
-    /// What was counted, by label.
+    /// Durations by label.
     #[must_use]
     pub fn read(&self) -> Vec<([String; 1], Durations)> {
-        self.0.read(|classes| Durations {
-            counts: std::array::from_fn(|class| classes.counts.get(class).map_or(0, |count| count.load(Relaxed))),
-            sum: Duration::from_nanos(classes.nanoseconds.load(Relaxed)),
+        self.0.read(|buckets| Durations {
+            counts: std::array::from_fn(|bucket| buckets.counts.get(bucket).map_or(0, |count| count.load(Relaxed))),
+            sum: Duration::from_nanos(buckets.nanoseconds.load(Relaxed)),
         })
     }
 }
@@ -126,17 +125,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_bounded() {
-        let family = LabelledCounter::new(2);
+    fn labels_beyond_the_limit_count_as_other() {
+        let counter = LabelledCounter::new(2);
         for label in ["a", "b", "c", "a", "d"] {
-            family.add([label]);
+            counter.add([label]);
         }
-        let read = family.read().into_iter().map(|([label], count)| (label, count)).collect::<Vec<_>>();
+        let read = counter.read().into_iter().map(|([label], count)| (label, count)).collect::<Vec<_>>();
         assert_eq!(read, [("a".to_owned(), 2), ("b".to_owned(), 1), ("other".to_owned(), 2)]);
     }
 
     #[test]
-    fn durations_fall_into_their_classes() {
+    fn durations_are_counted_in_their_buckets() {
         let histogram = LabelledHistogram::new(1);
         for micros in [500, 501, 20_000_000] {
             histogram.observe("x", Duration::from_micros(micros));

@@ -1,31 +1,31 @@
-//! The last hour, by minutes.
+//! Statistics of the last hour, by minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Minutes that are remembered.
-const KEPT: usize = 60;
-/// Reasons told apart in a minute; the rest count as `other`.
+/// LastHour in memory.
+const MAX_MINUTES: usize = 60;
+/// Reasons with counters of their own in each minute; the rest count as `other`.
 const MAX_REASONS: usize = 32;
 
-/// What happened in a minute.
+/// Statistics of one minute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Minute {
-    /// The Unix second in which it began.
+pub struct MinuteStats {
+    /// Unix time of its first second.
     pub began_at: u64,
-    /// Access tokens that were issued.
+    /// Issued access tokens.
     pub issued: u64,
     /// Refusals by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Revocations that were heard of.
+    /// Revocations in the feed.
     pub revoked: u64,
 }
 
-/// The minutes in which something happened, by when they began.
+/// LastHour with at least one event, by `began_at`.
 #[derive(Debug, Default)]
-pub(super) struct Minutes(Mutex<BTreeMap<u64, Minute>>);
+pub(super) struct LastHour(Mutex<BTreeMap<u64, MinuteStats>>);
 
-impl Minutes {
+impl LastHour {
     pub(super) fn issued(&self, now: u64) {
         self.change(now, |minute| minute.issued += 1);
     }
@@ -36,30 +36,30 @@ impl Minutes {
 
     pub(super) fn refused(&self, now: u64, reason: &'static str) {
         self.change(now, |minute| {
-            let is_known = minute.refused.len() < MAX_REASONS || minute.refused.contains_key(reason);
-            *minute.refused.entry(if is_known { reason } else { "other" }).or_default() += 1;
+            let has_room = minute.refused.len() < MAX_REASONS || minute.refused.contains_key(reason);
+            *minute.refused.entry(if has_room { reason } else { "other" }).or_default() += 1;
         });
     }
 
-    fn change(&self, now: u64, change: impl FnOnce(&mut Minute)) {
+    fn change(&self, now: u64, change: impl FnOnce(&mut MinuteStats)) {
         let began_at = now - now % 60;
         let mut minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(minutes.entry(began_at).or_insert_with(|| Minute { began_at, ..Minute::default() }));
-        if minutes.len() > KEPT {
+        change(minutes.entry(began_at).or_insert_with(|| MinuteStats { began_at, ..MinuteStats::default() }));
+        if minutes.len() > MAX_MINUTES {
             minutes.pop_first();
         }
     }
 
-    /// The last sixty minutes up to that of `now`, oldest first; those in which nothing happened,
-    /// too.
-    pub(super) fn until(&self, now: u64) -> Vec<Minute> {
+    /// The sixty minutes up to that of the Unix second `now`, oldest first, including minutes without
+    /// events.
+    pub(super) fn until(&self, now: u64) -> Vec<MinuteStats> {
         let newest = now - now % 60;
         let minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = |back: u64| {
             let began_at = newest.saturating_sub(back * 60);
-            minutes.get(&began_at).cloned().unwrap_or(Minute { began_at, ..Minute::default() })
+            minutes.get(&began_at).cloned().unwrap_or(MinuteStats { began_at, ..MinuteStats::default() })
         };
-        (0..KEPT as u64).rev().map(minute).collect()
+        (0..MAX_MINUTES as u64).rev().map(minute).collect()
     }
 }
 
@@ -68,8 +68,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_is_kept_and_no_more() {
-        let minutes = Minutes::default();
+    fn statistics_cover_one_hour() {
+        let minutes = LastHour::default();
         let now = 6_000_000;
         minutes.issued(now - 3600);
         minutes.issued(now - 3599 + 60);
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_bounded() {
-        let minutes = Minutes::default();
+    fn reasons_beyond_the_limit_count_as_other() {
+        let minutes = LastHour::default();
         for number in 0..40 {
             minutes.refused(60, Box::leak(format!("reason {number}").into_boxed_str()));
         }

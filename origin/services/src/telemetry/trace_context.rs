@@ -1,9 +1,7 @@
-//! Which request of which trace is being answered (W3C Trace Context): taken from
-//! `traceparent` if that is well formed, else begun here, and told to whoever is
-//! asked while it is answered.
+//! Trace context of the current request (W3C Trace Context): taken from its `traceparent` header, or
+//! new if the header is absent or malformed, and sent with each outbound request.
 //!
-//! `tracestate` is not handed on: what others put there is not for the servers that
-//! are asked here.
+//! `tracestate` is not forwarded: its content is not meant for the servers that this origin calls.
 
 use reqwest::RequestBuilder;
 use tollgate_system::rng;
@@ -12,26 +10,22 @@ tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// A part of a trace that is done here.
+/// A span of this origin within a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The trace.
     pub trace: [u8; 16],
-    /// This part of it.
     pub span: [u8; 8],
-    /// The part that asked for this one, unless the trace begins here.
+    /// The caller's span, unless the trace begins here.
     pub parent: Option<[u8; 8]>,
-    /// Whether it is to be recorded, if it is for whoever began the trace to say.
+    /// Whether the trace is recorded, as decided by the service that began it.
     pub sampled: bool,
 }
 
 impl TraceContext {
-    /// A part of the trace that `traceparent` tells of, or of a new one if it tells
-    /// of none.
+    /// A span in the trace of `traceparent`, or in a new trace.
     #[must_use]
     pub fn continued(traceparent: Option<&str>) -> TraceContext {
-        // Without randomness it has no name of its own; whatever needs randomness fails by
-        // itself.
+        // Without random bytes the id is not unique; what needs random bytes fails by itself.
         let span = rng::random_id().unwrap_or([0xff; 8]);
         match traceparent.and_then(parse) {
             Some((trace, parent, sampled)) => TraceContext { trace, span, parent: Some(parent), sampled },
@@ -42,18 +36,18 @@ impl TraceContext {
         }
     }
 
-    /// That of the request that is being answered, else a new one.
+    /// The context of the current request, or a new one.
     #[must_use]
     pub fn current() -> TraceContext {
         CURRENT.try_with(|current| *current).unwrap_or_else(|_| TraceContext::continued(None))
     }
 
-    /// Does `work` as this part of the trace.
+    /// Runs `work` with this context as the current one.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
 
-    /// What tells the next one of it.
+    /// Value of the `traceparent` header for an outbound request.
     #[must_use]
     pub fn traceparent(&self) -> String {
         let flags = u8::from(self.sampled);
@@ -61,29 +55,29 @@ impl TraceContext {
     }
 }
 
-/// A request that tells of the trace in which it is sent.
+/// Adds the current trace context to an outbound request.
 pub fn traced(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", TraceContext::current().traceparent())
 }
 
-/// `version "-" trace-id "-" parent-id "-" trace-flags`, all in small hex digits
-/// (§3.2). Of a later version than ours, what ours has is read (§4.3).
+/// Parses `version "-" trace-id "-" parent-id "-" trace-flags`, in lower-case hex (section 3.2). Of a
+/// later version, the fields of version 00 are read (section 4.3).
 fn parse(text: &str) -> Option<([u8; 16], [u8; 8], bool)> {
-    let (known, rest) = text.split_at_checked(55)?;
-    let mut parts = known.split('-');
+    let (fields, rest) = text.split_at_checked(55)?;
+    let mut parts = fields.split('-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let [version] = unhex(version)?;
-    let fits = match version {
+    let is_readable = match version {
         0xff => false,
         0 => rest.is_empty(),
         _ => rest.is_empty() || rest.starts_with('-'),
     };
     let (trace, parent, [flags]) = (unhex(trace)?, unhex(parent)?, unhex(flags)?);
-    let named = trace != [0; 16] && parent != [0; 8];
-    (fits && named && parts.next().is_none()).then_some((trace, parent, flags & 1 == 1))
+    let has_ids = trace != [0; 16] && parent != [0; 8];
+    (is_readable && has_ids && parts.next().is_none()).then_some((trace, parent, flags & 1 == 1))
 }
 
-/// Bytes in small hex digits.
+/// Encodes bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
@@ -102,31 +96,36 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// The example of §3.2.
-    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// The example of section 3.2.
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_trace_goes_on() {
-        let context = TraceContext::continued(Some(GOOD));
+    fn valid_traceparent_continues_the_trace() {
+        let context = TraceContext::continued(Some(VALID));
         assert_eq!(hex(&context.trace), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent.map(|parent| hex(&parent)).as_deref(), Some("00f067aa0ba902b7"));
         assert!(context.sampled && context.traceparent().starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
-        assert!(!context.traceparent().contains("00f067aa0ba902b7"), "it is another part");
+        assert!(!context.traceparent().contains("00f067aa0ba902b7"), "a new span");
         let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-what the future will be like";
         let context = TraceContext::continued(Some(later));
         assert!(context.parent.is_some() && !context.sampled && context.traceparent().ends_with("-00"));
     }
 
     #[test]
-    fn what_is_no_traceparent_begins_a_trace() {
-        let mut bad =
-            vec![String::new(), GOOD.to_uppercase(), format!("{GOOD}-"), format!("{GOOD}0"), GOOD.replace('-', "_")];
-        bad.push(GOOD.replacen("00-", "ff-", 1));
-        bad.push(GOOD.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)));
-        bad.push(GOOD.replace("00f067aa0ba902b7", &"0".repeat(16)));
-        bad.push("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.x".to_owned());
-        bad.push("ü".repeat(40));
-        for text in bad {
+    fn invalid_traceparent_begins_a_new_trace() {
+        let mut invalid = vec![
+            String::new(),
+            VALID.to_uppercase(),
+            format!("{VALID}-"),
+            format!("{VALID}0"),
+            VALID.replace('-', "_"),
+        ];
+        invalid.push(VALID.replacen("00-", "ff-", 1));
+        invalid.push(VALID.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)));
+        invalid.push(VALID.replace("00f067aa0ba902b7", &"0".repeat(16)));
+        invalid.push("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.x".to_owned());
+        invalid.push("ü".repeat(40));
+        for text in invalid {
             let context = TraceContext::continued(Some(&text));
             assert_eq!((context.parent, context.sampled), (None, true), "{text}");
         }
@@ -134,8 +133,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_asked_meanwhile_is_part_of_it() {
-        let context = TraceContext::continued(Some(GOOD));
+    async fn outbound_requests_have_the_current_context() {
+        let context = TraceContext::continued(Some(VALID));
         assert_eq!(context.scope(async { TraceContext::current() }).await, context);
         assert_ne!(TraceContext::current(), context);
     }

@@ -18,13 +18,13 @@ use tollgate_services::feed_change::{self, FeedChange};
 use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::{LimitStore, RateLimiter};
-use tollgate_services::revocation_feed::edge_pusher::EdgePusher;
-use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
+use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedResponder, count_revocations};
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
 use tollgate_services::signing_keys::{SigningKeys, rotation};
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
+use tollgate_system::Clock;
 
 use super::default_audience;
 use crate::issuer_keys::open_shared_keys;
@@ -38,6 +38,7 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 /// What all issuers of a process share, for they share its processors and its memory.
 #[derive(Clone)]
 pub(crate) struct Shared {
+    pub(crate) clock: Clock,
     pub(crate) password_hasher: PasswordHasher,
     pub(crate) limit_store: Arc<LimitStore>,
     pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
@@ -75,7 +76,7 @@ impl Running {
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
-        let keys = open_shared_keys(&store, settings).await?;
+        let keys = open_shared_keys(&store, settings, shared.clock.clone()).await?;
         let default_audience = default_audience(settings, &issuer)?;
         let tasks = TaskTracker::new();
         let (feed_changes, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
@@ -85,13 +86,23 @@ impl Running {
         tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
         let (writer, cache, edge_heartbeats) = start_keeping(&tasks, &store, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
-        start_couriers(&tasks, &store, &feed, &transmitter, &feed_changes, &stop)?;
-        let metrics = Arc::new(Metrics::default());
-        tasks.spawn(Arc::clone(&metrics).follow(store.clone(), feed_changes.clone(), stop.clone()));
+        let edge_pusher = EdgePusher::new(store.clone(), Arc::clone(&feed), shared.clock.clone())?;
+        tasks.spawn(edge_pusher.run(feed_changes.clone(), stop.clone()));
+        let event_pusher = SecurityEventPusher::new(store.clone(), Arc::clone(&transmitter), shared.clock.clone())?;
+        tasks.spawn(event_pusher.run(feed_changes.clone(), stop.clone()));
+        let metrics = Arc::new(Metrics::new(shared.clock.clone()));
+        tasks.spawn(count_revocations(Arc::clone(&metrics), store.clone(), feed_changes.clone(), stop.clone()));
         let outbound = OutboundClient::new()?;
-        let logouts = BackchannelLogoutSender::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
-        tasks.spawn(logouts.run(store.logout_notifier(), stop.clone()));
+        let logout_sender = BackchannelLogoutSender::new(
+            store.clone(),
+            keys.clone(),
+            issuer.clone(),
+            shared.clock.clone(),
+            outbound.clone(),
+        );
+        tasks.spawn(logout_sender.run(store.logout_notifier(), stop.clone()));
         let app = Arc::new(App {
+            clock: shared.clock.clone(),
             store: store.clone(),
             writer,
             cache,
@@ -157,22 +168,6 @@ fn start_keeping(
     tasks.spawn(sweep(store.clone(), stop.clone()));
     tasks.spawn(hear_clock(store.clone(), stop.clone()));
     (writer, cache, edge_heartbeats)
-}
-
-/// Starts those who tell edges and receivers of security events what happened.
-fn start_couriers(
-    tasks: &TaskTracker,
-    store: &Store,
-    feed: &Arc<FeedResponder>,
-    transmitter: &Arc<Transmitter>,
-    feed_changes: &Receiver<FeedChange>,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let courier = EdgePusher::new(store.clone(), Arc::clone(feed))?;
-    tasks.spawn(courier.run(feed_changes.clone(), stop.clone()));
-    let events = SecurityEventPusher::new(store.clone(), Arc::clone(transmitter))?;
-    tasks.spawn(events.run(feed_changes.clone(), stop.clone()));
-    Ok(())
 }
 
 /// Compares the time of day with the database's.

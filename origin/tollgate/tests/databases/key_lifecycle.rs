@@ -351,7 +351,7 @@ async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) 
     let now = tollgate_system::clock::now();
     let (one, other) = (create_keys(database, now).await, database.reopen().await);
     one.create_client(&client("reports").0).await.expect("registered");
-    let keys = SigningKeys::open(other.clone(), master_key()).await.expect("opened");
+    let keys = SigningKeys::open(other.clone(), master_key(), tollgate_system::Clock::system()).await.expect("opened");
     let new = rotated(one, 0, now).await;
     publish(one, now).await;
     let ahead = key_ring(one, now + 1).await;

@@ -66,7 +66,7 @@ pub(crate) async fn read(app: &App) -> Result<Overview, Problem> {
     for (reason, count) in hour.iter().flat_map(|minute| &minute.refused) {
         *refused_by_reason.entry(*reason).or_default() += count;
     }
-    let minute = |minute: &tollgate_services::telemetry::Minute| MinuteView {
+    let minute = |minute: &tollgate_services::telemetry::MinuteStats| MinuteView {
         began_at: minute.began_at,
         issued: minute.issued,
         refused: minute.refused.values().sum(),
