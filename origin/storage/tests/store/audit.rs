@@ -1,6 +1,8 @@
 //! The audit log has one entry for each change by an administrator and each step of a grant, with
 //! its actor.
 
+use std::time::Duration;
+
 use tollgate_model::{
     Actor, ActorClaim, AuditAction, AuditEntry, AuditFilter, AuditKind, BrowserSession, BrowserSessionId, Edge,
     NewAuditEntry, OnStale, Route, SecretKind, TokenDetails,
@@ -8,6 +10,7 @@ use tollgate_model::{
 use tollgate_storage::{
     MAX_AUDIT_PAGE, RedeemCredential, RedeemOutcome, RedeemRequest, Store, StoreError, Termination, Writer,
 };
+use tollgate_system::Clock;
 
 use crate::database::Database;
 use crate::grant_samples::sample_code;
@@ -18,6 +21,7 @@ on_both_databases!(
     requests_that_change_nothing_are_not_audited,
     life_of_a_grant_is_audited,
     audit_entries_are_found_by_each_filter,
+    audit_entries_are_dated_by_the_clock_of_the_store,
 );
 
 /// All entries that match a filter.
@@ -167,4 +171,15 @@ async fn audit_entries_are_found_by_each_filter(database: &Database) {
     assert_eq!(found(AuditFilter { newest_first: true, below: Some(last), limit: Some(2), ..none() }).await, [28, 27]);
     assert!(found(AuditFilter { action: Some(AuditAction::Create), ..none() }).await.is_empty());
     assert_eq!(found(AuditFilter { limit: Some(MAX_AUDIT_PAGE + 1), ..none() }).await.len(), 30);
+}
+
+async fn audit_entries_are_dated_by_the_clock_of_the_store(database: &Database) {
+    let (clock, time) = Clock::manual(1_700_000_000_000);
+    let store = Store::open_with_clock(database.url(), clock).await.expect("the database opens");
+    store.create_client(&client("one").0).await.expect("registered");
+    time.advance(Duration::from_secs(60));
+    store.create_client(&client("two").0).await.expect("registered");
+    let dates: Vec<u64> = audit(&store, AuditFilter::default()).await.iter().map(|entry| entry.at).collect();
+    assert_eq!(dates, [1_700_000_000, 1_700_000_060]);
+    store.close().await;
 }
