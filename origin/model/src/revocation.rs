@@ -118,7 +118,7 @@ impl Target {
 
     /// Which tokens of the target are revoked when the epoch `closed` is closed.
     #[must_use]
-    pub fn mark(&self, closed: u32) -> RevokedBefore {
+    pub fn revoked_before(&self, closed: u32) -> RevokedBefore {
         match self {
             Target::Token(_) => RevokedBefore::TOKEN,
             Target::Session(_) | Target::Subject(_) | Target::Client(_) => RevokedBefore::through_epoch(closed),
@@ -262,7 +262,7 @@ pub struct Revocation {
     pub number: u64,
     pub target: Target,
     /// Which tokens of the target are revoked.
-    pub mark: RevokedBefore,
+    pub revoked_before: RevokedBefore,
     pub by: Actor,
     pub reason: Option<String>,
     /// Unix seconds.

@@ -91,17 +91,17 @@ impl RevocationLog {
         let mut records: Vec<Revocation> = Vec::new();
         let mut revoked = Vec::with_capacity(revocations.len());
         for (revoke, target) in revocations.iter().zip(targets) {
-            let mark = revoke.target.mark(closed);
+            let revoked_before = revoke.target.revoked_before(closed);
             // An expired mark may be missing in every snapshot: it does not count.
             let is_marked = self
                 .marks
                 .get(&target)
-                .is_some_and(|current| current.void_after >= revoke.at && current.revoked_before >= mark);
-            if is_marked && let Some(revocation) = find_same_revocation(tx, &records, revoke, mark).await? {
+                .is_some_and(|current| current.void_after >= revoke.at && current.revoked_before >= revoked_before);
+            if is_marked && let Some(revocation) = find_same_revocation(tx, &records, revoke, revoked_before).await? {
                 revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
                 continue;
             }
-            let revocation = self.record(revoke, mark);
+            let revocation = self.record(revoke, revoked_before);
             self.raise_mark(target, &revocation, !is_marked);
             records.push(revocation.clone());
             revoked.push(RevokeOutcome { revocation, is_new_to_edges: !is_marked });
@@ -110,12 +110,12 @@ impl RevocationLog {
         Ok(revoked)
     }
 
-    fn record(&mut self, revoke: &NewRevocation, mark: RevokedBefore) -> Revocation {
+    fn record(&mut self, revoke: &NewRevocation, revoked_before: RevokedBefore) -> Revocation {
         self.number += 1;
         let NewRevocation { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
         self.add_audit_entry(AuditAction::Revoke, &by, &target, reason.clone(), at);
-        Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
+        Revocation { number: self.number, target, revoked_before, by, reason, at, void_after, reinstated: None }
     }
 
     /// Raises the mark of a target to that of a new revocation.
@@ -124,7 +124,7 @@ impl RevocationLog {
         let unmarked = Mark { revoked_before: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
         let current = self.marks.entry(target).or_insert(unmarked);
         *current = Mark {
-            revoked_before: current.revoked_before.max(revocation.mark),
+            revoked_before: current.revoked_before.max(revocation.revoked_before),
             void_after: current.void_after.max(revocation.void_after),
             epoch,
         };
@@ -305,7 +305,7 @@ async fn find_same_revocation(
     tx: &mut Tx,
     new_records: &[Revocation],
     revoke: &NewRevocation,
-    mark: RevokedBefore,
+    revoked_before: RevokedBefore,
 ) -> Result<Option<Revocation>, StoreError> {
     let same = |record: &&Revocation| record.target == revoke.target && record.by == revoke.by;
     if let Some(record) = new_records.iter().find(same) {
@@ -318,7 +318,7 @@ async fn find_same_revocation(
         )
         .bind(i64::from(revoke.target.kind().to_byte()))
         .bind(revoke.target.name())
-        .bind(to_sql(mark.0))
+        .bind(to_sql(revoked_before.0))
         .bind(revoke.by.as_str())
         .bind(to_sql(revoke.at))
         .fetch_optional(connection)
@@ -337,7 +337,7 @@ async fn insert_records(tx: &mut Tx, records: &[Revocation]) -> Result<(), Store
             .push_bind(to_sql(record.number))
             .push_bind(i64::from(record.target.kind().to_byte()))
             .push_bind(record.target.name())
-            .push_bind(to_sql(record.mark.0))
+            .push_bind(to_sql(record.revoked_before.0))
             .push_bind(record.reason.as_deref())
             .push_bind(record.by.as_str())
             .push_bind(to_sql(record.at))

@@ -69,16 +69,16 @@ impl TryFrom<RevocationRow> for Revocation {
     type Error = StoreError;
 
     fn try_from(row: RevocationRow) -> Result<Revocation, StoreError> {
-        let mark = mark_from_sql(row.mark);
+        let revoked_before = mark_from_sql(row.mark);
         let target = match revocation_kind(row.kind, "revocations")? {
-            RevocationKind::Everything => Target::Before(mark.0),
+            RevocationKind::Everything => Target::Before(revoked_before.0),
             kind => Target::new(kind, &row.name).map_err(StoreError::corrupt("revocations"))?,
         };
         let lifted = row.lifted_by.zip(row.lifted_at);
         Ok(Revocation {
             number: from_sql(row.number),
             target,
-            mark,
+            revoked_before,
             by: Actor::from_record(row.revoked_by),
             reason: row.reason,
             at: from_sql(row.revoked_at),

@@ -145,7 +145,7 @@ async fn marks_of_a_target_combine_by_maximum(database: &Database) {
     let subject = || revoke_any(Target::Subject("someone".to_owned()), NOW);
     let first = database.store.revoke(subject()).await.expect("revoked");
     let second = database.store.revoke(subject()).await.expect("revoked");
-    assert!(second.revocation.mark > first.revocation.mark, "each ends an epoch of its own");
+    assert!(second.revocation.revoked_before > first.revocation.revoked_before, "each ends an epoch of its own");
     database.store.reinstate(lift(second.revocation.number)).await.expect("lifted");
     let marks: Vec<u64> = read_log(&database.store).await.iter().map(|delta| delta.revoked_before.0).collect();
     assert_eq!(marks, [NOW - 10, NOW - 20, 0, 2, 3, 2]);
