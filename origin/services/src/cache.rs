@@ -1,13 +1,12 @@
-//! What requests ask of the database: what they ask for again and again is kept in
-//! memory (clients, resource servers, the rules that edges follow, and tokens that
-//! were found good), what each asks for once (refresh tokens) is asked for together.
+//! Caches of database rows, validated by version; batched lookups of refresh tokens.
 //!
-//! Nothing of what is kept is used on trust. A request first asks the database how
-//! often things have changed, and uses what is kept only if that is from the same
-//! count: so it knows all that was committed before it came, by whichever process.
-//! That question is one small row, and it is asked once for all requests that wait at
-//! one moment. Where a request ends in a transaction anyway, it may go ahead by the
-//! last answer, and the transaction finds out whether that still holds.
+//! Clients, resource servers, the configuration of edges and valid tokens are read again and again,
+//! and cached. Refresh tokens are read once each, so concurrent lookups share a query.
+//!
+//! Invariant: a cached row is used only with the version at which it was read. A request first reads
+//! the current versions, so it sees all that was committed before it began, by any process. That query
+//! reads one small row, and concurrent requests share it. A request that ends in a transaction may
+//! skip the query and use the newest versions that are known; the transaction then confirms them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -24,218 +23,229 @@ use tollgate_model::{
 };
 use tollgate_storage::{Store, StoreError, VersionReader, Versions};
 
-use crate::revocation_feed;
+use crate::revocation_feed::edge_config;
 
-/// Things of a kind that are kept at most, of about a kilobyte each. When there are
-/// more, it begins anew.
-const CAPACITY: usize = 16 * 1024;
-/// The version of what never changes.
-const UNCHANGING: u64 = 0;
-/// Questions that wait, and that are asked together, at most.
-const MOST_WAITING: usize = 1024;
-const MOST_AT_ONCE: usize = 128;
+/// Entries of each cache, of about one kilobyte. A full cache is cleared.
+const MAX_CACHED_ENTRIES: usize = 16 * 1024;
+/// Version of entries that never change.
+const IMMUTABLE: u64 = 0;
+/// Lookups that wait for a query; further requests wait to queue theirs.
+const MAX_QUEUED_LOOKUPS: usize = 1024;
+/// Lookups per query.
+const MAX_BATCH_LOOKUPS: usize = 128;
 
-/// What is known, and how to know whether it still holds. Clones are the same.
+/// Cache of clients, resource servers, edge configuration, valid tokens and refresh families. Clones
+/// share it.
 #[derive(Clone)]
 pub struct RegistrationCache {
     store: Store,
-    asking: Arc<Asking>,
-    answers: watch::Receiver<Answer>,
+    version_requests: Arc<VersionRequests>,
+    version_results: watch::Receiver<VersionResult>,
     clients: Arc<VersionedCache<ClientId, Client>>,
     resources: Arc<VersionedCache<Audience, Option<Resource>>>,
     tokens: Arc<VersionedCache<[u8; 32], AccessToken>>,
-    rules: Arc<VersionedCache<(), Config>>,
-    families: Arc<VersionedCache<GrantId, RefreshFamily>>,
-    looking_up: mpsc::Sender<Question>,
+    edge_config: Arc<VersionedCache<(), Config>>,
+    refresh_families: Arc<VersionedCache<GrantId, RefreshFamily>>,
+    lookups: mpsc::Sender<Lookup>,
 }
 
-/// A refresh token that somebody asks for.
-type Question = (PresentedRefreshToken, oneshot::Sender<Option<RefreshToken>>);
+/// Lookup of a refresh token, and where to send its result.
+type Lookup = (PresentedRefreshToken, oneshot::Sender<Option<RefreshToken>>);
 
-/// What those who wait and the task that asks for them share.
+/// Shared between requests that wait for the versions and the task that reads them.
 #[derive(Default)]
-struct Asking {
-    somebody_waits: Notify,
-    /// How many questions were begun.
-    begun: AtomicU64,
+struct VersionRequests {
+    requested: Notify,
+    /// Number of reads that have begun.
+    reads_begun: AtomicU64,
 }
 
-/// What came of a question; no versions if the database failed.
+/// Result of a read of the versions.
 #[derive(Clone, Copy)]
-struct Answer {
-    /// Its number, in the order in which they were begun.
-    question: u64,
+struct VersionResult {
+    /// Number of the read, in the order in which reads began.
+    read: u64,
+    /// None if the database failed.
     versions: Option<Versions>,
 }
 
 impl RegistrationCache {
-    /// Knows nothing yet; and the task that asks the database for all who wait. It
-    /// ends with the last clone.
+    /// An empty cache, and the task to spawn, which queries the database for concurrent requests. The
+    /// task ends when the last clone is dropped.
     pub fn new(store: Store) -> (RegistrationCache, impl Future<Output = ()> + Send + 'static) {
-        let asking = Arc::new(Asking::default());
-        let (answer, answers) = watch::channel(Answer { question: 0, versions: None });
-        let (looking_up, questions) = mpsc::channel(MOST_WAITING);
-        let (one, other) =
-            (ask(store.version_reader(), Arc::clone(&asking), answer), look_up(store.clone(), questions));
+        let version_requests = Arc::new(VersionRequests::default());
+        let (results, version_results) = watch::channel(VersionResult { read: 0, versions: None });
+        let (lookups, queue) = mpsc::channel(MAX_QUEUED_LOOKUPS);
+        let (reading, looking_up) = (
+            read_versions(store.version_reader(), Arc::clone(&version_requests), results),
+            run_lookups(store.clone(), queue),
+        );
         let task = async move {
-            tokio::join!(one, other);
+            tokio::join!(reading, looking_up);
         };
-        let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
-        let (rules, families) = (Arc::default(), Arc::default());
-        (RegistrationCache { store, asking, answers, clients, resources, tokens, rules, families, looking_up }, task)
+        let cache = RegistrationCache {
+            store,
+            version_requests,
+            version_results,
+            clients: Arc::default(),
+            resources: Arc::default(),
+            tokens: Arc::default(),
+            edge_config: Arc::default(),
+            refresh_families: Arc::default(),
+            lookups,
+        };
+        (cache, task)
     }
 
-    /// How often things had changed at a moment after this was called.
+    /// Reads the versions in the database. Concurrent callers share a query that begins after the call.
     pub async fn versions(&self) -> Result<Versions, StoreError> {
-        let mut answers = self.answers.clone();
-        // One that was under way already may have missed what was committed just now.
-        let begun = self.asking.begun.load(Ordering::SeqCst);
-        self.asking.somebody_waits.notify_one();
-        match answers.wait_for(|answer| answer.question > begun).await.map(|answer| answer.versions) {
+        let mut results = self.version_results.clone();
+        // A read that is running already may have missed the newest commit.
+        let begun = self.version_requests.reads_begun.load(Ordering::SeqCst);
+        self.version_requests.requested.notify_one();
+        match results.wait_for(|result| result.read > begun).await.map(|result| result.versions) {
             Ok(Some(versions)) => Ok(versions),
-            // Whoever asks for itself is told what is wrong.
+            // The shared read failed: this query returns the error.
             Ok(None) | Err(_) => Box::pin(self.store.get_versions()).await,
         }
     }
 
-    /// How often things had changed when that was asked last. What is decided by it
-    /// must be confirmed by the transaction that it leads to, see
+    /// The versions as of the last read. A decision that is based on them must be confirmed by its
+    /// transaction, see
     /// [`IssueRequest::registrations_version`](tollgate_storage::IssueRequest::registrations_version).
     pub fn latest_versions(&self) -> Option<Versions> {
-        self.answers.borrow().versions
+        self.version_results.borrow().versions
     }
 
-    /// The client with this id, if it is in memory as of `then`.
-    pub fn cached_client(&self, id: &ClientId, then: Versions) -> Option<Arc<Client>> {
-        self.clients.get(id, then.registrations)
+    /// The client, if it is cached at these versions.
+    pub fn cached_client(&self, id: &ClientId, versions: Versions) -> Option<Arc<Client>> {
+        self.clients.get(id, versions.registrations)
     }
 
-    /// The client with this id, if there is one, as of `now` or later.
-    pub async fn client(&self, id: &ClientId, now: Versions) -> Result<Option<Arc<Client>>, StoreError> {
-        if let Some(client) = self.cached_client(id, now) {
+    /// The client as of `versions` or later.
+    pub async fn client(&self, id: &ClientId, versions: Versions) -> Result<Option<Arc<Client>>, StoreError> {
+        if let Some(client) = self.cached_client(id, versions) {
             return Ok(Some(client));
         }
         let client = Box::pin(self.store.find_client(id)).await?.map(Arc::new);
-        // Not of those that are none: strangers can think of as many ids as they like.
+        // Unknown ids are not cached, because anyone can send any number of them.
         if let Some(client) = &client {
-            self.clients.keep(id.clone(), now.registrations, Arc::clone(client));
+            self.clients.insert(id.clone(), versions.registrations, Arc::clone(client));
         }
         Ok(client)
     }
 
-    /// The resource server of this audience, if one is registered, as of `now` or
-    /// later. Only tokens of this origin name audiences here, so those that are
-    /// none are known as well.
-    pub async fn resource(&self, audience: &Audience, now: Versions) -> Result<Arc<Option<Resource>>, StoreError> {
-        if let Some(resource) = self.resources.get(audience, now.registrations) {
+    /// The resource server of an audience as of `versions` or later. Audiences come from tokens of this
+    /// origin, so unknown ones are cached as well.
+    pub async fn resource(&self, audience: &Audience, versions: Versions) -> Result<Arc<Option<Resource>>, StoreError> {
+        if let Some(resource) = self.resources.get(audience, versions.registrations) {
             return Ok(resource);
         }
         let resource = Arc::new(Box::pin(self.store.find_resource(audience)).await?);
-        self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
+        self.resources.insert(audience.clone(), versions.registrations, Arc::clone(&resource));
         Ok(resource)
     }
 
-    /// The rules that edges follow, as of `now` or later, for this audience and these
-    /// keys; none if edges could not read them.
+    /// The configuration of edges for this audience and these keys, as of `versions` or later. None if
+    /// edges could not parse it.
     pub async fn edge_config(
         &self,
         audience: &Audience,
         keys: &[Jwk],
-        now: Versions,
+        versions: Versions,
     ) -> Result<Option<Arc<Config>>, StoreError> {
-        if let Some(rules) = self.rules.get(&(), now.config) {
-            return Ok(Some(rules));
+        if let Some(config) = self.edge_config.get(&(), versions.config) {
+            return Ok(Some(config));
         }
-        let document =
-            revocation_feed::edge_config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
-        let rules = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
-        if let Some(rules) = &rules {
-            self.rules.keep((), now.config, Arc::clone(rules));
+        let document = edge_config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
+        let config = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
+        if let Some(config) = &config {
+            self.edge_config.insert((), versions.config, Arc::clone(config));
         }
-        Ok(rules)
+        Ok(config)
     }
 
-    /// What the refresh tokens of this one's grant have in common; none if it has
-    /// none. Whether the grant still stands must be found out by the transaction
-    /// that this leads to.
+    /// What the refresh tokens of a grant have in common. The transaction that follows must confirm that
+    /// the grant is not revoked.
     pub async fn refresh_family(
         &self,
         presented: &PresentedRefreshToken,
     ) -> Result<Option<Arc<RefreshFamily>>, StoreError> {
-        if let Some(family) = self.families.get(&presented.grant, UNCHANGING) {
+        if let Some(family) = self.refresh_families.get(&presented.grant, IMMUTABLE) {
             return Ok(Some(family));
         }
         let family = Box::pin(self.refresh_token(presented.clone())).await?.map(|token| token.family);
         if let Some(family) = &family {
-            self.families.keep(presented.grant.clone(), UNCHANGING, Arc::clone(family));
+            self.refresh_families.insert(presented.grant.clone(), IMMUTABLE, Arc::clone(family));
         }
         Ok(family)
     }
 
-    /// What the grant of this refresh token knows of it, as
-    /// [`Store::find_refresh_token`].
+    /// Looks up a refresh token, as [`Store::find_refresh_token`]. Concurrent lookups share a query.
     pub async fn refresh_token(&self, presented: PresentedRefreshToken) -> Result<Option<RefreshToken>, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        if self.looking_up.send((presented.clone(), answer)).await.is_ok()
-            && let Ok(token) = answered.await
+        let (sender, result) = oneshot::channel();
+        if self.lookups.send((presented.clone(), sender)).await.is_ok()
+            && let Ok(token) = result.await
         {
             return Ok(token);
         }
-        // Whoever asks for itself is told what is wrong.
+        // The shared query failed: this query returns the error.
         self.store.find_refresh_token(presented).await
     }
 
-    /// The record of a token of this text that was found good, if nothing was revoked
-    /// since. It may have expired.
-    pub fn valid_token(&self, unverified_token: &str, now: Versions) -> Option<Arc<AccessToken>> {
-        self.tokens.get(&name(unverified_token), now.sequence)
+    /// The record of a token that was valid, if nothing was revoked since. It may have expired.
+    pub fn valid_token(&self, unverified_token: &str, versions: Versions) -> Option<Arc<AccessToken>> {
+        self.tokens.get(&token_hash(unverified_token), versions.sequence)
     }
 
-    /// Remembers that the token of this text was found good as of `now` or later.
-    pub fn insert_valid_token(&self, text: &str, now: Versions, token: Arc<AccessToken>) {
-        self.tokens.keep(name(text), now.sequence, token);
+    /// Caches a token that is valid as of `versions` or later.
+    pub fn insert_valid_token(&self, token: &str, versions: Versions, record: Arc<AccessToken>) {
+        self.tokens.insert(token_hash(token), versions.sequence, record);
     }
 }
 
-/// A token in memory is no token that somebody could take from there.
-fn name(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+/// Key of a token in the cache, which does not contain the token itself.
+fn token_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
 }
 
-async fn ask(mut reader: VersionReader, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
+/// Reads the versions for all requests that wait, one read after the other.
+async fn read_versions(
+    mut reader: VersionReader,
+    requests: Arc<VersionRequests>,
+    results: watch::Sender<VersionResult>,
+) {
     loop {
         tokio::select! {
-            () = asking.somebody_waits.notified() => {}
-            () = answer.closed() => return,
+            () = requests.requested.notified() => {}
+            () = results.closed() => return,
         }
-        // Whoever else is about to ask does so first: one question more costs more than a
-        // moment.
+        // Lets further requests join this read, which costs less than another read.
         yield_now().await;
-        let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let versions = reader.read().await.inspect_err(|error| tracing::error!(%error, "the versions are not known"));
-        answer.send_replace(Answer { question, versions: versions.ok() });
+        let read = requests.reads_begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let versions = reader.read().await.inspect_err(|error| tracing::error!(%error, "versions could not be read"));
+        results.send_replace(VersionResult { read, versions: versions.ok() });
     }
 }
 
-/// Answers all questions that came together by one statement or few; if the database
-/// fails, none.
-async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
-    let mut asked = Vec::with_capacity(MOST_AT_ONCE);
-    while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
-        // Nothing is looked up for callers who have disconnected.
-        asked.retain(|(_, answer): &Question| !answer.is_closed());
-        let (presented, answers): (Vec<_>, Vec<_>) = asked.drain(..).unzip();
+/// Looks up queued refresh tokens in batches. On failure the batch is dropped, and each request queries
+/// by itself.
+async fn run_lookups(store: Store, mut queue: mpsc::Receiver<Lookup>) {
+    let mut batch = Vec::with_capacity(MAX_BATCH_LOOKUPS);
+    while queue.recv_many(&mut batch, MAX_BATCH_LOOKUPS).await > 0 {
+        // Requests whose client has disconnected.
+        batch.retain(|(_, result): &Lookup| !result.is_closed());
+        let (presented, results): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
         let found = store.find_refresh_tokens(&presented).await;
         let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));
-        // Nobody is answered then: whoever asked asks for itself.
-        for (answer, token) in answers.into_iter().zip(found.unwrap_or_default()) {
-            // Whoever asked may be gone.
-            let _ = answer.send(token);
+        for (result, token) in results.into_iter().zip(found.unwrap_or_default()) {
+            // Fails if the request was cancelled in the meantime.
+            let _ = result.send(token);
         }
     }
 }
 
-/// Things by name, each with the version that it is of.
+/// Values by key, each with the version at which it was read.
 struct VersionedCache<K, V>(Mutex<HashMap<K, (u64, Arc<V>)>>);
 
 impl<K, V> Default for VersionedCache<K, V> {
@@ -245,17 +255,17 @@ impl<K, V> Default for VersionedCache<K, V> {
 }
 
 impl<K: Eq + Hash, V> VersionedCache<K, V> {
-    fn get(&self, name: &K, version: u64) -> Option<Arc<V>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(name).filter(|(of, _)| *of == version).map(|(_, value)| Arc::clone(value))
+    fn get(&self, key: &K, version: u64) -> Option<Arc<V>> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(key).filter(|(cached_at, _)| *cached_at == version).map(|(_, value)| Arc::clone(value))
     }
 
-    fn keep(&self, name: K, version: u64, value: Arc<V>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= CAPACITY {
-            kept.clear();
+    fn insert(&self, key: K, version: u64, value: Arc<V>) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_CACHED_ENTRIES {
+            entries.clear();
         }
-        kept.insert(name, (version, value));
+        entries.insert(key, (version, value));
     }
 }
 
@@ -290,19 +300,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_says_what_could_not_be_looked_up() {
+    async fn failed_lookup_is_logged_and_returned_as_error() {
         let log = Log::default();
         let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).finish());
         let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("known.db").display());
+        let url = format!("sqlite://{}", folder.path().join("cache.db").display());
         let store = Store::open(&url).await.expect("opened");
-        let (known, asking) = RegistrationCache::new(store.clone());
+        let (cache, task) = RegistrationCache::new(store.clone());
         store.close().await;
         let presented = PresentedRefreshToken { grant: GrantId::from_random(&[1; 12]), hash: SecretHash::of("r") };
-        let asked = async { known.refresh_token(presented).await };
+        let lookup = async { cache.refresh_token(presented).await };
         tokio::select! {
-            answer = asked => assert!(answer.is_err(), "the database is closed"),
-            () = asking => panic!("somebody asks still"),
+            result = lookup => assert!(result.is_err(), "the database is closed"),
+            () = task => panic!("the task ended before the cache was dropped"),
         }
         let log = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
         assert!(log.contains("refresh tokens could not be looked up"), "{log}");

@@ -1,10 +1,8 @@
-//! Users of somebody else: an HTTP API of the operator's that knows who has which
-//! name and password.
+//! External user directory: an HTTP API of the operator that verifies user names and passwords.
 //!
-//! `POST` to the configured URL, `{"username": …, "password": …}`. It answers 200 and
-//! `{"external_id": …, "claims": {…}}` for credentials that are right, 401 or 403 for
-//! those that are not. Whatever else comes, or nothing in time, is trouble, and never
-//! a sign-in.
+//! The origin sends `{"username": …, "password": …}` by `POST` to the configured URL. The directory
+//! responds with 200 and `{"external_id": …, "claims": {…}}` if the credentials are valid, and with 401
+//! or 403 if they are not. Any other response and a timeout are errors, and never a sign-in.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,124 +15,123 @@ use zeroize::Zeroizing;
 
 use crate::telemetry::traced;
 
-/// Bytes of an answer at most.
-const MAX_BYTES: usize = 32 * 1024;
-/// Requests that are under way at once, at most: whoever signs in causes them.
-/// Further ones wait for as long as an answer may take.
+const MAX_RESPONSE_BYTES: usize = 32 * 1024;
+/// Concurrent requests, which anyone can cause by signing in. Further ones wait up to the timeout of a
+/// response.
 const MAX_REQUESTS: usize = 64;
 
-/// The API.
+/// Client of the external user directory.
 pub struct ExternalUserDirectory {
     http: reqwest::Client,
     settings: ExternalUsersSettings,
     requests: Semaphore,
 }
 
-/// A user as the API knows them.
+/// A user of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalUser {
-    /// Their identifier there, which never changes.
+    /// Permanent identifier in the directory.
     pub id: String,
-    /// What clients may be told of them.
+    /// Claims for clients.
     pub claims: UserClaims,
 }
 
-/// The API did not say whether the credentials are right.
+/// Why the directory could not verify the credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalUsersError {
-    #[error("it cannot be reached: {0}")]
-    Away(String),
-    #[error("it answers with the status {0}")]
+    #[error("the directory cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the directory responded with status {0}")]
     Status(u16),
-    #[error("its answer {0}")]
-    Answer(&'static str),
+    #[error("the directory's response {0}")]
+    Response(&'static str),
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     external_id: String,
     #[serde(default)]
     claims: Map<String, Value>,
 }
 
 impl ExternalUserDirectory {
-    /// The API of these settings.
-    ///
     /// # Errors
     /// When TLS cannot be used.
     pub fn new(settings: ExternalUsersSettings) -> Result<ExternalUserDirectory, reqwest::Error> {
-        // A redirect would take the password elsewhere.
+        // A redirect would send the password to another URL.
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(settings.timeout).redirect(none).build()?;
         Ok(ExternalUserDirectory { http, settings, requests: Semaphore::new(MAX_REQUESTS) })
     }
 
-    /// The user who has this name and this password; none if they are wrong.
+    /// The user with this name and password. None if the credentials are not valid.
     ///
     /// # Errors
-    /// When the API does not say, or not in time.
-    pub async fn check(&self, name: &UserName, password: &str) -> Result<Option<ExternalUser>, ExternalUsersError> {
-        let turn = timeout(self.settings.timeout, self.requests.acquire()).await;
-        let _asking = turn.map_err(|_| ExternalUsersError::Away("too many requests are under way".to_owned()))?;
+    /// When the directory cannot be reached, is too slow, or sends an unexpected response.
+    pub async fn authenticate(
+        &self,
+        name: &UserName,
+        password: &str,
+    ) -> Result<Option<ExternalUser>, ExternalUsersError> {
+        let permit = timeout(self.settings.timeout, self.requests.acquire()).await;
+        let _permit = permit.map_err(|_| ExternalUsersError::Unreachable("too many concurrent requests".to_owned()))?;
         let body = Zeroizing::new(json!({ "username": name, "password": password }).to_string());
         let mut request = self.http.post(self.settings.url.as_str());
         if let Some(secret) = &self.settings.secret {
             request = request.bearer_auth(secret.as_str());
         }
         let sent = traced(request).header("content-type", "application/json").body(body.to_string()).send().await;
-        let mut answer = sent.map_err(away)?;
-        match answer.status().as_u16() {
+        let mut response = sent.map_err(unreachable)?;
+        match response.status().as_u16() {
             200 => {}
             401 | 403 => return Ok(None),
             status => return Err(ExternalUsersError::Status(status)),
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(away)? {
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_BYTES {
-                return Err(ExternalUsersError::Answer("is too long"));
+            if body.len() > MAX_RESPONSE_BYTES {
+                return Err(ExternalUsersError::Response("is too long"));
             }
         }
-        read(&body).map(Some)
+        parse(&body).map(Some)
     }
 }
 
-fn away(error: reqwest::Error) -> ExternalUsersError {
-    ExternalUsersError::Away(with_causes(&error.without_url()))
+fn unreachable(error: reqwest::Error) -> ExternalUsersError {
+    ExternalUsersError::Unreachable(with_causes(&error.without_url()))
 }
 
-/// Claims that clients can never be told are left out, not refused: the API may say
-/// more than is asked.
-fn read(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
-    let Answer { external_id: id, claims } =
-        text::json(body).map_err(|_| ExternalUsersError::Answer("is not the JSON that is expected"))?;
+/// Parses a response. Claims that are not standard claims for clients are dropped, because the directory
+/// may send more than is needed.
+fn parse(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
+    let Response { external_id: id, claims } =
+        text::json(body).map_err(|_| ExternalUsersError::Response("is not the expected JSON"))?;
     if id.is_empty() || id.len() > MAX_IDENTIFIER_BYTES || id.chars().any(char::is_control) {
-        return Err(ExternalUsersError::Answer(
+        return Err(ExternalUsersError::Response(
             "has an external_id that is not 1 to 255 bytes without control characters",
         ));
     }
     let known: Map<String, Value> =
         claims.into_iter().filter(|(name, _)| UserClaims::names().any(|known| known == name)).collect();
     let claims = UserClaims::parse(&Value::Object(known).to_string());
-    Ok(ExternalUser { id, claims: claims.map_err(|_| ExternalUsersError::Answer("has claims that are too large"))? })
+    Ok(ExternalUser { id, claims: claims.map_err(|_| ExternalUsersError::Response("has claims that are too large"))? })
 }
-
-/// How long the API has, unless something else is set.
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_with_what_clients_may_be_told() {
+    fn response_is_parsed_with_standard_claims_only() {
         let user =
-            read(br#"{"external_id":"42","claims":{"email":"a@example.org","role":"x"},"more":1}"#).expect("good");
+            parse(br#"{"external_id":"42","claims":{"email":"a@example.org","role":"x"},"more":1}"#).expect("valid");
         assert_eq!((user.id.as_str(), user.claims.get("email")), ("42", Some(&json!("a@example.org"))));
         assert_eq!(user.claims.get("role"), None);
-        assert_eq!(read(br#"{"external_id":"42"}"#).expect("good").claims, UserClaims::default());
+        assert_eq!(parse(br#"{"external_id":"42"}"#).expect("valid").claims, UserClaims::default());
         let long = format!(r#"{{"external_id":"{}"}}"#, "x".repeat(256));
         let large = format!(r#"{{"external_id":"1","claims":{{"name":"{}"}}}}"#, "x".repeat(9000));
-        for bad in [
+        for invalid in [
             "",
             "[]",
             "{}",
@@ -144,7 +141,7 @@ mod tests {
             &long,
             &large,
         ] {
-            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+            assert!(parse(invalid.as_bytes()).is_err(), "{invalid}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Requests of this origin to URLs that clients registered: their keys, their sectors' redirect
-//! URIs, and that they hear of logouts. Answers are bounded, redirects are not followed.
+//! Outbound HTTP requests to URLs that clients registered: `jwks_uri`, `sector_identifier_uri` and
+//! `backchannel_logout_uri`. Responses are bounded; redirects are not followed.
 //!
-//! The URL of a client that registered itself may be a stranger's, and could name a machine that
-//! only this origin reaches: such a one is asked only at a public address on the Internet, looked
-//! at after the name was resolved. What an operator registered is never judged: back-channel logout
-//! inside one's own network is usual. Strangers' URLs have connections and a limit of their own, so
-//! that their slow servers delay nobody else.
+//! A client that registered itself could name a server that only this origin can reach (server-side
+//! request forgery). Its URLs are therefore requested only at public addresses of the Internet, which
+//! are checked after the name was resolved. URLs that an operator registered are not restricted,
+//! because back-channel logout within a private network is common. The two kinds of URLs have separate
+//! connections and limits, so that slow servers of unknown clients do not delay the others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,18 +21,16 @@ use url::{Host, Url};
 
 use crate::telemetry::traced;
 
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of an answer at most.
-const MAX_BYTES: usize = 64 * 1024;
-/// Answers that are waited for at once, at most, of operators' and of strangers' URLs: requests
-/// cause them before anybody is authenticated.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+/// Concurrent requests for each of the two kinds of URLs. Unauthenticated requests cause them.
 const MAX_FETCHES: usize = 64;
 
-/// Sends them. Clones share their connections.
+/// Sends requests. Clones share the connections.
 #[derive(Clone)]
 pub struct OutboundClient {
-    of_operators: Channel,
-    of_clients: Channel,
+    for_operator_urls: Channel,
+    for_client_urls: Channel,
 }
 
 #[derive(Clone)]
@@ -43,12 +41,12 @@ struct Channel {
 
 impl Channel {
     fn new(http: reqwest::ClientBuilder) -> Result<Channel, reqwest::Error> {
-        let http = http.timeout(PATIENCE).redirect(Policy::none()).build()?;
+        let http = http.timeout(REQUEST_TIMEOUT).redirect(Policy::none()).build()?;
         Ok(Channel { http, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) })
     }
 }
 
-/// An address was not asked, or gave no good answer: one line, for the log.
+/// Why a request failed, as one line for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OutboundError(String);
@@ -66,16 +64,16 @@ impl From<reqwest::Error> for OutboundError {
 }
 
 impl OutboundClient {
-    /// Connections to all; those for strangers' URLs to the public Internet alone, past no proxy
-    /// that could connect elsewhere.
+    /// Connections for URLs of self-registered clients go to the public Internet only, and use no proxy,
+    /// which could connect to other hosts.
     ///
     /// # Errors
     /// When TLS cannot be used.
     pub fn new() -> Result<OutboundClient, reqwest::Error> {
-        let guarded = reqwest::Client::builder().no_proxy().dns_resolver(PublicNames);
+        let public_only = reqwest::Client::builder().no_proxy().dns_resolver(PublicNames);
         Ok(OutboundClient {
-            of_operators: Channel::new(reqwest::Client::builder())?,
-            of_clients: Channel::new(guarded)?,
+            for_operator_urls: Channel::new(reqwest::Client::builder())?,
+            for_client_urls: Channel::new(public_only)?,
         })
     }
 
@@ -84,19 +82,18 @@ impl OutboundClient {
         let channel = self.channel(url, registrant)?;
         let busy = |_| OutboundError::from("too many URLs are being fetched; try again");
         let _fetching = channel.fetches.try_acquire().map_err(busy)?;
-        let mut answer = traced(channel.http.get(url.as_str())).send().await?.error_for_status()?;
+        let mut response = traced(channel.http.get(url.as_str())).send().await?.error_for_status()?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > MAX_BYTES {
-                return Err(OutboundError::from("the answer is larger than 64 KiB"));
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+                return Err(OutboundError::from("the response is larger than 64 KiB"));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
     }
 
-    /// Posts a form to a URL, which `registrant` registered; gives the answer's status, and reads
-    /// no more of it.
+    /// Posts a form to a URL that `registrant` registered. Returns the status and does not read the body.
     pub(crate) async fn post(
         &self,
         url: &OutboundUrl,
@@ -107,11 +104,10 @@ impl OutboundClient {
         Ok(traced(channel.http.post(url.as_str())).form(form).send().await?.status())
     }
 
-    /// The connections for a URL. An address that is written as such is not resolved, so it is
-    /// looked at here.
+    /// The connections for a URL. IP addresses are not resolved, so they are checked here.
     fn channel(&self, url: &OutboundUrl, registrant: Registrant) -> Result<&Channel, OutboundError> {
         if registrant == Registrant::Operator {
-            return Ok(&self.of_operators);
+            return Ok(&self.for_operator_urls);
         }
         let host = Url::parse(url.as_str()).ok().and_then(|url| url.host().map(|host| host.to_owned()));
         let may_be_public = match host {
@@ -121,24 +117,23 @@ impl OutboundClient {
             None => false,
         };
         match may_be_public {
-            true => Ok(&self.of_clients),
+            true => Ok(&self.for_client_urls),
             false => Err(OutboundError::from(NOT_PUBLIC)),
         }
     }
 }
 
-/// Why a URL is not asked.
 const NOT_PUBLIC: &str = "the host has no address on the public Internet, and the client registered itself";
 
-/// Resolves names to the public ones of their addresses. The connection goes to what was looked at,
-/// so a name that means something else a moment later helps nobody.
+/// Resolves names to their public addresses. The connection goes to the checked address, so an attacker
+/// gains nothing by changing the name's address afterwards (DNS rebinding).
 struct PublicNames;
 
 impl Resolve for PublicNames {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = addresses.filter(|address| is_public(address.ip())).collect();
             match public.is_empty() {
                 true => Err(OutboundError::from(NOT_PUBLIC).into()),
                 false => Ok(Box::new(public.into_iter()) as Addrs),
@@ -147,9 +142,9 @@ impl Resolve for PublicNames {
     }
 }
 
-/// Whether an address is one of the public Internet: in none of the ranges that IANA's
-/// special-purpose registries (RFC 6890) keep for networks of one's own, this machine,
-/// documentation, measuring or multicast.
+/// Whether an address belongs to the public Internet: it is in none of the ranges that IANA's
+/// special-purpose registries (RFC 6890) reserve for private networks, loopback, documentation,
+/// benchmarking or multicast.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -170,21 +165,21 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
             | [192, 88, 99, _]
             | [198, 51, 100, _]
             | [203, 0, 113, _]
-            // Azure's virtual machines have their host there, with their credentials.
+            // Host of Azure's virtual machines, which serves their credentials.
             | [168, 63, 129, 16]
     )
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // What a translator makes of an IPv4 address (RFC 6052, RFC 3056) leads there.
+        // Addresses that embed an IPv4 address (RFC 6052, RFC 3056).
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();
             is_public_v4(Ipv4Addr::new(a, b, c, d))
         }
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, ..] => false,
-        // Global unicast, and nothing else.
+        // Global unicast only.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
@@ -194,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_ones_own_network_is_public() {
+    fn private_and_reserved_addresses_are_not_public() {
         for text in [
             "0.0.0.0",
             "10.1.2.3",
@@ -239,24 +234,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stranger_cannot_send_this_origin_to_its_neighbours() {
+    async fn self_registered_url_cannot_reach_the_private_network() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let outbound = OutboundClient::new().expect("TLS");
-        let asked = |registrant, host: &str| {
+        let get = |registrant, host: &str| {
             let url: OutboundUrl = format!("http://{host}:{port}/jwks").parse().expect("a loopback address");
             let outbound = outbound.clone();
             async move { outbound.get(&url, registrant).await }
         };
         for host in ["127.0.0.1", "localhost", "[::1]"] {
-            let refused = asked(Registrant::Client, host).await.expect_err("not public").to_string();
-            assert!(refused.contains("public Internet"), "{refused}");
+            let error = get(Registrant::Client, host).await.expect_err("not public").to_string();
+            assert!(error.contains("public Internet"), "{error}");
         }
-        assert!(listener_is_untouched(&listener), "nothing came");
-        let answer = tokio::spawn(asked(Registrant::Operator, "127.0.0.1"));
-        listener.accept().await.expect("what an operator registered is asked");
-        answer.abort();
+        assert!(listener_is_untouched(&listener), "no connection");
+        let request = tokio::spawn(get(Registrant::Operator, "127.0.0.1"));
+        listener.accept().await.expect("an operator's URL is requested");
+        request.abort();
     }
 
     fn listener_is_untouched(listener: &tokio::net::TcpListener) -> bool {

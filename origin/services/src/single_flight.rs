@@ -1,13 +1,12 @@
-//! State that many need at one moment and one task at a time renews.
-//!
-//! The task goes on when those who wait for it are gone: a caller who hangs up neither cancels the
-//! work nor has it done again by the next one. Those who come meanwhile wait for that one.
+//! State that is renewed by one task at a time, for all that wait for it (single flight).
+//! The task continues when its callers are cancelled, so a client that disconnects does not cause the
+//! next one to start the work again.
 
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// The state. Clones share it.
+/// Clones share the state.
 #[derive(Default)]
 pub struct SingleFlight<S>(Arc<Mutex<S>>);
 
@@ -18,13 +17,13 @@ impl<S> Clone for SingleFlight<S> {
 }
 
 impl<S: Send + 'static> SingleFlight<S> {
-    /// Whether somebody looks at the state or renews it now.
+    /// Whether the state is being read or renewed now.
     pub fn is_busy(&self) -> bool {
         self.0.try_lock().is_err()
     }
 
-    /// What `ready` finds in the state. If it finds nothing, the state is renewed first; none if it
-    /// finds nothing then either.
+    /// Returns what `ready` finds in the state. If it finds nothing, the state is renewed first, and the
+    /// result is what it finds then.
     pub async fn get<T, F>(
         &self,
         ready: impl Fn(&S) -> Option<T>,
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_renews_for_all_and_goes_on_when_its_caller_hangs_up() {
+    async fn renewal_is_shared_and_continues_when_its_caller_is_cancelled() {
         let (flight, renewals, may_end) =
             (SingleFlight::<Option<u32>>::default(), Arc::default(), Arc::new(Notify::new()));
         let get = || {
@@ -68,12 +67,12 @@ mod tests {
                 flight.get(|state| *state, renew).await
             }
         };
-        assert!(timeout(Duration::from_millis(20), get()).await.is_err(), "hangs up");
+        assert!(timeout(Duration::from_millis(20), get()).await.is_err(), "cancelled");
         let waiting: Vec<_> = (0..50).map(|_| tokio::spawn(get())).collect();
         tokio::task::yield_now().await;
         may_end.notify_one();
         for found in waiting {
-            assert_eq!(found.await.expect("it does not panic"), Some(7));
+            assert_eq!(found.await.expect("no panic"), Some(7));
         }
         assert_eq!(renewals.load(Ordering::SeqCst), 1);
     }

@@ -84,7 +84,7 @@ async fn authenticate_externally(
     name: UserName,
     password: &str,
 ) -> Result<Option<User>, WebError> {
-    let answer = api.check(&name, password).await.map_err(|error| {
+    let answer = api.authenticate(&name, password).await.map_err(|error| {
         tracing::error!(%error, "asking the external user directory failed");
         WebError::unavailable("error-users-unavailable")
     })?;

@@ -1,4 +1,4 @@
-//! What one hash costs, and the hash itself.
+//! Argon2id hashes as PHC strings, and their cost.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -6,10 +6,10 @@ use tollgate_model::HashCost;
 
 use super::{PasswordHashingError, failed};
 
-/// The lanes of a hash. More would need more threads for one hash, and there are as many threads as
-/// cores already.
+/// Lanes of a hash. More lanes need more threads, and the pool has one thread per core already.
 const LANES: u32 = 1;
-/// The cost of a stored hash; none when it is no hash that could be checked here.
+
+/// The cost of a stored hash. None if it cannot be verified here.
 pub(super) fn cost_of(hash: &str) -> Option<HashCost> {
     let params = Params::try_from(&PasswordHash::new(hash).ok()?).ok()?;
     HashCost::new(params.m_cost(), params.t_cost()).ok()
@@ -19,8 +19,7 @@ fn params(cost: HashCost) -> Result<Params, PasswordHashingError> {
     Params::new(cost.memory(), cost.iterations(), LANES, None).map_err(failed)
 }
 
-/// The memory that a thread hashes in. Allocated at its first hash and kept, so that a hash costs
-/// no page faults.
+/// Memory of one thread, allocated at its first hash and reused, so that hashes cause no page faults.
 #[derive(Default)]
 pub(super) struct Memory(Vec<Block>);
 
@@ -33,7 +32,7 @@ impl Memory {
         Ok(&mut self.0)
     }
 
-    /// Gives back what a stored hash needed beyond what `cost` does.
+    /// Frees memory that a stored hash needed in addition to that of `cost`.
     fn shrink_to(&mut self, cost: HashCost) {
         if self.0.len() > cost.memory() as usize {
             self.0.truncate(cost.memory() as usize);
@@ -42,7 +41,7 @@ impl Memory {
     }
 }
 
-/// The PHC string of a password.
+/// Hashes a password to a PHC string.
 pub(super) fn hash(
     password: &[u8],
     salt: &[u8],
@@ -64,13 +63,13 @@ pub(super) fn hash(
     Ok(hash.to_string())
 }
 
-/// Whether this is the password of the PHC string. A hash that costs less than one would `today` is
-/// made up for with work that leads nowhere, so that the time does not tell whose password is old.
-/// One that costs more takes longer: nothing helps that but settings that only grow.
+/// Whether the password matches the PHC string. If the stored hash costs less than the `current` cost,
+/// the difference is spent on dummy work, so that response times do not reveal accounts with old hashes.
+/// A hash that costs more takes longer; only settings that never decrease avoid that.
 pub(super) fn verify(
     password: &[u8],
     hash: &str,
-    today: HashCost,
+    current: HashCost,
     memory: &mut Memory,
 ) -> Result<bool, PasswordHashingError> {
     let hash = PasswordHash::new(hash).map_err(failed)?;
@@ -87,21 +86,21 @@ pub(super) fn verify(
     let blocks = memory.blocks(params.block_count())?;
     argon2.hash_password_into_with_memory(password, salt, output, blocks).map_err(failed)?;
     // `Output` compares in constant time.
-    let fits = Output::new(output).map_err(failed)? == *expected;
-    make_up(today.work().saturating_sub(cost.work()), today, memory)?;
-    memory.shrink_to(today);
-    Ok(fits)
+    let is_match = Output::new(output).map_err(failed)? == *expected;
+    spend(current.work().saturating_sub(cost.work()), current, memory)?;
+    memory.shrink_to(current);
+    Ok(is_match)
 }
 
-/// Does so much work, in KiB, for nothing.
-fn make_up(mut missing: u64, today: HashCost, memory: &mut Memory) -> Result<(), PasswordHashingError> {
-    while let Ok(kib) = u32::try_from(missing.min(u64::from(today.memory())))
+/// Spends this amount of work, in KiB, on a hash that is discarded.
+fn spend(mut missing: u64, current: HashCost, memory: &mut Memory) -> Result<(), PasswordHashingError> {
+    while let Ok(kib) = u32::try_from(missing.min(u64::from(current.memory())))
         && kib >= Params::MIN_M_COST
     {
         let params = params(HashCost::new(kib, 1).map_err(failed)?)?;
         let blocks = memory.blocks(params.block_count())?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon2.fill_memory(b"nothing", &[0; 16], blocks).map_err(failed)?;
+        argon2.fill_memory(b"discarded", &[0; 16], blocks).map_err(failed)?;
         missing = missing.saturating_sub(u64::from(kib));
     }
     Ok(())
@@ -112,34 +111,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_the_one_that_others_make() {
+    fn hashes_equal_those_of_the_argon2_crate() {
         use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
         let (cost, mut memory) = (HashCost::new(64, 3).expect("a cost"), Memory::default());
-        let own = hash(b"correct horse", &[7; 16], cost, &mut memory).expect("hashed");
+        let actual = hash(b"correct horse", &[7; 16], cost, &mut memory).expect("hashed");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params(cost).expect("parameters"));
-        let others = argon2.hash_password_with_salt(b"correct horse", &[7; 16]).expect("hashed").to_string();
-        assert_eq!(own, others);
-        assert!(argon2.verify_password(b"correct horse", own.as_str()).is_ok());
-        assert_eq!(cost_of(&own), Some(cost));
-        for today in [cost, HashCost::new(8, 1).expect("a cost"), HashCost::new(128, 5).expect("a cost")] {
-            assert!(verify(b"correct horse", &others, today, &mut memory).expect("checked"));
-            assert!(!verify(b"correct house", &others, today, &mut memory).expect("checked"));
-            assert!(memory.0.len() <= today.memory() as usize, "kept no more than is used today");
+        let expected = argon2.hash_password_with_salt(b"correct horse", &[7; 16]).expect("hashed").to_string();
+        assert_eq!(actual, expected);
+        assert!(argon2.verify_password(b"correct horse", actual.as_str()).is_ok());
+        assert_eq!(cost_of(&actual), Some(cost));
+        for current in [cost, HashCost::new(8, 1).expect("a cost"), HashCost::new(128, 5).expect("a cost")] {
+            assert!(verify(b"correct horse", &expected, current, &mut memory).expect("checked"));
+            assert!(!verify(b"correct house", &expected, current, &mut memory).expect("checked"));
+            assert!(memory.0.len() <= current.memory() as usize, "the rest is freed");
         }
     }
 
     #[test]
-    fn memory_is_used_again_and_nothing_of_it_is_left_to_the_next() {
+    fn memory_is_reused_without_affecting_the_next_hash() {
         let (cost, mut memory) = (HashCost::new(32, 1).expect("a cost"), Memory::default());
         let first = hash(b"first", &[1; 16], cost, &mut memory).expect("hashed");
-        let place = memory.0.as_ptr();
+        let address = memory.0.as_ptr();
         hash(b"second", &[2; 16], cost, &mut memory).expect("hashed");
         assert_eq!(hash(b"first", &[1; 16], cost, &mut memory).expect("hashed"), first);
-        assert_eq!(memory.0.as_ptr(), place);
+        assert_eq!(memory.0.as_ptr(), address);
     }
 
     #[test]
-    fn what_a_stored_hash_may_ask_for_has_an_end() {
+    fn stored_hash_beyond_the_limits_is_refused() {
         let mut memory = Memory::default();
         for hash in
             ["$argon2id$v=19$m=2097152,t=1,p=1$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaA", "$argon2id$v=19$m=8,t=1,p=1", "x"]

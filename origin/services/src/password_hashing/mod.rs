@@ -1,14 +1,12 @@
-//! Hashing of what people choose, passwords and secrets, where it can hurt nobody.
+//! Password hashing (Argon2id), for passwords and for client secrets that people choose.
 //!
-//! Argon2id takes 19 MiB and some tens of milliseconds a hash, on purpose. On an async thread it
-//! would stop all others for that long, and as many at once as there are requests would take the
-//! machine's memory. So a fixed number of threads do it, each in memory of its own that it keeps,
-//! and behind them stands a queue with an end: whoever finds it full is told so at once and may
-//! come back. A request whose client left is taken out of the queue before it costs anything.
+//! A hash takes 19 MiB and some tens of milliseconds, on purpose. On an async thread it would delay all
+//! other requests, and one hash per concurrent request would exhaust the memory. A fixed number of
+//! worker threads, each with memory of its own, takes jobs from a bounded queue. When the queue is
+//! full, requests are refused immediately and may retry. Jobs of cancelled requests are dropped.
 //!
-//! What never happens: a hash on an async thread; a hash that nobody waits for; a shorter time for
-//! a name that nobody has. Secrets of our making are no matter of this module: they cannot be
-//! guessed, and one SHA-256 is enough for them.
+//! Never: a hash on an async thread; a hash without a caller; a faster response for an unknown user.
+//! Generated secrets are not hashed here: they cannot be guessed, so one SHA-256 is enough.
 
 mod argon2id;
 mod pool;
@@ -27,90 +25,88 @@ use zeroize::Zeroizing;
 use argon2id::Memory;
 use pool::Pool;
 
-/// Hashes passwords and checks them; clones share the threads.
+/// Hashes and verifies passwords. Clones share the worker threads.
 #[derive(Clone)]
 pub struct PasswordHasher {
     pool: Arc<Pool>,
     cost: HashCost,
-    /// The hash of a password that nobody has, checked where there is no user: so that an unknown
-    /// name takes as long as a wrong password.
-    nobody: Arc<str>,
+    /// Hash of a random password, verified for unknown users so that they take as long as a wrong
+    /// password.
+    dummy_hash: Arc<str>,
 }
 
-/// A password could not be hashed or checked.
+/// Why a password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordHashingError {
-    /// Too many are waiting.
-    #[error("too many passwords wait to be checked; try again")]
+    /// The queue is full.
+    #[error("the password hashing queue is full; try again")]
     Busy,
-    /// The hash or the system failed.
-    #[error("a password could not be hashed: {0}")]
+    #[error("password hashing failed: {0}")]
     Failed(String),
 }
 
 impl PasswordHasher {
-    /// A forge, with its threads.
+    /// Starts the worker threads.
     ///
     /// # Errors
-    /// When the system has no randomness or no threads.
+    /// When the random source fails or a thread cannot be started.
     pub fn new(settings: &HashSettings) -> Result<PasswordHasher, PasswordHashingError> {
-        let nobody = Zeroizing::new(rng::random::<32>().map_err(failed)?);
-        let nobody = argon2id::hash(nobody.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
+        let password = Zeroizing::new(rng::random::<32>().map_err(failed)?);
+        let dummy_hash = argon2id::hash(password.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
         let pool = Pool::start(settings.workers, settings.queue)?;
-        Ok(PasswordHasher { pool: Arc::new(pool), cost: settings.cost, nobody: nobody.into() })
+        Ok(PasswordHasher { pool: Arc::new(pool), cost: settings.cost, dummy_hash: dummy_hash.into() })
     }
 
-    /// The PHC string of a password.
+    /// Hashes a password to a PHC string.
     ///
     /// # Errors
-    /// When too many wait, or the system has no randomness or no memory.
+    /// When the queue is full, the random source fails or the memory is exhausted.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordHashingError> {
         let (cost, salt) = (self.cost, random_salt()?);
         self.pool.run(move |memory| argon2id::hash(password.as_bytes(), &salt, cost, memory)).await?
     }
 
-    /// Whether this is the password of `hash`; with no hash, never, after the same time.
+    /// Whether the password matches `hash`. Without a hash the result is false, after the same time.
     ///
     /// # Errors
-    /// When too many wait, the hash is none, or the system has no memory.
+    /// When the queue is full, the hash is malformed or the memory is exhausted.
     pub async fn verify(
         &self,
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, PasswordHashingError> {
-        let (cost, is_somebody) = (self.cost, hash.is_some());
-        let hash = hash.unwrap_or_else(|| self.nobody.to_string());
-        let fits = self.pool.run(move |memory| argon2id::verify(password.as_bytes(), &hash, cost, memory)).await??;
-        Ok(fits && is_somebody)
+        let (cost, has_hash) = (self.cost, hash.is_some());
+        let hash = hash.unwrap_or_else(|| self.dummy_hash.to_string());
+        let is_match =
+            self.pool.run(move |memory| argon2id::verify(password.as_bytes(), &hash, cost, memory)).await??;
+        Ok(is_match && has_hash)
     }
 
-    /// Whether a password with this hash should be hashed anew at its next use: it costs a guesser
-    /// less than one hashed now.
+    /// Whether the password of this hash should be hashed again at its next use, because the hash costs
+    /// less than the current settings require.
     #[must_use]
     pub fn needs_rehash(&self, hash: &str) -> bool {
         argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
     }
 
-    /// Refuses at once what would be refused later, when more was done for it: to be asked before
-    /// anything is looked up.
+    /// Refuses a request early, before its other work, if the queue is full.
     ///
     /// # Errors
-    /// [`PasswordHashingError::Busy`] when too many wait.
+    /// [`PasswordHashingError::Busy`]
     pub fn check_capacity(&self) -> Result<(), PasswordHashingError> {
         if self.pool.is_full() { Err(self.pool.refuse()) } else { Ok(()) }
     }
 
-    /// How busy it is.
     #[must_use]
     pub fn load(&self) -> HashingLoad {
         self.pool.load()
     }
 }
 
-/// The PHC string of a password, at once and at the usual cost: for the command line.
+/// Hashes a password on this thread at the default cost, for the command line.
 ///
 /// # Errors
-/// When the system has no randomness or no memory.
+/// When the random source fails or the memory is exhausted.
 pub fn hash_password_blocking(password: &Zeroizing<String>) -> Result<String, PasswordHashingError> {
     argon2id::hash(password.as_bytes(), &random_salt()?, HashCost::default(), &mut Memory::default())
 }
@@ -138,23 +134,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_fits_its_hash_alone() {
-        let forge = PasswordHasher::new(&HashSettings::default()).expect("a forge");
-        let hash = forge.hash(password("correct horse")).await.expect("hashed");
+    async fn password_matches_only_its_own_hash() {
+        let hasher = PasswordHasher::new(&HashSettings::default()).expect("started");
+        let hash = hasher.hash(password("correct horse")).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(forge.verify(password("correct horse"), Some(hash.clone())).await.expect("checked"));
-        assert!(!forge.verify(password("wrong horse"), Some(hash.clone())).await.expect("checked"));
-        assert!(!forge.verify(password("correct horse"), None).await.expect("checked"));
-        assert!(forge.verify(password("x"), Some("no hash".to_owned())).await.is_err());
-        assert!(!forge.needs_rehash(&hash));
+        assert!(hasher.verify(password("correct horse"), Some(hash.clone())).await.expect("checked"));
+        assert!(!hasher.verify(password("wrong horse"), Some(hash.clone())).await.expect("checked"));
+        assert!(!hasher.verify(password("correct horse"), None).await.expect("checked"));
+        assert!(hasher.verify(password("x"), Some("no hash".to_owned())).await.is_err());
+        assert!(!hasher.needs_rehash(&hash));
     }
 
     #[tokio::test]
-    async fn hashes_of_smaller_settings_are_outgrown() {
+    async fn cheaper_hashes_need_a_rehash() {
         let (small, large) =
             (settings(1, 8), HashSettings { cost: HashCost::new(16, 1).expect("a cost"), ..settings(1, 8) });
         let (small, large) =
-            (PasswordHasher::new(&small).expect("a forge"), PasswordHasher::new(&large).expect("a forge"));
+            (PasswordHasher::new(&small).expect("started"), PasswordHasher::new(&large).expect("started"));
         let hash = small.hash(password("correct horse")).await.expect("hashed");
         assert!(large.needs_rehash(&hash) && !small.needs_rehash(&hash));
         assert!(large.verify(password("correct horse"), Some(hash)).await.expect("checked"));
@@ -163,62 +159,62 @@ mod tests {
         assert!(!small.needs_rehash(&hash) && !large.needs_rehash(&hash));
     }
 
-    /// Holds the only thread until told otherwise.
-    async fn busy(forge: &PasswordHasher) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+    /// Blocks the only worker until the sender is used.
+    async fn block_worker(hasher: &PasswordHasher) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
         let (release, held) = std::sync::mpsc::channel::<()>();
-        let pool = Arc::clone(&forge.pool);
+        let pool = Arc::clone(&hasher.pool);
         let holding = tokio::spawn(async move {
             let held = pool.run(move |_| held.recv().map_err(|_| ())).await;
             assert!(held.is_ok_and(|held| held.is_ok()));
         });
-        while forge.load().working == 0 {
+        while hasher.load().working == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         (release, holding)
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_at_once_and_who_left_makes_room() {
-        let forge = PasswordHasher::new(&settings(1, 2)).expect("a forge");
-        let (release, holding) = busy(&forge).await;
+    async fn full_queue_refuses_and_cancelled_callers_make_room() {
+        let hasher = PasswordHasher::new(&settings(1, 2)).expect("started");
+        let (release, holding) = block_worker(&hasher).await;
         let mut waiting: Vec<_> = (0..2)
             .map(|nth| {
-                let forge = forge.clone();
-                Box::pin(async move { forge.hash(password(&format!("password {nth}"))).await })
+                let hasher = hasher.clone();
+                Box::pin(async move { hasher.hash(password(&format!("password {nth}"))).await })
             })
             .collect();
         for one in &mut waiting {
             assert!(futures::poll!(one.as_mut()).is_pending());
         }
-        assert!(matches!(forge.hash(password("one too many")).await, Err(PasswordHashingError::Busy)));
-        assert!(matches!(forge.check_capacity(), Err(PasswordHashingError::Busy)));
-        let load = forge.load();
+        assert!(matches!(hasher.hash(password("one too many")).await, Err(PasswordHashingError::Busy)));
+        assert!(matches!(hasher.check_capacity(), Err(PasswordHashingError::Busy)));
+        let load = hasher.load();
         assert_eq!((load.queued, load.capacity, load.workers, load.refused), (2, 2, 1, 2));
 
-        // One leaves: its place is free, and it is never hashed.
+        // A cancelled job frees its space and is never hashed.
         drop(waiting.pop());
-        assert!(forge.check_capacity().is_ok());
-        let mut third = Box::pin(forge.hash(password("third")));
+        assert!(hasher.check_capacity().is_ok());
+        let mut third = Box::pin(hasher.hash(password("third")));
         assert!(futures::poll!(third.as_mut()).is_pending());
         release.send(()).expect("it waits");
         holding.await.expect("held");
         waiting.pop().expect("the first").await.expect("hashed");
         third.await.expect("hashed");
-        let load = forge.load();
+        let load = hasher.load();
         assert_eq!((load.done, load.abandoned, load.queued), (3, 1, 0), "the holder, the first and the third");
     }
 
     #[tokio::test]
     async fn who_left_while_waiting_is_not_hashed() {
-        let forge = PasswordHasher::new(&settings(1, 8)).expect("a forge");
-        let (release, holding) = busy(&forge).await;
+        let hasher = PasswordHasher::new(&settings(1, 8)).expect("started");
+        let (release, holding) = block_worker(&hasher).await;
         for _ in 0..8 {
-            let mut left = Box::pin(forge.hash(password("gone")));
+            let mut left = Box::pin(hasher.hash(password("gone")));
             assert!(futures::poll!(left.as_mut()).is_pending());
         }
         release.send(()).expect("it waits");
         holding.await.expect("held");
-        forge.hash(password("stayed")).await.expect("hashed");
-        assert_eq!((forge.load().done, forge.load().abandoned), (2, 8), "the holder and the one who stayed");
+        hasher.hash(password("stayed")).await.expect("hashed");
+        assert_eq!((hasher.load().done, hasher.load().abandoned), (2, 8), "the holder and the one who stayed");
     }
 }

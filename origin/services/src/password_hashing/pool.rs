@@ -1,4 +1,4 @@
-//! The threads that hash, and the queue before them.
+//! The worker threads and their queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,26 +10,26 @@ use tokio::sync::oneshot;
 use super::argon2id::Memory;
 use super::{PasswordHashingError, failed};
 
-/// How busy the threads are.
+/// Load of the worker pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashingLoad {
-    /// Hashes that wait for a thread.
+    /// Jobs in the queue.
     pub queued: usize,
-    /// How many may.
+    /// Limit of the queue.
     pub capacity: usize,
-    /// The threads.
+    /// Worker threads.
     pub workers: usize,
-    /// Threads that are hashing.
+    /// Workers that are hashing.
     pub working: usize,
-    /// Hashes made since the start.
+    /// Hashes since the start.
     pub done: u64,
-    /// Hashes refused since the start, for the queue was full.
+    /// Jobs refused since the start because the queue was full.
     pub refused: u64,
-    /// Hashes not made since the start, for nobody waited for them any more.
+    /// Jobs dropped since the start because their caller was cancelled.
     pub abandoned: u64,
 }
 
-/// The threads. They end when this is dropped, after the hash that each is at.
+/// Worker threads. When the pool is dropped, each thread ends after its current hash.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     workers: usize,
@@ -49,12 +49,12 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    closed: bool,
+    is_closed: bool,
 }
 
 struct Job {
-    /// Alive while somebody waits for the result.
-    wanted: Weak<()>,
+    /// Alive while the caller waits for the result.
+    caller: Weak<()>,
     work: Box<dyn FnOnce(&mut Memory) + Send>,
 }
 
@@ -63,33 +63,32 @@ impl Pool {
         let pool = Pool { shared: Arc::default(), workers, capacity };
         for nth in 0..workers {
             let shared = Arc::clone(&pool.shared);
-            let thread = std::thread::Builder::new().name(format!("forge {nth}"));
-            thread.spawn(move || shared.work()).map_err(failed)?;
+            let thread = std::thread::Builder::new().name(format!("hash {nth}"));
+            thread.spawn(move || shared.run_worker()).map_err(failed)?;
         }
         Ok(pool)
     }
 
-    /// What `work` gives, done by one of the threads. Who stops waiting takes the
-    /// work out of the queue.
+    /// Runs `work` on a worker thread. If the caller is cancelled, the work is removed from the queue.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, PasswordHashingError> {
-        let wanted = Arc::new(());
-        let (tell, told) = oneshot::channel();
+        let caller = Arc::new(());
+        let (sender, result) = oneshot::channel();
         let work = Box::new(move |memory: &mut Memory| {
-            // Who left in the meantime is not told.
-            let _ = tell.send(work(memory));
+            // Fails if the caller was cancelled in the meantime.
+            let _ = sender.send(work(memory));
         });
-        self.push(Job { wanted: Arc::downgrade(&wanted), work })?;
-        let done = told.await.map_err(|_| PasswordHashingError::Failed("the thread ended".to_owned()));
-        drop(wanted);
-        done
+        self.push(Job { caller: Arc::downgrade(&caller), work })?;
+        let result = result.await.map_err(|_| PasswordHashingError::Failed("the hash panicked".to_owned()));
+        drop(caller);
+        result
     }
 
     pub(super) fn load(&self) -> HashingLoad {
         let shared = &self.shared;
-        let queued = shared.lock().jobs.iter().filter(|job| job.is_wanted()).count();
+        let queued = shared.lock().jobs.iter().filter(|job| job.has_caller()).count();
         HashingLoad {
             queued,
             capacity: self.capacity,
@@ -101,11 +100,11 @@ impl Pool {
         }
     }
 
-    /// Whether one more would be refused now.
+    /// Whether a further job would be refused.
     pub(super) fn is_full(&self) -> bool {
         let mut queue = self.shared.lock();
         if queue.jobs.len() >= self.capacity {
-            self.shared.forget_abandoned(&mut queue);
+            self.shared.drop_abandoned(&mut queue);
         }
         queue.jobs.len() >= self.capacity
     }
@@ -119,8 +118,8 @@ impl Pool {
     fn push(&self, job: Job) -> Result<(), PasswordHashingError> {
         let mut queue = self.shared.lock();
         if queue.jobs.len() >= self.capacity {
-            // Those who left hold no place against those who are here.
-            self.shared.forget_abandoned(&mut queue);
+            // Jobs of cancelled callers must not take up space.
+            self.shared.drop_abandoned(&mut queue);
         }
         if queue.jobs.len() >= self.capacity {
             return Err(self.refuse());
@@ -135,7 +134,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
-        queue.closed = true;
+        queue.is_closed = true;
         queue.jobs.clear();
         drop(queue);
         self.shared.filled.notify_all();
@@ -143,52 +142,52 @@ impl Drop for Pool {
 }
 
 impl Job {
-    fn is_wanted(&self) -> bool {
-        self.wanted.strong_count() > 0
+    fn has_caller(&self) -> bool {
+        self.caller.strong_count() > 0
     }
 }
 
 impl Shared {
-    /// The life of a thread.
-    fn work(&self) {
+    /// Worker thread main loop.
+    fn run_worker(&self) {
         let mut memory = Memory::default();
         while let Some(job) = self.next() {
             self.working.fetch_add(1, Ordering::Relaxed);
-            // A hash that panics must not take the thread with it: there would be one fewer for
-            // all who follow. Its caller is told by the channel that goes with it.
+            // A panic must not end the worker thread. The caller gets an error because its channel is
+            // dropped.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut memory))).is_err() {
-                tracing::error!("a hash panicked");
+                tracing::error!("a password hash panicked");
                 memory = Memory::default();
             }
             self.working.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// The next hash that somebody waits for; none when the pool is gone.
+    /// The next job whose caller waits. None when the pool is dropped.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         loop {
             match queue.jobs.pop_front() {
-                Some(job) if job.is_wanted() => {
+                Some(job) if job.has_caller() => {
                     self.done.fetch_add(1, Ordering::Relaxed);
                     return Some(job);
                 }
                 Some(_) => {
                     self.abandoned.fetch_add(1, Ordering::Relaxed);
                 }
-                None if queue.closed => return None,
+                None if queue.is_closed => return None,
                 None => queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
-    fn forget_abandoned(&self, queue: &mut Queue) {
+    fn drop_abandoned(&self, queue: &mut Queue) {
         let before = queue.jobs.len();
-        queue.jobs.retain(Job::is_wanted);
+        queue.jobs.retain(Job::has_caller);
         self.abandoned.fetch_add((before - queue.jobs.len()) as u64, Ordering::Relaxed);
     }
 
-    /// No code of others runs under the lock, so what a panic left there is whole.
+    /// No foreign code runs under the lock, so a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
