@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -22,7 +23,9 @@ pub enum TestDatabase {
 impl TestDatabase {
     /// Creates a database on the PostgreSQL server that the tests share.
     pub async fn postgres(name: &str) -> Result<Self> {
-        let name = format!("{name}_{}", std::process::id());
+        static CREATED: AtomicU32 = AtomicU32::new(0);
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{name}_{}_{number}", std::process::id());
         server().await?.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
         Ok(Self::Postgres(name))
     }

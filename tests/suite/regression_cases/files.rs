@@ -24,7 +24,7 @@ async fn f6_key_file_is_complete_or_absent(case: &RegressionCase) -> Result<()> 
     let make = ["key", "list"];
     disk.fill()?;
     let full = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
-    ensure!(full.contains("cannot be made"), "with a full disk: {full}");
+    ensure!(full.contains("cannot be created"), "with a full disk: {full}");
     ensure!(!key.exists() && fs::read_dir(disk.path())?.count() == 1, "a partial key file is left");
     disk.free()?;
 
@@ -37,7 +37,7 @@ async fn f6_key_file_is_complete_or_absent(case: &RegressionCase) -> Result<()> 
     let whole = fs::read(&key)?;
     fs::write(&key, &whole[..20])?;
     let cut = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
-    ensure!(cut.contains("cut short, 20 characters of 43") && cut.contains("restore it"), "of a cut file: {cut}");
+    ensure!(cut.contains("incomplete: 20 of 43 characters") && cut.contains("restore it"), "of a cut file: {cut}");
     fs::write(&key, &whole)?;
     origin.cli(&make)?;
 
