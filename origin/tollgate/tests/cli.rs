@@ -179,7 +179,7 @@ async fn every_revocation_kind_is_revoked_listed_and_reinstated() {
 
 /// Issues a token.
 async fn issue_token(store: &Store) -> String {
-    let now = tollgate_system::clock::now();
+    let now = tollgate_system::Clock::system().now();
     let draft = TokenDraft {
         unique: [1; 14],
         client: "reports".parse().expect("a client id"),

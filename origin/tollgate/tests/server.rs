@@ -9,7 +9,7 @@ use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
 use tollgate_model::{AccessToken, Actor, NewRevocation, OnStale, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
 use tollgate_services::revocation_feed::MIN_CASCADE_TOKENS;
 use tollgate_storage::{Batch, Store};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use tollgate_test_kit::admin_client::AdminClient;
 use tollgate_test_kit::client::TestClient;
 use tollgate_test_kit::origin::TestOrigin;
@@ -119,7 +119,7 @@ async fn request_may_have_a_hundred_header_fields() {
 
 /// Issues tokens in one transaction.
 async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
-    let now = clock::now();
+    let now = Clock::system().now();
     let draft = || TokenDraft {
         unique: rng::random().expect("randomness"),
         client: "reports".parse().expect("an id"),
@@ -142,7 +142,7 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
 async fn revoke(store: &Store, tokens: &[AccessToken]) {
     let by = || Actor::command_line(None);
     let revocations =
-        tokens.iter().map(|token| NewRevocation::token(token, by(), None, clock::now()).expect("it lives"));
+        tokens.iter().map(|token| NewRevocation::token(token, by(), None, Clock::system().now()).expect("it lives"));
     store.apply(Batch { revocations: revocations.collect(), ..Batch::default() }).await.expect("revoked");
 }
 

@@ -12,7 +12,7 @@ use tollgate_model::{
 use tollgate_storage::{
     Batch, IssueRequest, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, StoreError,
 };
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use tollgate_test_kit::jwt;
 
 use crate::database::Database;
@@ -46,9 +46,9 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
     let token = service.token(&url).await;
     for _ in 0..10 {
         assert!(service.is_active(&url, &token).await && service.is_active(&url, &token).await);
-        other_process.revoke(revoke_any(target(&token), clock::now())).await.expect("revoked");
+        other_process.revoke(revoke_any(target(&token), Clock::system().now())).await.expect("revoked");
         assert!(!service.is_active(&url, &token).await);
-        other_process.reinstate(reinstate(target(&token), clock::now())).await.expect("lifted");
+        other_process.reinstate(reinstate(target(&token), Clock::system().now())).await.expect("lifted");
     }
 
     assert!(!api.is_active(&url, &token).await, "the token is not for this API yet");
@@ -60,7 +60,7 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
     other_process.delete_resource(&resource.audience).await.expect("removed");
     assert!(!api.is_active(&url, &token).await);
 
-    let (id, now) = ("service".parse().expect("an id"), clock::now());
+    let (id, now) = ("service".parse().expect("an id"), Clock::system().now());
     let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
     other_process.rotate_secret(&id, &StoredSecret::generated(&other, now), 0).await.expect("rotated");
     let introspection = format!("{url}/oauth/introspect");
@@ -100,7 +100,7 @@ async fn shared_query_never_started_before_the_request(database: &Database) {
         });
     }
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    other_process.revoke(revoke_any(target(&token), clock::now())).await.expect("revoked");
+    other_process.revoke(revoke_any(target(&token), Clock::system().now())).await.expect("revoked");
     revoked.store(true, Ordering::SeqCst);
     let answers: usize = callers.join_all().await.into_iter().sum();
     println!("{answers} answers");
@@ -181,12 +181,15 @@ async fn token_request_follows_the_current_registration(database: &Database) {
 
         assert_eq!(ask(&service, "read").await, StatusCode::OK);
         let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-        other_process.rotate_secret(&id, &StoredSecret::generated(&other, clock::now()), 0).await.expect("rotated");
+        other_process
+            .rotate_secret(&id, &StoredSecret::generated(&other, Clock::system().now()), 0)
+            .await
+            .expect("rotated");
         assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "the secret has expired");
         service = service.with_secret(&other);
     }
     assert_eq!(ask(&service, "read").await, StatusCode::OK);
-    other_process.disable_client(&id, &termination(clock::now())).await.expect("disabled");
+    other_process.disable_client(&id, &termination(Clock::system().now())).await.expect("disabled");
     assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "the client is disabled");
     other_process.close().await;
     server.shutdown().await;
@@ -214,7 +217,10 @@ async fn refresh_follows_the_current_registration_and_grant(database: &Database)
         let older = token.clone();
         token = refreshed(&service, &refreshed(&service, &token).await).await;
         let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-        other_process.rotate_secret(&id, &StoredSecret::generated(&other, clock::now()), 0).await.expect("rotated");
+        other_process
+            .rotate_secret(&id, &StoredSecret::generated(&other, Clock::system().now()), 0)
+            .await
+            .expect("rotated");
         assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the secret has expired");
         assert_eq!(
             refresh(&service, &older).await.0,
@@ -225,12 +231,12 @@ async fn refresh_follows_the_current_registration_and_grant(database: &Database)
         token = refreshed(&service, &token).await;
     }
     let target = Target::Session(grant.id.to_string());
-    other_process.revoke(revoke_any(target, clock::now())).await.expect("revoked");
+    other_process.revoke(revoke_any(target, Clock::system().now())).await.expect("revoked");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::BAD_REQUEST, "the grant is revoked");
 
     let (_, token) = grant_with_refresh_token(database).await;
     let token = refreshed(&service, &refreshed(&service, &token).await).await;
-    other_process.disable_client(&id, &termination(clock::now())).await.expect("disabled");
+    other_process.disable_client(&id, &termination(Clock::system().now())).await.expect("disabled");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the client is disabled");
     other_process.close().await;
     server.shutdown().await;
@@ -243,8 +249,8 @@ async fn grant_with_refresh_token(database: &Database) -> (Grant, String) {
     let token = key_ring(&database.store).await.refresh_keys().first(&code.grant.id, &random).expect("a grant id");
     let first = NewRefreshToken { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
     let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(first) };
-    let unique = TokenId::unique(clock::now_ms(), rng::random_id().expect("randomness"));
-    let redeem = redeem(&code.grant, credential, 0, clock::now());
+    let unique = TokenId::unique(Clock::system().now_ms(), rng::random_id().expect("randomness"));
+    let redeem = redeem(&code.grant, credential, 0, Clock::system().now());
     let issue = TokenDraft { unique, ..redeem.issue.draft.clone() }.into();
     let redeemed = database.store.redeem(RedeemRequest { issue, ..redeem }).await.expect("redeemed");
     assert!(matches!(redeemed, RedeemOutcome::Issued(_)));
@@ -257,7 +263,7 @@ async fn issue_with_an_outdated_registration_is_refused(database: &Database) {
     let now = store.get_versions().await.expect("read").registrations;
     let issue = |number, registrations_version| IssueRequest {
         registrations_version,
-        ..draft(number, clock::now() + 600).into()
+        ..draft(number, Clock::system().now() + 600).into()
     };
     store.issue(issue(1, Some(now))).await.expect("up to date");
     store.create_client(&client("another").0).await.expect("registered");

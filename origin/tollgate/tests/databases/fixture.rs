@@ -9,7 +9,7 @@ use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::{Secret, TokenAlg};
 use tollgate_storage::Store;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 use tollgate_test_kit::jwt;
 
 use crate::database::Database;
@@ -38,7 +38,7 @@ pub(crate) async fn start_origin(database: &Database) -> Server {
 /// The current keys in a database.
 pub(crate) async fn key_ring(store: &Store) -> KeyRing {
     let rows = store.get_stored_keys().await.expect("read");
-    KeyRing::open(&master_key(), &rows.keys, rows.revoked, clock::now()).expect("they open")
+    KeyRing::open(&master_key(), &rows.keys, rows.revoked, Clock::system().now()).expect("they open")
 }
 
 /// A confidential client of an issuer.

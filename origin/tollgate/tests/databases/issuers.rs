@@ -5,7 +5,7 @@ use tollgate::Server;
 use tollgate_core::{Deltas, Replica, ReplicaError, Snapshot};
 use tollgate_model::{Issuer, TokenAlg};
 use tollgate_storage::Store;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use crate::database::Database;
 use crate::fixture::{IssuerClient, key_ring, kid, start_origin, wait_until};
@@ -21,7 +21,7 @@ const ONE: &str = "https://auth.example/one";
 
 fn issuer(name: &str, url: &str) -> Issuer {
     let (name, url) = (name.parse().expect("a name"), url.parse().expect("a URL"));
-    Issuer { name, url, sealed_database: None, created_at: clock::now() }
+    Issuer { name, url, sealed_database: None, created_at: Clock::system().now() }
 }
 
 /// Default database URL of another issuer.

@@ -14,7 +14,7 @@ use tollgate_model::KeyPurpose;
 use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, NewRevocation, Target, TokenAlg};
 use tollgate_services::signing_keys::rotation::{self, KeyRotation};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use crate::database::Database;
 use crate::fixture::{IssuerClient, key_ring, kid, master_key, start_origin, wait_until};
@@ -29,12 +29,12 @@ on_both_databases!(
 
 async fn rotate(database: &Database, purpose: KeyPurpose, ahead: u64) -> KeyRotation {
     let spec = KeySpec { purpose, alg: TokenAlg::EdDsa, ahead };
-    rotation::rotate(&database.store, &master_key(), spec, clock::now()).await.expect("answered")
+    rotation::rotate(&database.store, &master_key(), spec, Clock::system().now()).await.expect("answered")
 }
 
 async fn revoke(database: &Database, kid: &str) {
     let by = Actor::command_line(None);
-    let revoke = NewRevocation::any(Target::Key(kid.to_owned()), by, None, clock::now()).expect("a key");
+    let revoke = NewRevocation::any(Target::Key(kid.to_owned()), by, None, Clock::system().now()).expect("a key");
     database.store.revoke(revoke).await.expect("revoked");
 }
 
@@ -103,7 +103,7 @@ fn check_token(replica: &Replica, token: &str, revocations: &impl RevocationChec
         on_not_covered: UnknownStatusPolicy::Deny,
     };
     let keys = replica.snapshot().config().keys();
-    verify(token.as_bytes(), keys, &expected, revocations, clock::now()).map(drop)
+    verify(token.as_bytes(), keys, &expected, revocations, Clock::system().now()).map(drop)
 }
 
 async fn edge_refuses_tokens_of_a_revoked_key(database: &Database) {

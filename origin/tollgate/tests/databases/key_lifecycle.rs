@@ -348,7 +348,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
 }
 
 async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) {
-    let now = tollgate_system::clock::now();
+    let now = tollgate_system::Clock::system().now();
     let (one, other) = (create_keys(database, now).await, database.reopen().await);
     one.create_client(&client("reports").0).await.expect("registered");
     let keys = SigningKeys::open(other.clone(), master_key(), tollgate_system::Clock::system()).await.expect("opened");

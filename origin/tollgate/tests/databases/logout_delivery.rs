@@ -18,7 +18,7 @@ use tollgate_model::{
     UserId,
 };
 use tollgate_storage::{ClientSlots, Store};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use tollgate_test_kit::jwt;
 
 use crate::database::Database;
@@ -85,7 +85,7 @@ fn random() -> [u8; 12] {
 
 /// Signs in a new user. Returns the session, its cookie, and a grant for each of these clients.
 async fn sign_in(store: &Store, clients: &[&str]) -> (BrowserSession, Secret, Vec<Grant>) {
-    let (now, cookie) = (clock::now(), secret(SecretKind::Session));
+    let (now, cookie) = (Clock::system().now(), secret(SecretKind::Session));
     let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
     let user = User::new(UserId::from_random(&random()), name, now);
     store.create_user(&user).await.expect("registered");
@@ -160,7 +160,7 @@ async fn verify(url: &str, token: &str) -> Value {
     let claims = claims_of(token);
     assert_eq!((&claims["iss"], &claims["events"]), (&json!(ISSUER), &json!({ EVENT: {} })));
     let [issued, expires] = ["iat", "exp"].map(|name| claims[name].as_u64().expect("a time"));
-    let now = clock::now();
+    let now = Clock::system().now();
     assert!(issued <= now && now < expires && expires <= issued + 120, "{claims}");
     claims
 }
@@ -179,7 +179,7 @@ async fn pending_logout_tokens_survive_a_restart(database: &Database) {
     let (login, cookie, grants) = sign_in(&database.store, &["shop", "without-endpoint"]).await;
     let server = start_origin(database).await;
     sign_out(&server.url(), &cookie).await;
-    assert!(database.store.list_sessions(&login.user, clock::now()).await.expect("read").is_empty());
+    assert!(database.store.list_sessions(&login.user, Clock::system().now()).await.expect("read").is_empty());
     for grant in &grants {
         assert!(database.store.find_grant(&grant.id).await.expect("read").expect("there").ended_at.is_some());
     }
@@ -216,7 +216,7 @@ async fn undelivered_logout_token_is_given_up_after_a_day(database: &Database) {
     let endpoint = LogoutEndpoint::start(500).await;
     register(&database.store, "shop", &endpoint).await;
     let (login, _, _) = sign_in(&database.store, &["shop"]).await;
-    database.store.end_session(&login.id, &termination(clock::now() - 25 * 60 * 60)).await.expect("ended");
+    database.store.end_session(&login.id, &termination(Clock::system().now() - 25 * 60 * 60)).await.expect("ended");
     let server = start_origin(database).await;
     wait_until("the logout token is given up", async || is_done(&database.store).await).await;
     assert_eq!(endpoint.received().len(), 1, "one attempt, because the origin may have been down for a day");
@@ -229,10 +229,10 @@ async fn disabled_or_changed_client_gets_no_logout_token(database: &Database) {
         register(&database.store, id, &endpoint).await;
     }
     let (login, _, _) = sign_in(&database.store, &["disabled", "changed"]).await;
-    database.store.end_session(&login.id, &termination(clock::now())).await.expect("ended");
+    database.store.end_session(&login.id, &termination(Clock::system().now())).await.expect("ended");
     assert!(!is_done(&database.store).await);
     let [disabled, changed] = ["disabled", "changed"].map(|id| id.parse().expect("an id"));
-    database.store.disable_client(&disabled, &termination(clock::now())).await.expect("disabled");
+    database.store.disable_client(&disabled, &termination(Clock::system().now())).await.expect("disabled");
     database.store.update_client(&changed, &client("changed").0.metadata).await.expect("changed");
     let server = start_origin(database).await;
     wait_until("both logout tokens are dropped", async || is_done(&database.store).await).await;
@@ -247,8 +247,8 @@ async fn slow_client_does_not_delay_others(database: &Database) {
     // More than the origin sends at the same time.
     let (slow_one, _, _) = sign_in(&database.store, &["slow"; 100]).await;
     let (quick_one, _, _) = sign_in(&database.store, &["quick"; 20]).await;
-    database.store.end_session(&slow_one.id, &termination(clock::now() - 10)).await.expect("ended");
-    database.store.end_session(&quick_one.id, &termination(clock::now())).await.expect("ended");
+    database.store.end_session(&slow_one.id, &termination(Clock::system().now() - 10)).await.expect("ended");
+    database.store.end_session(&quick_one.id, &termination(Clock::system().now())).await.expect("ended");
     let server = start_origin(database).await;
     wait_until("the quick client is notified", async || quick.received().len() == 20).await;
     wait_until("the slow client is notified", async || !slow.received().is_empty()).await;
@@ -268,7 +268,7 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     register(&database.store, "shop", &endpoint).await;
     register(&database.store, "bank", &endpoint).await;
     let (login, _, _) = sign_in(&database.store, &["shop", "bank", "shop", "shop", "bank", "bank", "bank"]).await;
-    let now = clock::now();
+    let now = Clock::system().now();
     database.store.end_session(&login.id, &termination(now)).await.expect("ended");
     let other_process = database.reopen().await;
     let mut origins = JoinSet::new();
@@ -318,7 +318,7 @@ async fn concurrent_ends_of_a_session_make_one_logout(database: &Database) {
     let endpoint = LogoutEndpoint::start(200).await;
     register(&database.store, "shop", &endpoint).await;
     let (login, _, grants) = sign_in(&database.store, &["shop"]).await;
-    let (now, other_process) = (clock::now(), database.reopen().await);
+    let (now, other_process) = (Clock::system().now(), database.reopen().await);
     let both = {
         let ending = termination(now);
         tokio::join!(database.store.end_session(&login.id, &ending), other_process.end_session(&login.id, &ending))

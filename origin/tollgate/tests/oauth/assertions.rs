@@ -9,11 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType, TrustedIssuer};
-use tollgate_system::clock::now;
+use tollgate_system::Clock;
 use tollgate_test_kit::client::JWT_BEARER_GRANT;
 use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
 
 use crate::fixture::{Origin, answer, claims, text};
+
+fn now() -> u64 {
+    Clock::system().now()
+}
 
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

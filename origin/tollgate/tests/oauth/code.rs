@@ -225,7 +225,8 @@ async fn pushed_request_is_valid_once_and_request_object_must_be_signed() {
     let foreign = format!("/oauth/authorize?client_id=other&request_uri={uri}");
     assert_eq!(browser.get(&foreign).await.status, 400, "another client's request");
 
-    let mut inner = json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": tollgate_system::clock::now() + 60 });
+    let mut inner =
+        json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": tollgate_system::Clock::system().now() + 60 });
     form.iter().for_each(|(name, value)| inner[name] = json!(value));
     let signed = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &inner);
     assert_eq!(push(&[("request", &signed)]).await.0, 201);

@@ -126,7 +126,7 @@ async fn disabling_a_user_ends_sessions_and_tokens() {
     origin
         .server
         .store()
-        .disable_user(&user, &tollgate_storage::Termination::new(&by, "test", tollgate_system::clock::now()))
+        .disable_user(&user, &tollgate_storage::Termination::new(&by, "test", tollgate_system::Clock::system().now()))
         .await
         .expect("disabled");
     let access = text(&tokens, "access_token");

@@ -4,10 +4,14 @@ use reqwest::header::AUTHORIZATION;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::ClientMetadata;
-use tollgate_system::clock::now;
+use tollgate_system::Clock;
 use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
 
 use crate::fixture::{Origin, UserBrowser, answer, claims, redemption, text};
+
+fn now() -> u64 {
+    Clock::system().now()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_proof_is_valid_for_one_request_and_once() {

@@ -3,7 +3,7 @@
 use reqwest::header::SET_COOKIE;
 use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
 use tollgate_storage::Termination;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 use tollgate_test_kit::browser::Page;
 use tollgate_test_kit::users::PASSWORD;
 
@@ -374,7 +374,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
     };
     let (old, new) = (hash(PASSWORD), hash("another horse battery"));
     let replace = async |hash: &str| {
-        let ending = Termination::new(&Actor::command_line(None), "a test", clock::now());
+        let ending = Termination::new(&Actor::command_line(None), "a test", Clock::system().now());
         store.update_password(&ada, hash, None, &ending).await.expect("replaced");
     };
     for round in 0..12 {
@@ -386,7 +386,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
             tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
             replace(&new).await;
         });
-        let sessions = store.list_sessions(&ada, clock::now()).await.expect("listed");
+        let sessions = store.list_sessions(&ada, Clock::system().now()).await.expect("listed");
         assert!(sessions.is_empty(), "round {round}: a session with the old password is left");
     }
 }
