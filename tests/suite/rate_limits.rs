@@ -268,7 +268,7 @@ async fn origins_share_limits_in_redis_and_use_local_limits_while_it_is_down() -
     assert_eq!(passed(&client_at(3)?, &[second]).await?, 20);
     assert_eq!(passed(&client_at(4)?, &[first, second]).await?, 40);
     for served in [&one, &other] {
-        assert_eq!(says(served, "this origin goes by limits of its own")?, 1, "{}", served.log()?);
+        assert_eq!(says(served, "this origin uses local limits")?, 1, "{}", served.log()?);
     }
 
     redis.restart()?;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use tollgate_model::KeyPolicy;
-use tollgate_model::status_list::STATUS_LIST_TTL;
+use tollgate_model::status_list::STATUS_LIST_LIFETIME;
 
 use super::setting::{Secrecy, Setting};
 use super::sources::{SettingError, Sources};
@@ -46,7 +46,7 @@ pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy
         rotation: rotation.unwrap_or(Some(90 * DAY)),
         ahead: ahead.unwrap_or(HOUR),
         // ID tokens live as long as access tokens.
-        statement_lifetime: token_lifetime.max(STATUS_LIST_TTL),
+        statement_lifetime: token_lifetime.max(STATUS_LIST_LIFETIME),
     };
     match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
         false => Ok(policy),

@@ -8,7 +8,7 @@ use axum::http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CON
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_services::status_lists::{MEDIA_TYPE, TTL};
+use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL};
 use tollgate_system::clock;
 
 use super::AppState;
@@ -71,7 +71,7 @@ pub(super) async fn get(
     let number = list.parse::<u64>().ok().filter(|number| number.to_string() == list).ok_or_else(Problem::not_found)?;
     let signed = app.status_lists.get(number, clock::now()).await?.ok_or_else(Problem::not_found)?;
     let common = [
-        (CACHE_CONTROL, format!("public, max-age={TTL}")),
+        (CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")),
         (VARY, "accept, accept-encoding".to_owned()),
         // Section 8.1: browsers verify tokens too.
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
@@ -97,8 +97,9 @@ pub(super) async fn get(
     ),
 )]
 pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse, Problem> {
-    let status_lists = app.status_lists.all().await?;
-    let headers = [(CACHE_CONTROL, format!("public, max-age={TTL}")), (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned())];
+    let status_lists = app.status_lists.list_uris().await?;
+    let headers =
+        [(CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")), (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned())];
     Ok((headers, Json(Aggregation { status_lists })))
 }
 

@@ -12,7 +12,7 @@ pub const STATUS_LIST_PATH: &str = "/oauth/status";
 
 /// Seconds between `iat` and `exp` of a list: long enough for verifiers to survive a restart of the
 /// origin, short enough to make a replayed old list of little use.
-pub const STATUS_LIST_TTL: u64 = 300;
+pub const STATUS_LIST_LIFETIME: u64 = 300;
 
 /// The position of a token's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

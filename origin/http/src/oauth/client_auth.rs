@@ -204,7 +204,7 @@ async fn has_chosen_secret(
             let fits = app.password_hasher.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
             match fits {
                 Ok(false) => guess.failed(),
-                Ok(true) | Err(_) => guess.give_back().await,
+                Ok(true) | Err(_) => guess.refund().await,
             }
             Ok::<bool, OAuthError>(fits?)
         };

@@ -111,7 +111,7 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
             return show(&page, request.as_ref(), &username, "login-failed").await;
         }
         Err(error) if error.is_busy() => {
-            attempt.undone().await;
+            attempt.cancel().await;
             return Err(error);
         }
         // A password may have been checked before the failure: it counts as wrong.

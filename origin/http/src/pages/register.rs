@@ -117,7 +117,7 @@ async fn find_own_account(page: &PageRequest) -> Result<Option<User>, WebError> 
             attempt.failed();
             record_failed_sign_in(page, name).await?;
         }
-        Err(error) if error.is_busy() => attempt.undone().await,
+        Err(error) if error.is_busy() => attempt.cancel().await,
         Err(_) => attempt.failed(),
     }
     user

@@ -1,4 +1,4 @@
-//! Wrong secrets of clients; see the module above for what limits them.
+//! Limits on wrong client secrets, see [`super`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,51 +7,51 @@ use tollgate_model::rate_limit::{Limit, Rate, Rule};
 
 use super::{LimitCheck, LimitExceeded, RateLimiter, network};
 
-/// A guess at a client's secret, counted already.
-#[must_use = "a guess ends with how it went"]
+/// A verification of a client secret, counted already.
+#[must_use = "report the outcome of the attempt"]
 pub struct SecretAttempt<'a> {
-    guard: &'a RateLimiter,
+    rate_limiter: &'a RateLimiter,
     checks: Vec<LimitCheck>,
 }
 
 impl SecretAttempt<'_> {
-    /// It was wrong: it counts.
+    /// The secret was wrong: the attempt counts.
     pub fn failed(self) {}
 
-    /// It was right, or was never made: it does not count.
-    pub async fn give_back(self) {
-        self.guard.limiter.give_back(&self.checks).await;
+    /// The secret was correct or was not checked: the attempt does not count.
+    pub async fn refund(self) {
+        self.rate_limiter.store.refund(&self.checks).await;
     }
 }
 
 impl RateLimiter {
-    /// Counts a guess of an address at the secret of a client, which need not exist. To be called
-    /// before a guess is checked that costs anything, and after one that does not.
+    /// Counts an attempt of an address for a client, which need not exist. Called before a check that costs
+    /// a hash, and after a check that does not.
     ///
     /// # Errors
-    /// The limit that it does not pass. From then on this origin remembers it for as long as it
-    /// lasts, and asks nobody.
+    /// The limit that is exceeded. This origin remembers it in memory until it ends, so further attempts
+    /// cause no request to Redis.
     pub async fn begin_secret_attempt(
         &self,
         client: &str,
         address: Option<IpAddr>,
     ) -> Result<SecretAttempt<'_>, LimitExceeded> {
         let checks: Vec<LimitCheck> = self.secret_checks(client, address);
-        let now = self.limiter.now();
+        let now = self.store.now();
         for check in &checks {
-            if let Some(wait) = self.limiter.local.remaining(&self.shut(check), now) {
+            if let Some(wait) = self.store.local.remaining(&self.exceeded_mark(check), now) {
                 return Err(LimitExceeded::new(check.limit, check.rule, wait));
             }
         }
-        let refusal = match self.limiter.take(&checks).await {
-            Ok(_) => return Ok(SecretAttempt { guard: self, checks }),
+        let refusal = match self.store.take(&checks).await {
+            Ok(_) => return Ok(SecretAttempt { rate_limiter: self, checks }),
             Err(refusal) => refusal,
         };
         let refused = checks.iter().find(|check| check.limit == refusal.limit);
         let rule = Rate::new(1, Duration::from_secs(u64::from(refusal.seconds()))).map(Rule::TokenBucket);
         if let (Some(check), Some(rule)) = (refused, rule) {
-            // It may be there already; then that one stands.
-            let _ = self.limiter.local.take(&[LimitCheck { rule, ..self.shut(check) }], self.limiter.now());
+            // Fails if it is remembered already.
+            let _ = self.store.local.take(&[LimitCheck { rule, ..self.exceeded_mark(check) }], self.store.now());
         }
         Err(refusal)
     }
@@ -62,8 +62,8 @@ impl RateLimiter {
         checks.into_iter().flatten().collect()
     }
 
-    /// What says that a limit was not passed.
-    fn shut(&self, check: &LimitCheck) -> LimitCheck {
+    /// Under this name, memory remembers that the limit is exceeded.
+    fn exceeded_mark(&self, check: &LimitCheck) -> LimitCheck {
         let mut name = check.name;
         name[15] ^= 0xff;
         LimitCheck { name, ..*check }
@@ -79,29 +79,34 @@ mod tests {
     use tollgate_config::LimitSettings;
 
     #[tokio::test]
-    async fn wrong_secrets_of_one_client_shut_nobody_elses_door() {
-        let limiter = LimitStore::new(None).expect("no Redis");
-        let guard = RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), limiter);
+    async fn wrong_secrets_limit_one_client_at_one_address() {
+        let store = LimitStore::new(None).expect("no Redis");
+        let rate_limiter = RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), store);
         let (here, there) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
         let mut wrong = 0;
-        while let Ok(guess) = guard.begin_secret_attempt("reports", here).await {
-            guess.failed();
+        while let Ok(attempt) = rate_limiter.begin_secret_attempt("reports", here).await {
+            attempt.failed();
             wrong += 1;
         }
         assert_eq!(wrong, 60);
-        let refusal = guard.begin_secret_attempt("reports", here).await.err().expect("shut");
+        let refusal = rate_limiter.begin_secret_attempt("reports", here).await.err().expect("refused");
         assert!(refusal.limit == Limit::ClientSecrets && (1..=61).contains(&refusal.seconds()), "{refusal:?}");
         for (client, address) in [("reports", there), ("invoices", here)] {
-            guard.begin_secret_attempt(client, address).await.expect("open").failed();
+            rate_limiter.begin_secret_attempt(client, address).await.expect("accepted").failed();
         }
     }
 
     #[tokio::test]
-    async fn right_secrets_do_not_count() {
-        let limiter = LimitStore::new(None).expect("no Redis");
-        let guard = RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), limiter);
+    async fn correct_secrets_do_not_count() {
+        let store = LimitStore::new(None).expect("no Redis");
+        let rate_limiter = RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), store);
         for _ in 0..200 {
-            guard.begin_secret_attempt("reports", "192.0.2.1".parse().ok()).await.expect("passes").give_back().await;
+            rate_limiter
+                .begin_secret_attempt("reports", "192.0.2.1".parse().ok())
+                .await
+                .expect("accepted")
+                .refund()
+                .await;
         }
     }
 }

@@ -1,10 +1,11 @@
--- Takes one more of each of these limits, or, if one does not pass, none of any. The same arithmetic as rule.rs.
--- KEYS: the limits. ARGV: for each the rule, its count and its microseconds.
--- Gives {0, remaining, reset, remaining, reset, ...}, or {n, reset, wait} of the first that does not pass. All times are
--- microseconds; numbers up to 2^53 are exact here.
+-- Counts one for each of these limits, or for none of them if one is exceeded. Same arithmetic as
+-- rule.rs of tollgate-model.
+-- KEYS: the limits. ARGV: for each limit the rule, its count and its period.
+-- Returns {0, remaining, reset, remaining, reset, ...}, or {n, reset, wait} of the first limit that is
+-- exceeded. All times are microseconds; numbers up to 2^53 are exact.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local answer, writes = {0}, {}
+local result, writes = {0}, {}
 
 local function fallen(counted, left, period)
   if counted <= left then return 0 end
@@ -69,10 +70,10 @@ for n, key in ipairs(KEYS) do
     end
   end
   if wait > 0 then return {n, reset, wait} end
-  answer[2 * n], answer[2 * n + 1] = remaining, reset
+  result[2 * n], result[2 * n + 1] = remaining, reset
   writes[n] = {key, string.format('%.0f %.0f %.0f', at, count, before), math.max(math.ceil((ends - now) / 1000), 1)}
 end
 for _, write in ipairs(writes) do
   redis.call('SET', write[1], write[2], 'PX', write[3])
 end
-return answer
+return result

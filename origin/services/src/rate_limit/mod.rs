@@ -1,52 +1,49 @@
-//! How often something may be asked for: by an address, by a client, for an account.
+//! Rate limits, by address, by client and by account.
 //!
-//! Each limit is a [`Rule`] under a name. The names are hashes under a key of the issuer's: what is
-//! kept, here or in Redis, tells nobody who signs in where. Where Redis is set, all origins share
-//! their limits there, each decision one script; while it is away each origin goes by limits of its
-//! own, and the log says so when that begins and ends. Nothing here is kept for good, and all of it
-//! has an end: a flood of made-up names pushes out nothing but itself.
+//! Each limit is a [`Rule`] under a name. Names are hashes under a key of the issuer, so neither the
+//! memory nor Redis reveals who signs in from where. With Redis, all origins share their limits, and
+//! each decision is one script; while Redis is down, each origin uses local limits, and the log says
+//! when that begins and ends. All state expires and is bounded: a flood of made-up names evicts only
+//! entries of its own.
 //!
-//! # What is limited, and why so
+//! # What is limited, and why
 //!
-//! - **Requests of an address** and, of these, those that leave something in the database
-//!   ([`Limit::AuthorizationRequests`], [`Limit::Registrations`]). An address is a machine, or a
-//!   whole office behind one, so the usual limits are far above what people do: they keep one
-//!   sender from taking all there is. Of IPv6, a /64 counts as one: a customer has at least that
-//!   many.
-//! - **Requests of a client** that authenticated. One that did not could be named by anybody, and
-//!   would be locked out by them.
-//! - **Wrong client secrets**, by address, and by address and client. Secrets of our making cannot
-//!   be guessed: who has the right one is never refused for what others sent. One that a person
-//!   chose is, for a while, if neither this origin knows it from the last minutes nor the address
-//!   has been quiet.
+//! - **Requests of an address**, and separately those that create rows in the database
+//!   ([`Limit::AuthorizationRequests`], [`Limit::Registrations`]). An address may be one computer or an
+//!   office behind one NAT, so the default limits are far above what people need; they keep one sender
+//!   from using up all capacity. An IPv6 /64 counts as one address, because each customer has at least
+//!   that many.
+//! - **Requests of an authenticated client.** Without authentication anyone could name a client and
+//!   lock it out.
+//! - **Wrong client secrets**, by address, and by address and client. Generated secrets cannot be
+//!   guessed, so a correct one is always accepted. A secret that a person chose is refused while the
+//!   limit is exceeded, unless it was verified during the last minutes.
 //! - **Sign-ins**, see below.
 //!
-//! # Guessing passwords
+//! # Password guessing
 //!
-//! A limit on an account alone lets anybody lock its owner out. A limit on an address alone lets a
-//! thousand addresses guess. So:
+//! With a limit by account only, anyone could lock out its owner. With a limit by address only, an
+//! attacker with a thousand addresses could guess. So there are three limits:
 //!
-//! 1. *An address at an account* has five tries, and after each further wrong one a wait twice as
-//!    long, up to five minutes; an hour without one, or the right password, and it begins anew.
-//!    Whoever guesses locks out nobody but their own address. The name need not exist: the answer
-//!    is the same.
-//! 2. *An address* has a number of wrong passwords, whatever the names ([`Limit::WrongPasswords`]):
-//!    against one password tried on many accounts. And a number of sign-ins, right or wrong, for
-//!    each costs a hash ([`Limit::SignIns`]).
-//! 3. *An account* has a number of wrong passwords from strangers ([`Limit::Account`]): against
-//!    many addresses that each have their five tries. No stranger is one who shows a *device
-//!    cookie*, that a browser is given when its user signs in there, or who comes from an address
-//!    from which the user signed in within the last thirty days. They are not refused for what
-//!    strangers do, however many; a device is counted by itself in 1, so not even for what others
-//!    do behind the same address. What is left to an attacker with many addresses is to keep the
-//!    owner from signing in with a device that is new, at an address that is new, while the attack
-//!    lasts.
+//! 1. *An address and an account* have five attempts. After each further wrong one the delay doubles,
+//!    up to five minutes; an hour without an attempt or the correct password resets it. An attacker
+//!    locks out only their own address. The account need not exist: the response is the same.
+//! 2. *An address* has a number of wrong passwords for any accounts ([`Limit::WrongPasswords`]), against
+//!    one password that is tried on many accounts (password spraying), and a number of sign-ins
+//!    ([`Limit::SignIns`]), because each costs a hash.
+//! 3. *An account* has a number of wrong passwords from strangers ([`Limit::Account`]), against attackers
+//!    with many addresses. A stranger is a browser without a *device cookie*, which a browser gets when
+//!    its user signs in, at an address from which the user did not sign in during the last thirty days.
+//!    Known devices and addresses are never refused for what strangers do. A device counts by itself in
+//!    1, so it is not refused for what others do at the same address either. An attacker with many
+//!    addresses can only keep the owner from signing in with a new device at a new address while the
+//!    attack lasts.
 //!
-//! Each try is counted before it is checked, and given back if it was right or was never made: so a
-//! thousand at once are not a thousand tries.
+//! An attempt is counted before the password is checked, and refunded if it was correct or was not
+//! made. So a thousand concurrent attempts are not a thousand free ones.
 //!
-//! What never happens: a session or a token that exists is refused for a limit on sign-ins; a
-//! header is believed of a proxy that the settings do not name.
+//! Never: the refusal of a valid session or token because of a sign-in limit; a forwarded address from
+//! a proxy that the settings do not name.
 
 mod client_secret;
 mod memory;
@@ -68,13 +65,15 @@ use tollgate_model::rate_limit::{Limit, Rule, Verdict};
 use tollgate_model::secret::keyed;
 use zeroize::Zeroizing;
 
-use memory::Local;
-use redis::Redis;
+use memory::LocalLimits;
+use redis::RedisLimits;
 
-/// How often what says nothing any more is dropped.
+/// Offset of the monotonic clock, longer than any limit lasts.
+const CLOCK_OFFSET: Duration = Duration::from_secs(400 * 86400);
+/// Interval at which expired entries are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// One limit, on one name.
+/// A limit for one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitCheck {
     pub limit: Limit,
@@ -82,10 +81,10 @@ pub struct LimitCheck {
     pub rule: Rule,
 }
 
-/// What passed: each limit with what it says.
+/// Limits that were not exceeded, with their remaining quota.
 pub type AcceptedLimits = Vec<(LimitCheck, Verdict)>;
 
-/// The limit that something did not pass.
+/// The limit that a request exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests; try again in {} seconds", self.seconds())]
 pub struct LimitExceeded {
@@ -95,7 +94,6 @@ pub struct LimitExceeded {
 }
 
 impl LimitExceeded {
-    /// The refusal of one that has to wait for so long.
     pub fn new(limit: Limit, rule: Rule, wait: Duration) -> LimitExceeded {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         LimitExceeded { limit, rule, seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
@@ -106,60 +104,64 @@ impl LimitExceeded {
         self.seconds
     }
 
-    /// What its rule says of it.
+    /// Quota for the response headers.
     pub fn verdict(&self) -> Verdict {
         let wait = Duration::from_secs(u64::from(self.seconds));
         Verdict { remaining: 0, reset: wait, wait: Some(wait) }
     }
 }
 
-/// The limits of one issuer. Those of all issuers of a process stand in one table.
+/// Rate limits of one issuer. All issuers of a process share a [`LimitStore`].
 pub struct RateLimiter {
     settings: LimitSettings,
     key: Zeroizing<[u8; 32]>,
-    limiter: Arc<LimitStore>,
+    store: Arc<LimitStore>,
 }
 
 impl RateLimiter {
-    /// The limits of the issuer with this key.
-    pub fn new(settings: LimitSettings, key: Zeroizing<[u8; 32]>, limiter: Arc<LimitStore>) -> RateLimiter {
-        RateLimiter { settings, key, limiter }
+    /// `key` is the issuer's key for the names of limits.
+    pub fn new(settings: LimitSettings, key: Zeroizing<[u8; 32]>, store: Arc<LimitStore>) -> RateLimiter {
+        RateLimiter { settings, key, store }
     }
 
-    /// How often each limit was not passed since the start, by all issuers of the process.
+    /// Refusals by limit since the start, of all issuers of the process.
     pub fn refusal_counts(&self) -> impl Iterator<Item = (Limit, u64)> {
-        Limit::ALL.into_iter().map(|limit| (limit, self.limiter.refused[limit as usize].load(Ordering::Relaxed)))
+        Limit::ALL.into_iter().map(|limit| (limit, self.store.refused[limit as usize].load(Ordering::Relaxed)))
     }
 
-    /// Whether limits are shared with other origins now; none if they are not to be.
+    /// Whether limits are shared in Redis at present. None if Redis is not configured.
     pub fn is_redis_connected(&self) -> Option<bool> {
-        self.limiter.redis.as_ref().map(Redis::is_there)
+        self.store.redis.as_ref().map(RedisLimits::is_connected)
     }
 
-    /// Takes a request of an address; `of`: what it is beside a request.
-    pub async fn acquire_request(&self, address: IpAddr, of: Option<Limit>) -> Result<AcceptedLimits, LimitExceeded> {
+    /// Counts a request of an address, and for the additional limit of its route.
+    pub async fn acquire_request(
+        &self,
+        address: IpAddr,
+        additional: Option<Limit>,
+    ) -> Result<AcceptedLimits, LimitExceeded> {
         let network = network(address);
-        let limits = [Some(Limit::Requests), of];
+        let limits = [Some(Limit::Requests), additional];
         let checks: Vec<LimitCheck> =
             limits.into_iter().flatten().filter_map(|limit| self.check(limit, &[&network])).collect();
-        self.limiter.take(&checks).await
+        self.store.take(&checks).await
     }
 
-    /// Takes a request of a client that authenticated.
+    /// Counts a request of an authenticated client.
     pub async fn acquire_client(&self, client: &ClientId) -> Result<(), LimitExceeded> {
         match self.check(Limit::Client, &[client.as_str()]) {
-            Some(check) => self.limiter.take(&[check]).await.map(drop),
+            Some(check) => self.store.take(&[check]).await.map(drop),
             None => Ok(()),
         }
     }
 
-    /// The limit on something of this name, if it is set.
+    /// The check of a limit for a name, if the limit is configured.
     fn check(&self, limit: Limit, name: &[&str]) -> Option<LimitCheck> {
         let rule = self.settings.rule(limit)?;
         Some(LimitCheck { limit, name: self.name(limit, name), rule })
     }
 
-    /// No part of a name has a line break, so no two names are one text.
+    /// No part of a name has a line break, so different names give different texts.
     fn name(&self, limit: Limit, parts: &[&str]) -> [u8; 16] {
         let text = Zeroizing::new(format!("{}\n{}", limit.as_str(), parts.join("\n")));
         let mut name = [0; 16];
@@ -168,7 +170,7 @@ impl RateLimiter {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 of an IPv6 one.
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address.
 pub fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -179,25 +181,30 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
-/// The table of a process, and Redis if it is set.
+/// State of all limits of a process: in memory, and in Redis if it is configured.
 pub struct LimitStore {
-    local: Local,
-    redis: Option<Redis>,
-    began: Instant,
+    local: LocalLimits,
+    redis: Option<RedisLimits>,
+    started: Instant,
     refused: [AtomicU64; Limit::ALL.len()],
 }
 
 impl LimitStore {
-    /// A limiter with nothing in it. `redis`: `redis://…`.
+    /// An empty store. `redis` is a URL, `redis://…` or `rediss://…`.
     ///
     /// # Errors
-    /// When the address of Redis is none.
+    /// When the URL is not valid.
     pub fn new(redis: Option<&str>) -> anyhow::Result<Arc<LimitStore>> {
-        let redis = redis.map(Redis::new).transpose()?;
-        Ok(Arc::new(LimitStore { local: Local::default(), redis, began: Instant::now(), refused: Default::default() }))
+        let redis = redis.map(RedisLimits::new).transpose()?;
+        Ok(Arc::new(LimitStore {
+            local: LocalLimits::default(),
+            redis,
+            started: Instant::now(),
+            refused: Default::default(),
+        }))
     }
 
-    /// Sweeps, and keeps the connection to Redis, until `stop`.
+    /// Drops expired entries and keeps the connection to Redis, until `stop`.
     pub async fn run(self: Arc<LimitStore>, stop: CancellationToken) {
         let sweep = async {
             let mut ticks = interval(SWEEP_INTERVAL);
@@ -220,7 +227,7 @@ impl LimitStore {
         }
     }
 
-    /// Takes one more of each of these, or, if one of them does not pass, none of any.
+    /// Counts one for each of these limits, or for none of them if one is exceeded.
     async fn take(&self, checks: &[LimitCheck]) -> Result<AcceptedLimits, LimitExceeded> {
         if checks.is_empty() {
             return Ok(AcceptedLimits::new());
@@ -229,51 +236,51 @@ impl LimitStore {
             Some(redis) => Box::pin(redis.take(checks)).await,
             None => None,
         };
-        let taken = shared.unwrap_or_else(|| self.local.take(checks, self.now()));
-        match taken {
+        let outcome = shared.unwrap_or_else(|| self.local.take(checks, self.now()));
+        match outcome {
             Ok(verdicts) => Ok(checks.iter().copied().zip(verdicts).collect()),
             Err((nth, verdict)) => {
-                // There is a check of that number: both count the same list.
+                // The index is always valid, because it refers to the same list.
                 let check = checks.get(nth).unwrap_or(&checks[0]);
                 self.refused[check.limit as usize].fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(limit = check.limit.as_str(), "refused");
+                tracing::debug!(limit = check.limit.as_str(), "rate limit exceeded");
                 Err(LimitExceeded::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
             }
         }
     }
 
-    /// Gives back what was taken last of these.
-    async fn give_back(&self, checks: &[LimitCheck]) {
+    /// Takes back the last count of each of these limits.
+    async fn refund(&self, checks: &[LimitCheck]) {
         let shared = match &self.redis {
-            Some(redis) if !checks.is_empty() => redis.give_back(checks).await,
+            Some(redis) if !checks.is_empty() => redis.refund(checks).await,
             _ => None,
         };
         if shared.is_none() {
-            self.local.give_back(checks, self.now());
+            self.local.refund(checks, self.now());
         }
     }
 
-    /// Forgets all that was taken of these.
-    async fn forget(&self, checks: &[LimitCheck]) {
+    /// Resets these limits.
+    async fn reset(&self, checks: &[LimitCheck]) {
         if let Some(redis) = &self.redis {
-            redis.forget(checks).await;
+            redis.reset(checks).await;
         }
-        self.local.forget(checks);
+        self.local.reset(checks);
     }
 
-    /// Whether something was taken of this that is not over.
-    async fn holds(&self, check: &LimitCheck) -> bool {
+    /// Whether the limit has a count that has not expired.
+    async fn is_counted(&self, check: &LimitCheck) -> bool {
         let shared = match &self.redis {
-            Some(redis) => redis.holds(check).await,
+            Some(redis) => redis.is_counted(check).await,
             None => None,
         };
-        shared.unwrap_or_else(|| self.local.holds(check, self.now()))
+        shared.unwrap_or_else(|| self.local.is_counted(check, self.now()))
     }
 
-    /// Microseconds of a clock that does not go back, and began longer before this process than any
-    /// limit lasts: so that no state is older than time.
+    /// Microseconds of a monotonic clock. Its zero is further in the past than the longest limit lasts, so
+    /// subtractions of a period do not underflow.
     fn now(&self) -> u64 {
-        let since = self.began.elapsed() + Duration::from_secs(400 * 86400);
+        let since = self.started.elapsed() + CLOCK_OFFSET;
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
@@ -283,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_its_network() {
+    fn ipv6_addresses_of_one_64_prefix_count_as_one() {
         let of = |address: &str| network(address.parse().expect("an address"));
         assert_eq!(of("192.0.2.1"), "192.0.2.1");
         assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");

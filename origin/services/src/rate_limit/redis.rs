@@ -1,8 +1,7 @@
-//! Limits that several origins share, in Redis: each decision is one script, so that no two origins
-//! take the last one.
+//! Limits in Redis, shared by several origins. Each decision is one script, so it is atomic.
 //!
-//! While Redis does not answer, nobody waits for it: the first request that notices sets it aside,
-//! and a task of its own tries to come back.
+//! When a command fails, the connection is dropped, so that no further request waits for Redis, and a
+//! background task reconnects.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,101 +16,98 @@ use tollgate_model::rate_limit::Verdict;
 
 use super::LimitCheck;
 
-/// How long a request waits for an answer. Redis takes a fraction of a millisecond; what takes this
-/// long is away.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a connection may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
-/// How often coming back is tried.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Redis responds within a fraction of a millisecond; after this time it counts as down.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Delay between attempts to connect.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// A Redis server, there or not.
-pub(super) struct Redis {
+/// Limits in a Redis server.
+pub(super) struct RedisLimits {
     client: Client,
     limits: Script,
-    give_back: Script,
+    refund: Script,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// Tells that there is none any more.
+    /// Notified when the connection was dropped.
     lost: Notify,
 }
 
-type Answer = Result<Vec<Verdict>, (usize, Verdict)>;
+type Outcome = Result<Vec<Verdict>, (usize, Verdict)>;
 
-impl Redis {
-    pub(super) fn new(url: &str) -> anyhow::Result<Redis> {
-        Ok(Redis {
+impl RedisLimits {
+    pub(super) fn new(url: &str) -> anyhow::Result<RedisLimits> {
+        Ok(RedisLimits {
             client: Client::open(url).context("TOLLGATE_REDIS_URL")?,
             limits: Script::new(include_str!("limits.lua")),
-            give_back: Script::new(include_str!("refund.lua")),
+            refund: Script::new(include_str!("refund.lua")),
             connection: Mutex::default(),
             lost: Notify::new(),
         })
     }
 
-    /// Connects, and connects again whenever the connection is lost; for ever.
+    /// Connects, and reconnects when the connection is lost.
     pub(super) async fn keep_connected(&self) {
-        let mut told = false;
+        let mut is_outage_logged = false;
         loop {
             match self.connect().await {
                 Ok(connection) => {
                     *self.lock() = Some(connection);
                     tracing::info!("limits are shared in Redis");
                     self.lost.notified().await;
-                    // Whoever lost it said so.
-                    told = true;
+                    // The request that dropped the connection has logged it.
+                    is_outage_logged = true;
                 }
                 Err(error) => {
-                    if !told {
+                    if !is_outage_logged {
                         let error = with_causes(&error);
-                        tracing::warn!(error, "Redis does not answer: this origin goes by limits of its own meanwhile");
-                        told = true;
+                        tracing::warn!(error, "Redis cannot be reached: this origin uses local limits meanwhile");
+                        is_outage_logged = true;
                     }
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Whether it answered when it was asked last.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// What [`super::memory::Local::take`] gives; none while Redis is away.
-    pub(super) async fn take(&self, checks: &[LimitCheck]) -> Option<Answer> {
+    /// As [`super::memory::LocalLimits::take`]. None if Redis is down.
+    pub(super) async fn take(&self, checks: &[LimitCheck]) -> Option<Outcome> {
         let answer: Vec<u64> = self.invoke(&self.limits, checks).await?;
-        let read = read(checks.len(), &answer);
-        if read.is_none() {
-            tracing::error!(?answer, "Redis gave an answer that is none");
+        let outcome = parse(checks.len(), &answer);
+        if outcome.is_none() {
+            tracing::error!(?answer, "unexpected response from Redis");
         }
-        read
+        outcome
     }
 
-    /// What [`super::memory::Local::give_back`] does.
-    pub(super) async fn give_back(&self, checks: &[LimitCheck]) -> Option<()> {
-        self.invoke::<i64>(&self.give_back, checks).await.map(drop)
+    /// As [`super::memory::LocalLimits::refund`].
+    pub(super) async fn refund(&self, checks: &[LimitCheck]) -> Option<()> {
+        self.invoke::<i64>(&self.refund, checks).await.map(drop)
     }
 
-    /// What [`super::memory::Local::forget`] does.
-    pub(super) async fn forget(&self, checks: &[LimitCheck]) -> Option<()> {
+    /// As [`super::memory::LocalLimits::reset`].
+    pub(super) async fn reset(&self, checks: &[LimitCheck]) -> Option<()> {
         let mut connection = self.connection()?;
         let keys: Vec<String> = checks.iter().map(key).collect();
-        self.answered(redis::cmd("DEL").arg(keys).query_async::<i64>(&mut connection).await).map(drop)
+        self.checked(redis::cmd("DEL").arg(keys).query_async::<i64>(&mut connection).await).map(drop)
     }
 
-    /// What [`super::memory::Local::holds`] tells.
-    pub(super) async fn holds(&self, check: &LimitCheck) -> Option<bool> {
+    /// As [`super::memory::LocalLimits::is_counted`].
+    pub(super) async fn is_counted(&self, check: &LimitCheck) -> Option<bool> {
         let mut connection = self.connection()?;
-        self.answered(redis::cmd("EXISTS").arg(key(check)).query_async::<bool>(&mut connection).await)
+        self.checked(redis::cmd("EXISTS").arg(key(check)).query_async::<bool>(&mut connection).await)
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(PATIENCE))
-            .set_connection_timeout(Some(CONNECT_PATIENCE));
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT));
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         self.limits.load_async(&mut connection).await?;
-        self.give_back.load_async(&mut connection).await?;
+        self.refund.load_async(&mut connection).await?;
         Ok(connection)
     }
 
@@ -122,19 +118,19 @@ impl Redis {
             let (rule, count, micros) = check.rule.script_arguments();
             invocation.key(key(check)).arg(rule).arg(count).arg(micros);
         }
-        let answered = invocation.invoke_async(&mut connection).await;
-        self.answered(answered)
+        let response = invocation.invoke_async(&mut connection).await;
+        self.checked(response)
     }
 
-    /// The answer; none, and Redis set aside, when there was none.
-    fn answered<T>(&self, answer: Result<T, RedisError>) -> Option<T> {
+    /// The response of a command. If the command failed, drops the connection.
+    fn checked<T>(&self, answer: Result<T, RedisError>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
             Err(error) => {
-                // Many requests notice at once: one of them says so.
+                // Of concurrent requests that fail, only one finds the connection and logs it.
                 if self.lock().take().is_some() {
                     let error = with_causes(&error);
-                    tracing::warn!(error, "Redis is away: this origin goes by limits of its own meanwhile");
+                    tracing::warn!(error, "Redis does not respond: this origin uses local limits meanwhile");
                     self.lost.notify_one();
                 }
                 None
@@ -151,7 +147,7 @@ impl Redis {
     }
 }
 
-/// All keys have one tag, so that a script's are in one place of a cluster.
+/// All keys have the same hash tag, so that the keys of a script are in one slot of a cluster.
 fn key(check: &LimitCheck) -> String {
     use std::fmt::Write as _;
     let mut key = format!("{{tollgate}}:{}:", check.limit.as_str());
@@ -162,8 +158,8 @@ fn key(check: &LimitCheck) -> String {
     key
 }
 
-/// Reads what the script gives: `[0, remaining, reset, …]` or `[n, reset, wait]`.
-fn read(checks: usize, answer: &[u64]) -> Option<Answer> {
+/// Parses the script's result: `[0, remaining, reset, …]` or `[n, reset, wait]`.
+fn parse(checks: usize, answer: &[u64]) -> Option<Outcome> {
     let (first, rest) = answer.split_first()?;
     match *first {
         0 if rest.len() == 2 * checks => {
@@ -182,13 +178,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_the_script_are_read() {
-        let passed = read(2, &[0, 5, 100, 7, 200]).expect("an answer").expect("passed");
+    fn results_of_the_script_are_parsed() {
+        let passed = parse(2, &[0, 5, 100, 7, 200]).expect("an answer").expect("passed");
         assert_eq!((passed[0].remaining, passed[1].remaining), (5, 7));
-        let refused = read(2, &[2, 100, 50]).expect("an answer").expect_err("refused");
+        let refused = parse(2, &[2, 100, 50]).expect("an answer").expect_err("refused");
         assert_eq!((refused.0, refused.1.wait), (1, Some(Duration::from_micros(50))));
         for wrong in [&[][..], &[0, 1], &[3, 1, 1], &[1, 1]] {
-            assert!(read(2, wrong).is_none(), "{wrong:?}");
+            assert!(parse(2, wrong).is_none(), "{wrong:?}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! Tries at a password; see the module above for what limits them.
+//! Limits on password attempts, see [`super`].
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tollgate_model::rate_limit::{Limit, Rate, Rule};
 
-use super::{AcceptedLimits, LimitCheck, LimitExceeded, RateLimiter, network};
+use super::{LimitCheck, LimitExceeded, RateLimiter, network};
 
-/// How long an address is known from which a user signed in.
-const KNOWN: Duration = Duration::from_secs(30 * 86400);
+/// How long an address counts as known after a user signed in from it.
+const KNOWN_ADDRESS_LIFETIME: Duration = Duration::from_secs(30 * 86400);
 
-/// One try, counted already.
-#[must_use = "a try ends with how it went"]
+/// An attempt to sign in, counted already.
+#[must_use = "report the outcome of the attempt"]
 pub struct SignInAttempt<'a> {
-    guard: &'a RateLimiter,
-    passed: Vec<LimitCheck>,
-    /// What says that the account's user signed in at this address.
-    known: Option<LimitCheck>,
+    rate_limiter: &'a RateLimiter,
+    checks: Vec<LimitCheck>,
+    /// Marks the address as known for this account.
+    known_address: Option<LimitCheck>,
 }
 
 impl RateLimiter {
-    /// Counts a try at the password of the account of this name, which need not exist. `device`:
-    /// the one that the browser shows to be its user's.
+    /// Counts a password attempt for an account, which need not exist. `device` is the id in a valid device
+    /// cookie of this account.
     ///
     /// # Errors
-    /// The limit that it does not pass; then nothing was counted.
+    /// The limit that is exceeded; nothing was counted then.
     pub async fn begin_sign_in(
         &self,
         account: &str,
@@ -32,10 +32,10 @@ impl RateLimiter {
         device: Option<&str>,
     ) -> Result<SignInAttempt<'_>, LimitExceeded> {
         let network = address.map_or_else(|| "unknown".to_owned(), network);
-        let known = self.known(account, &network);
+        let known_address = self.known_address(account, &network);
         let is_stranger = device.is_none()
-            && match &known {
-                Some(known) => !self.limiter.holds(known).await,
+            && match &known_address {
+                Some(known_address) => !self.store.is_counted(known_address).await,
                 None => true,
             };
         let by_device = device.map(|device| format!("device {device}"));
@@ -46,39 +46,39 @@ impl RateLimiter {
             self.check(Limit::Guesses, &[account, by_device.as_deref().unwrap_or(&network)]),
         ];
         let checks: Vec<LimitCheck> = checks.into_iter().flatten().collect();
-        let passed: AcceptedLimits = self.limiter.take(&checks).await?;
-        Ok(SignInAttempt { guard: self, passed: passed.into_iter().map(|(check, _)| check).collect(), known })
+        self.store.take(&checks).await?;
+        Ok(SignInAttempt { rate_limiter: self, checks, known_address })
     }
 
-    fn known(&self, account: &str, network: &str) -> Option<LimitCheck> {
+    fn known_address(&self, account: &str, network: &str) -> Option<LimitCheck> {
         self.settings.rule(Limit::Account)?;
-        let rule = Rule::TokenBucket(Rate::new(1, KNOWN)?);
+        let rule = Rule::TokenBucket(Rate::new(1, KNOWN_ADDRESS_LIFETIME)?);
         Some(LimitCheck { limit: Limit::Account, name: self.name(Limit::Account, &[account, network]), rule })
     }
 }
 
 impl SignInAttempt<'_> {
-    /// The password was wrong: the try counts.
+    /// The password was wrong: the attempt counts.
     pub fn failed(self) {}
 
-    /// It was right: of the try nothing counts but the hash that it cost, and the address is known
-    /// from now on.
+    /// The password was correct: only the hash counts ([`Limit::SignIns`]), and the address is known from now
+    /// on.
     pub async fn succeeded(self) {
-        let limiter = &self.guard.limiter;
-        let of = |limit| self.passed.iter().copied().filter(move |check| check.limit == limit);
-        let back: Vec<LimitCheck> = of(Limit::WrongPasswords).chain(of(Limit::Account)).collect();
-        limiter.give_back(&back).await;
-        let forgotten: Vec<LimitCheck> = of(Limit::Guesses).chain(self.known).collect();
-        limiter.forget(&forgotten).await;
-        if let Some(known) = self.known {
-            // Just forgotten, so it passes: it is known anew.
-            let _ = limiter.take(&[known]).await;
+        let store = &self.rate_limiter.store;
+        let of = |limit| self.checks.iter().copied().filter(move |check| check.limit == limit);
+        let refunded: Vec<LimitCheck> = of(Limit::WrongPasswords).chain(of(Limit::Account)).collect();
+        store.refund(&refunded).await;
+        let reset: Vec<LimitCheck> = of(Limit::Guesses).chain(self.known_address).collect();
+        store.reset(&reset).await;
+        if let Some(known_address) = self.known_address {
+            // Its lifetime begins again. It was reset above, so it is not exceeded.
+            let _ = store.take(&[known_address]).await;
         }
     }
 
-    /// It was never made, for the server was too busy.
-    pub async fn undone(self) {
-        self.guard.limiter.give_back(&self.passed).await;
+    /// The password was not checked, because the server was too busy: nothing counts.
+    pub async fn cancel(self) {
+        self.rate_limiter.store.refund(&self.checks).await;
     }
 }
 
@@ -90,94 +90,109 @@ mod tests {
     use crate::rate_limit::LimitStore;
     use tollgate_config::LimitSettings;
 
-    fn guard() -> RateLimiter {
-        let limiter = LimitStore::new(None).expect("no Redis");
-        RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), limiter)
+    fn rate_limiter() -> RateLimiter {
+        let store = LimitStore::new(None).expect("no Redis");
+        RateLimiter::new(LimitSettings::default(), Zeroizing::new([7; 32]), store)
     }
 
     fn address(last: u32) -> Option<IpAddr> {
         Some(std::net::Ipv4Addr::from_bits(0x0a00_0000 + last).into())
     }
 
-    /// Tries wrong passwords until refused; how many passed, and what refused.
-    async fn guess(guard: &RateLimiter, account: &str, address: Option<IpAddr>, device: Option<&str>) -> (u32, Limit) {
-        for passed in 0.. {
-            match guard.begin_sign_in(account, address, device).await {
+    /// Tries wrong passwords until one is refused. Returns their number and the limit.
+    async fn guess(
+        rate_limiter: &RateLimiter,
+        account: &str,
+        address: Option<IpAddr>,
+        device: Option<&str>,
+    ) -> (u32, Limit) {
+        for accepted in 0.. {
+            match rate_limiter.begin_sign_in(account, address, device).await {
                 Ok(attempt) => attempt.failed(),
-                Err(refusal) => return (passed, refusal.limit),
+                Err(refusal) => return (accepted, refusal.limit),
             }
         }
         unreachable!("there is a limit")
     }
 
     #[tokio::test]
-    async fn who_guesses_locks_out_their_own_address_alone() {
-        let guard = guard();
-        assert_eq!(guess(&guard, "ada", address(1), None).await, (5, Limit::Guesses));
-        assert_eq!(guess(&guard, "bob", address(1), None).await, (5, Limit::Guesses), "another account");
-        let attempt = guard.begin_sign_in("ada", address(2), None).await.expect("another address");
+    async fn wrong_passwords_lock_out_only_their_address() {
+        let rate_limiter = rate_limiter();
+        assert_eq!(guess(&rate_limiter, "ada", address(1), None).await, (5, Limit::Guesses));
+        assert_eq!(guess(&rate_limiter, "bob", address(1), None).await, (5, Limit::Guesses), "another account");
+        let attempt = rate_limiter.begin_sign_in("ada", address(2), None).await.expect("another address");
         attempt.succeeded().await;
-        assert!(guard.begin_sign_in("ada", address(1), None).await.is_err());
-        assert_eq!(guess(&guard, "nobody", address(3), None).await, (5, Limit::Guesses), "no such account");
+        assert!(rate_limiter.begin_sign_in("ada", address(1), None).await.is_err());
+        assert_eq!(guess(&rate_limiter, "no-one", address(3), None).await, (5, Limit::Guesses), "no such account");
     }
 
     #[tokio::test]
-    async fn many_addresses_do_not_keep_out_who_is_known() {
-        let guard = guard();
-        guard.begin_sign_in("ada", address(1), None).await.expect("passes").succeeded().await;
+    async fn attack_from_many_addresses_does_not_lock_out_known_ones() {
+        let rate_limiter = rate_limiter();
+        rate_limiter.begin_sign_in("ada", address(1), None).await.expect("accepted").succeeded().await;
         let mut guesses = 0;
         for last in 100.. {
-            let (passed, limit) = guess(&guard, "ada", address(last), None).await;
-            guesses += passed;
+            let (accepted, limit) = guess(&rate_limiter, "ada", address(last), None).await;
+            guesses += accepted;
             if limit == Limit::Account {
                 break;
             }
         }
-        assert_eq!(guesses, 100, "of strangers, whatever their addresses");
-        guard.begin_sign_in("ada", address(1), None).await.expect("from a known address").succeeded().await;
-        guard.begin_sign_in("ada", address(99), Some("a device")).await.expect("with a known device").succeeded().await;
-        assert!(guard.begin_sign_in("ada", address(98), None).await.is_err(), "a stranger");
-        guard.begin_sign_in("bob", address(98), None).await.expect("another account").succeeded().await;
+        assert_eq!(guesses, 100, "of strangers at all addresses");
+        rate_limiter.begin_sign_in("ada", address(1), None).await.expect("from a known address").succeeded().await;
+        rate_limiter
+            .begin_sign_in("ada", address(99), Some("a device"))
+            .await
+            .expect("with a known device")
+            .succeeded()
+            .await;
+        assert!(rate_limiter.begin_sign_in("ada", address(98), None).await.is_err(), "a stranger");
+        rate_limiter.begin_sign_in("bob", address(98), None).await.expect("another account").succeeded().await;
     }
 
     #[tokio::test]
-    async fn a_device_is_not_kept_out_by_its_neighbours() {
-        let guard = guard();
-        assert_eq!(guess(&guard, "ada", address(1), None).await, (5, Limit::Guesses));
-        guard.begin_sign_in("ada", address(1), Some("a device")).await.expect("passes").succeeded().await;
+    async fn known_device_is_not_locked_out_by_its_address() {
+        let rate_limiter = rate_limiter();
+        assert_eq!(guess(&rate_limiter, "ada", address(1), None).await, (5, Limit::Guesses));
+        rate_limiter.begin_sign_in("ada", address(1), Some("a device")).await.expect("accepted").succeeded().await;
         assert_eq!(
-            guess(&guard, "ada", address(1), Some("a device")).await,
+            guess(&rate_limiter, "ada", address(1), Some("a device")).await,
             (5, Limit::Guesses),
-            "it has no more tries"
+            "the device has five attempts as well"
         );
     }
 
     #[tokio::test]
-    async fn one_password_for_many_accounts_is_noticed() {
-        let guard = guard();
-        let mut tries = 0;
+    async fn password_spraying_is_limited() {
+        let rate_limiter = rate_limiter();
+        let mut attempts = 0;
         loop {
-            match guard.begin_sign_in(&format!("user {tries}"), address(1), None).await {
+            match rate_limiter.begin_sign_in(&format!("user {attempts}"), address(1), None).await {
                 Ok(attempt) => attempt.failed(),
                 Err(refusal) => {
-                    assert_eq!((tries, refusal.limit), (300, Limit::WrongPasswords));
+                    assert_eq!((attempts, refusal.limit), (300, Limit::WrongPasswords));
                     break;
                 }
             }
-            tries += 1;
+            attempts += 1;
         }
-        guard.begin_sign_in("user 1", address(2), None).await.expect("another address").failed();
+        rate_limiter.begin_sign_in("user 1", address(2), None).await.expect("another address").failed();
     }
 
     #[tokio::test]
-    async fn an_office_signs_in_and_what_was_never_tried_does_not_count() {
-        let guard = guard();
+    async fn correct_and_cancelled_attempts_do_not_count() {
+        let rate_limiter = rate_limiter();
         for nth in 0..500 {
-            guard.begin_sign_in(&format!("user {nth}"), address(1), None).await.expect("passes").succeeded().await;
+            rate_limiter
+                .begin_sign_in(&format!("user {nth}"), address(1), None)
+                .await
+                .expect("accepted")
+                .succeeded()
+                .await;
         }
-        let guard = self::guard();
+        let rate_limiter = self::rate_limiter();
         for _ in 0..1000 {
-            guard.begin_sign_in("ada", address(1), None).await.expect("passes").undone().await;
+            rate_limiter.begin_sign_in("ada", address(1), None).await.expect("accepted").cancel().await;
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The list itself: statuses of one, two, four or eight bits, compressed (TSL section
-//! 4.1).
+//! A status list: statuses of one, two, four or eight bits, compressed (TSL section 4.1).
 
 use std::io::Write as _;
 
@@ -7,46 +6,43 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use tollgate_model::encoding::{base64url, from_base64url};
 
-/// The longest list that is read, in bytes after decompression: eight million tokens
-/// of one bit. A few hundred compressed bytes can stand for gigabytes, so the size is
-/// bounded while decompressing and not afterwards.
+/// Maximum size of a decompressed list: eight million tokens of one bit. A few hundred compressed bytes
+/// can expand to gigabytes, so the bound is checked during the decompression.
 pub const MAX_LIST_BYTES: usize = 1 << 20;
-/// The longest `lst` that is read: what MAX_LIST_BYTES of noise take in DEFLATE's
-/// stored blocks, in base64url.
+/// Maximum length of `lst`: [`MAX_LIST_BYTES`] of noise in DEFLATE's stored blocks, in base64url.
 const MAX_LST_CHARS: usize = (MAX_LIST_BYTES + MAX_LIST_BYTES / 1000 + 64) / 3 * 4;
-/// Bytes decompressed at a time; memory grows with what is really there.
-const CHUNK: usize = 16 * 1024;
+/// Bytes per decompression step, so that memory grows with the actual size.
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// A status of 1: "revoked, annulled, taken back, recalled or cancelled" (TSL section
 /// 7.1).
 const INVALID: u8 = 1;
 
-/// A status list or its token cannot be used. Then nothing is known of the status
-/// (TSL section 8.3).
+/// Why a status list or its token cannot be used. The status of its tokens is unknown then (TSL section
+/// 8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
 pub enum StatusListError {
-    #[error("it is larger than any list that is read here")]
+    #[error("the status list is too large")]
     TooLarge,
-    #[error("it is not three parts of base64url with dots between them")]
+    #[error("the status list token is not a compact JWS")]
     NotCompact,
-    #[error("its header is not one of a status list: typ must be statuslist+jwt, and crit absent")]
+    #[error("the header is not that of a status list token: typ must be statuslist+jwt, and crit absent")]
     Header,
-    #[error("its claims are not those of a status list")]
+    #[error("the claims are not those of a status list token")]
     Claims,
     #[error("bits must be 1, 2, 4 or 8")]
     Bits,
     #[error("lst is not base64url")]
     NotBase64Url,
-    #[error("lst is not whole, or not zlib")]
+    #[error("lst is truncated or not zlib")]
     NotZlib,
-    #[error("lst goes on after its end")]
+    #[error("lst has trailing data")]
     Trailing,
-    #[error("no given key signed it")]
+    #[error("none of the keys verifies the signature")]
     Signature,
 }
 
-/// The statuses of tokens by their index.
+/// Statuses of tokens by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusList {
     bits: u8,
@@ -54,15 +50,14 @@ pub struct StatusList {
 }
 
 impl StatusList {
-    /// A list of this many tokens, rounded up to eight, of which none is revoked; one
-    /// bit each.
+    /// A list with one bit per token, all valid. The number of tokens is rounded up to a multiple of eight.
     #[must_use]
     pub fn all_valid(tokens: u64) -> StatusList {
         let bytes = usize::try_from(tokens.div_ceil(8)).unwrap_or(MAX_LIST_BYTES).min(MAX_LIST_BYTES);
         StatusList { bits: 1, bytes: vec![0; bytes] }
     }
 
-    /// Marks a token as revoked. Beyond the end there is nothing to mark.
+    /// Marks a token as revoked. Does nothing beyond the end.
     pub fn revoke(&mut self, index: u64) {
         if let Some((byte, shift)) = self.position(index)
             && let Some(byte) = self.bytes.get_mut(byte)
@@ -71,8 +66,7 @@ impl StatusList {
         }
     }
 
-    /// A token's status, 0 for valid and 1 for revoked; none beyond the end, where
-    /// nothing can be said.
+    /// The status of a token, 0 for valid and 1 for revoked. None beyond the end.
     #[must_use]
     pub fn status(&self, index: u64) -> Option<u8> {
         let (byte, shift) = self.position(index)?;
@@ -80,54 +74,52 @@ impl StatusList {
         Some((self.bytes.get(byte)? >> shift) & mask)
     }
 
-    /// How many tokens it has room for.
+    /// Number of statuses.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes.len() as u64 * u64::from(8 / self.bits)
     }
 
-    /// Whether it has room for none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// How many tokens have another status than 0.
+    /// Number of tokens with a status other than 0.
     #[must_use]
-    pub fn not_valid(&self) -> u64 {
+    pub fn invalid_count(&self) -> u64 {
         (0..self.len()).filter(|index| self.status(*index) != Some(0)).count() as u64
     }
 
-    /// Bits of a status.
+    /// Bits per status.
     #[must_use]
     pub fn bits(&self) -> u8 {
         self.bits
     }
 
-    /// Where a status stands: its byte, and how far from that byte's least
-    /// significant bit.
+    /// Index of a status' byte, and the shift from that byte's least significant bit.
     fn position(&self, index: u64) -> Option<(usize, u32)> {
-        let in_a_byte = u64::from(8 / self.bits);
-        let byte = usize::try_from(index / in_a_byte).ok()?;
-        let shift = u32::try_from(index % in_a_byte).ok()? * u32::from(self.bits);
+        let per_byte = u64::from(8 / self.bits);
+        let byte = usize::try_from(index / per_byte).ok()?;
+        let shift = u32::try_from(index % per_byte).ok()? * u32::from(self.bits);
         Some((byte, shift))
     }
 
     /// The `lst` member.
     ///
     /// # Errors
-    /// When memory cannot be written to, which it always can.
+    /// Never in practice: writes to memory succeed.
     pub fn to_lst(&self) -> std::io::Result<String> {
-        // The best level, as TSL section 4.1 recommends: a list is built once and sent often.
+        // The best level, as TSL section 4.1 recommends; a list is built once and sent often.
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
         zlib.write_all(&self.bytes)?;
         Ok(base64url(&zlib.finish()?))
     }
 
-    /// Reads the members `bits` and `lst`.
+    /// Parses the members `bits` and `lst`.
     ///
     /// # Errors
-    /// When they are not a list, or one too large.
+    /// When they are malformed or the list is too large.
     pub fn from_lst(bits: u8, lst: &str) -> Result<StatusList, StatusListError> {
         if !matches!(bits, 1 | 2 | 4 | 8) {
             return Err(StatusListError::Bits);
@@ -140,8 +132,7 @@ impl StatusList {
     }
 }
 
-/// Decompresses at most [`MAX_LIST_BYTES`], from all of `compressed` and nothing
-/// less.
+/// Decompresses at most [`MAX_LIST_BYTES`]. All of `compressed` must be used.
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
     let mut zlib = Decompress::new(true);
     let mut bytes = Vec::new();
@@ -149,7 +140,7 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
         let read = usize::try_from(zlib.total_in()).unwrap_or(usize::MAX);
         let rest = compressed.get(read..).unwrap_or_default();
         let before = bytes.len();
-        bytes.reserve_exact(CHUNK);
+        bytes.reserve_exact(CHUNK_BYTES);
         let status =
             zlib.decompress_vec(rest, &mut bytes, FlushDecompress::None).map_err(|_| StatusListError::NotZlib)?;
         if bytes.len() > MAX_LIST_BYTES {
@@ -159,7 +150,7 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
         match status {
             Status::StreamEnd if read_now == compressed.len() => return Ok(bytes),
             Status::StreamEnd => return Err(StatusListError::Trailing),
-            // No progress: the input ended before the list did.
+            // No progress: the input is truncated.
             _ if read_now == read && bytes.len() == before => return Err(StatusListError::NotZlib),
             _ => {}
         }
@@ -170,15 +161,14 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
 mod tests {
     use super::*;
 
-    /// TSL section 4.2 (one bit) and section 10.1 (two bits): bytes and statuses as
-    /// printed there.
+    /// TSL section 4.2 (one bit) and section 10.1 (two bits).
     #[test]
-    fn the_drafts_examples_are_read() {
+    fn examples_of_the_draft_are_parsed() {
         let list = StatusList::from_lst(1, "eNrbuRgAAhcBXQ").expect("a list");
         assert_eq!(list.bytes, [0xB9, 0xA3]);
         let statuses: Vec<u8> = (0..16).filter_map(|index| list.status(index)).collect();
         assert_eq!(statuses, [1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1]);
-        assert_eq!((list.status(16), list.len(), list.not_valid()), (None, 16, 9));
+        assert_eq!((list.status(16), list.len(), list.invalid_count()), (None, 16, 9));
 
         let list = StatusList { bits: 2, bytes: vec![0xC9, 0x44, 0xF9] };
         let list = StatusList::from_lst(2, &list.to_lst().expect("written")).expect("a list");
@@ -187,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_is_read_back() {
+    fn revoked_tokens_survive_encoding() {
         let mut list = StatusList::all_valid(tollgate_model::status_list::TOKENS_PER_LIST);
         for index in [0, 7, 8, 131_071] {
             list.revoke(index);
@@ -196,19 +186,19 @@ mod tests {
         let read = StatusList::from_lst(1, &list.to_lst().expect("written")).expect("a list");
         assert_eq!(read, list);
         assert_eq!(
-            (read.not_valid(), read.status(8), read.status(9), read.status(131_072)),
+            (read.invalid_count(), read.status(8), read.status(9), read.status(131_072)),
             (4, Some(1), Some(0), None)
         );
     }
 
     #[test]
-    fn an_empty_list_is_small() {
+    fn list_without_revocations_is_small() {
         let lst = StatusList::all_valid(tollgate_model::status_list::TOKENS_PER_LIST).to_lst().expect("written");
         assert!(lst.len() < 80, "{}", lst.len());
     }
 
     #[test]
-    fn a_bomb_is_refused_at_the_bound() {
+    fn decompression_bomb_is_refused_at_the_bound() {
         let zeroes = |size: usize| StatusList { bits: 1, bytes: vec![0; size] }.to_lst().expect("written");
         assert!(StatusList::from_lst(1, &zeroes(MAX_LIST_BYTES)).is_ok());
         assert_eq!(StatusList::from_lst(1, &zeroes(MAX_LIST_BYTES + 1)), Err(StatusListError::TooLarge));
@@ -217,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_and_every_changed_byte_is_refused() {
+    fn every_truncation_and_changed_byte_is_refused() {
         let mut list = StatusList::all_valid(4096);
         (0..4096).step_by(7).for_each(|index| list.revoke(index));
         let compressed = from_base64url(&list.to_lst().expect("written")).expect("base64url");
@@ -228,8 +218,7 @@ mod tests {
         for at in 0..compressed.len() {
             let mut changed = compressed.clone();
             changed[at] ^= 0x10;
-            // The Adler-32 at the end catches what is still zlib. A change of the header's level
-            // says nothing about the list.
+            // The Adler-32 detects changes of the data. The compression level in the header has no effect.
             let read = StatusList::from_lst(1, &base64url(&changed));
             assert!(read.is_err() || read.as_ref() == Ok(&list), "byte {at}");
         }
@@ -238,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_are_refused() {
+    fn malformed_members_are_refused() {
         for bits in [0, 3, 5, 16, 255] {
             assert_eq!(StatusList::from_lst(bits, "eNrbuRgAAhcBXQ"), Err(StatusListError::Bits));
         }

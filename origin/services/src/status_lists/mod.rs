@@ -1,19 +1,18 @@
-//! Token Status Lists (draft-ietf-oauth-status-list, "TSL" below): what is revoked, for verifiers
-//! that are not Tollgate's.
+//! Token Status Lists (draft-ietf-oauth-status-list, "TSL" below): revocations for verifiers other than
+//! Tollgate's edges.
 //!
-//! Every issued token has a number; [`Place`] says which list and which bit of it that is, and the
-//! token's `status` claim says the same ([`Claim`]). [`StatusLists`] builds and signs the lists
-//! from the store; [`StatusListToken::decode`] reads anybody's, bounded, for the command line and
-//! the tests.
+//! Each issued token has a number, from which follow its list and its index in the list (see
+//! [`tollgate_model::status_list`]). The token's `status` claim contains both. [`StatusLists`] builds and
+//! signs the lists; [`StatusListToken::decode`] parses lists of any issuer, with bounds, for the command
+//! line and the tests.
 //!
-//! What never happens here: a list says of a live token anything but what introspection would have
-//! said at its `iat`. A list is as old as its `ttl` allows when a verifier asks it; Tollgate's own
-//! edges do not use it.
+//! Never: a list that says of a live token anything other than what introspection said at the list's
+//! `iat`. A verifier may use a list until its `ttl` has passed; edges do not use lists.
 
 mod list;
 mod signed_lists;
 mod token;
 
 pub use list::{MAX_LIST_BYTES, StatusList, StatusListError};
-pub use signed_lists::{BuildError, SignedList, StatusLists, TTL};
+pub use signed_lists::{BuildError, STATUS_LIST_TTL, SignedList, StatusLists};
 pub use token::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, TOKEN_TYPE};

@@ -1,5 +1,4 @@
-//! A status list token in JWT format (TSL section 5.1), of whatever issuer: read
-//! strictly and within bounds.
+//! Status list tokens in JWT format (TSL section 5.1) of any issuer, parsed strictly and with bounds.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -7,29 +6,26 @@ use tollgate_model::encoding::from_base64url;
 
 use super::list::{StatusList, StatusListError};
 
-/// The header type, so that no other kind of JWT passes for a status list.
+/// `typ` header, so that no other kind of JWT passes for a status list token.
 pub const TOKEN_TYPE: &str = "statuslist+jwt";
-/// The media type of one.
 pub const MEDIA_TYPE: &str = "application/statuslist+jwt";
-/// The longest status list token that is read, in bytes: room for a list of
-/// [`super::MAX_LIST_BYTES`] that does not compress.
+/// Maximum size of a token: an incompressible list of [`super::MAX_LIST_BYTES`] fits.
 pub const MAX_TOKEN_BYTES: usize = 2 << 20;
 
-/// A status list token's content. Whoever decoded it knows what it says; only
-/// [`StatusListToken::signed_by`] tells that its issuer says so.
+/// Content of a status list token. [`StatusListToken::decode`] does not verify the signature;
+/// [`StatusListToken::signed_by`] does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusListToken {
-    /// `sub`: the URI that tokens refer to the list by.
+    /// `sub`: URI of the list in the tokens' `status` claim.
     pub subject: String,
-    /// `iss`, which later drafts no longer have.
+    /// `iss`, absent in later drafts.
     pub issuer: Option<String>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
     /// `exp`, Unix seconds.
     pub expires_at: Option<u64>,
-    /// `ttl`: how many seconds a copy may be kept before asking again.
+    /// `ttl`: seconds for which a copy may be used.
     pub ttl: Option<u64>,
-    /// The list.
     pub list: StatusList,
 }
 
@@ -40,7 +36,7 @@ struct Header {
     crit: Option<serde::de::IgnoredAny>,
 }
 
-/// The claims on the wire. Others may be there and mean nothing here.
+/// Claims of the token; others are ignored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +59,7 @@ pub(super) struct ListMembers {
     pub(super) aggregation_uri: Option<String>,
 }
 
-/// The parts of a compact JWS.
+/// Parts of a compact JWS.
 struct Parts<'a> {
     signed: &'a str,
     header: Vec<u8>,
@@ -72,18 +68,18 @@ struct Parts<'a> {
 }
 
 impl StatusListToken {
-    /// Reads a status list token without checking who signed it.
+    /// Parses a token without verifying its signature.
     ///
     /// # Errors
-    /// When it is not one, or larger than [`MAX_TOKEN_BYTES`], or its list than
+    /// When the token is malformed or larger than [`MAX_TOKEN_BYTES`], or its list larger than
     /// [`super::MAX_LIST_BYTES`].
     pub fn decode(unverified_token: &[u8]) -> Result<StatusListToken, StatusListError> {
         let parts = Parts::of(unverified_token)?;
         let _ = parts.header()?;
         let claims: Claims = serde_json::from_slice(&parts.claims).map_err(|_| StatusListError::Claims)?;
-        let positive = claims.ttl.is_none_or(|ttl| ttl > 0);
-        let lasting = claims.exp.is_none_or(|exp| exp > claims.iat);
-        if !positive || !lasting {
+        let has_valid_ttl = claims.ttl.is_none_or(|ttl| ttl > 0);
+        let has_valid_exp = claims.exp.is_none_or(|exp| exp > claims.iat);
+        if !has_valid_ttl || !has_valid_exp {
             return Err(StatusListError::Claims);
         }
         Ok(StatusListToken {
@@ -96,9 +92,8 @@ impl StatusListToken {
         })
     }
 
-    /// Reads a status list token that one of the Ed25519 keys in a JWK set signed
-    /// (RFC 8037). Those are the ones that Tollgate signs lists with; lists under
-    /// other algorithms are refused.
+    /// Parses a token and verifies its signature with the Ed25519 keys of a JWK set (RFC 8037). Tollgate
+    /// signs lists with Ed25519; other algorithms are refused.
     ///
     /// # Errors
     /// As [`StatusListToken::decode`], and [`StatusListError::Signature`].
@@ -106,8 +101,8 @@ impl StatusListToken {
         let parts = Parts::of(unverified_token)?;
         let header = parts.header()?;
         let signature = Signature::from_slice(&parts.signature).map_err(|_| StatusListError::Signature)?;
-        let signed = |key: &VerifyingKey| key.verify_strict(parts.signed.as_bytes(), &signature).is_ok();
-        if header.alg != "EdDSA" || !ed25519_keys(jwks).iter().any(signed) {
+        let verifies = |key: &VerifyingKey| key.verify_strict(parts.signed.as_bytes(), &signature).is_ok();
+        if header.alg != "EdDSA" || !ed25519_keys(jwks).iter().any(verifies) {
             return Err(StatusListError::Signature);
         }
         StatusListToken::decode(unverified_token)
@@ -128,8 +123,7 @@ impl Parts<'_> {
 
     fn header(&self) -> Result<Header, StatusListError> {
         let header: Header = serde_json::from_slice(&self.header).map_err(|_| StatusListError::Header)?;
-        // Media types compare without regard to case, and the prefix may be there (RFC 7515
-        // section 4.1.9).
+        // Media types are case-insensitive, and the prefix is optional (RFC 7515 section 4.1.9).
         let typ = header.typ.to_ascii_lowercase();
         if typ.trim_start_matches("application/") != TOKEN_TYPE || header.crit.is_some() {
             return Err(StatusListError::Header);
@@ -138,8 +132,7 @@ impl Parts<'_> {
     }
 }
 
-/// The Ed25519 keys of a JWK set; what is not one is passed over (RFC 7517 section
-/// 5).
+/// The Ed25519 keys of a JWK set. Other keys are skipped (RFC 7517 section 5).
 fn ed25519_keys(jwks: &[u8]) -> Vec<VerifyingKey> {
     #[derive(Deserialize)]
     struct Set {
@@ -151,9 +144,9 @@ fn ed25519_keys(jwks: &[u8]) -> Vec<VerifyingKey> {
     let key = |jwk: &serde_json::Value| {
         let is = |member: &str, value: &str| jwk.get(member).and_then(serde_json::Value::as_str) == Some(value);
         let x = jwk.get("x").and_then(serde_json::Value::as_str).and_then(from_base64url)?;
-        let usable = is("kty", "OKP") && is("crv", "Ed25519");
+        let is_ed25519 = is("kty", "OKP") && is("crv", "Ed25519");
         let key = VerifyingKey::from_bytes(&x.try_into().ok()?).ok()?;
-        usable.then_some(key)
+        is_ed25519.then_some(key)
     };
     set.keys.iter().filter_map(key).collect()
 }
@@ -179,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_and_its_signature_checked() {
+    fn signature_is_verified_with_the_key_set() {
         let token = token(HEADER, &claims(r#""exp":200,"ttl":60,"more":[1],"#));
         let x = base64url(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes());
         let jwks = format!(r#"{{"keys":[{{"kty":"EC"}},{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}]}}"#);
@@ -194,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status_list_token_is_refused() {
+    fn malformed_tokens_are_refused() {
         use StatusListError::{Claims, Header, NotCompact, TooLarge};
         for header in [
             r#"{"alg":"EdDSA"}"#,
