@@ -1,10 +1,10 @@
-//! Sends logout tokens to clients when a user signs out (OpenID Connect Back-Channel Logout 1.0): one
-//! signed token for each grant of the session, to the `backchannel_logout_uri` of its client.
+//! Sends logout tokens to clients when a user signs out (OpenID Connect Back-Channel Logout 1.0):
+//! one signed token for each grant of the session, to the `backchannel_logout_uri` of its client.
 //!
-//! Pending logouts are in the database (see [`tollgate_storage`]), so they survive a restart, and any
-//! origin may send them. Each attempt has its own token, because an older one may have expired. If an
-//! origin dies between a client's response and the record of it, the client receives the same logout
-//! again, which is harmless. Users do not wait for the delivery.
+//! Pending logouts are in the database (see [`tollgate_storage`]), so they survive a restart, and
+//! any origin may send them. Each attempt has its own token, because an older one may have expired.
+//! If an origin dies between a client's response and the record of it, the client receives the same
+//! logout again, which is harmless. Users do not wait for the delivery.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::telemetry::TraceContext;
 /// Concurrent deliveries, in all and to one client.
 const MAX_DELIVERIES: usize = 64;
 const MAX_DELIVERIES_PER_CLIENT: usize = 8;
-/// How long a claimed logout is reserved for the origin that claimed it, in seconds. Far longer than
-/// an attempt takes.
+/// How long a claimed logout is reserved for the origin that claimed it, in seconds. Far longer
+/// than an attempt takes.
 const CLAIM_LIFETIME: u64 = 60;
 /// Interval of queries for logouts that other processes wrote. This process notifies of its own.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -89,8 +89,8 @@ impl BackchannelLogoutSender {
         BackchannelLogoutSender { store, keys, issuer, clock, outbound }
     }
 
-    /// Sends pending logouts until `stop`, then waits some seconds for the running deliveries, which
-    /// would be repeated otherwise.
+    /// Sends pending logouts until `stop`, then waits some seconds for the running deliveries,
+    /// which would be repeated otherwise.
     pub async fn run(self, signed_out: Arc<Notify>, stop: CancellationToken) {
         let sender = Arc::new(self);
         let slots = ClientSlots::with_limit(MAX_DELIVERIES_PER_CLIENT);

@@ -3,10 +3,11 @@
 //! Clients, resource servers, the configuration of edges and valid tokens are read again and again,
 //! and cached. Refresh tokens are read once each, so concurrent lookups share a query.
 //!
-//! Invariant: a cached row is used only with the version at which it was read. A request first reads
-//! the current versions, so it sees all that was committed before it began, by any process. That query
-//! reads one small row, and concurrent requests share it. A request that ends in a transaction may
-//! skip the query and use the newest versions that are known; the transaction then confirms them.
+//! Invariant: a cached row is used only with the version at which it was read. A request first
+//! reads the current versions, so it sees all that was committed before it began, by any process.
+//! That query reads one small row, and concurrent requests share it. A request that ends in a
+//! transaction may skip the query and use the newest versions that are known; the transaction then
+//! confirms them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -34,8 +35,8 @@ const MAX_QUEUED_LOOKUPS: usize = 1024;
 /// Lookups per query.
 const MAX_BATCH_LOOKUPS: usize = 128;
 
-/// Cache of clients, resource servers, edge configuration, valid tokens and refresh families. Clones
-/// share it.
+/// Cache of clients, resource servers, edge configuration, valid tokens and refresh families.
+/// Clones share it.
 #[derive(Clone)]
 pub struct RegistrationCache {
     store: Store,
@@ -70,8 +71,8 @@ struct VersionResult {
 }
 
 impl RegistrationCache {
-    /// An empty cache, and the task to spawn, which queries the database for concurrent requests. The
-    /// task ends when the last clone is dropped.
+    /// An empty cache, and the task to spawn, which queries the database for concurrent requests.
+    /// The task ends when the last clone is dropped.
     pub fn new(store: Store) -> (RegistrationCache, impl Future<Output = ()> + Send + 'static) {
         let version_requests = Arc::new(VersionRequests::default());
         let (results, version_results) = watch::channel(VersionResult { read: 0, versions: None });
@@ -97,7 +98,8 @@ impl RegistrationCache {
         (cache, task)
     }
 
-    /// Reads the versions in the database. Concurrent callers share a query that begins after the call.
+    /// Reads the versions in the database. Concurrent callers share a query that begins after the
+    /// call.
     pub async fn versions(&self) -> Result<Versions, StoreError> {
         let mut results = self.version_results.clone();
         // A read that is running already may have missed the newest commit.
@@ -135,8 +137,8 @@ impl RegistrationCache {
         Ok(client)
     }
 
-    /// The resource server of an audience as of `versions` or later. Audiences come from tokens of this
-    /// origin, so unknown ones are cached as well.
+    /// The resource server of an audience as of `versions` or later. Audiences come from tokens of
+    /// this origin, so unknown ones are cached as well.
     pub async fn resource(&self, audience: &Audience, versions: Versions) -> Result<Arc<Option<Resource>>, StoreError> {
         if let Some(resource) = self.resources.get(audience, versions.registrations) {
             return Ok(resource);
@@ -146,8 +148,8 @@ impl RegistrationCache {
         Ok(resource)
     }
 
-    /// The configuration of edges for this audience and these keys, as of `versions` or later. None if
-    /// edges could not parse it.
+    /// The configuration of edges for this audience and these keys, as of `versions` or later. None
+    /// if edges could not parse it.
     pub async fn edge_config(
         &self,
         audience: &Audience,
@@ -165,8 +167,8 @@ impl RegistrationCache {
         Ok(config)
     }
 
-    /// What the refresh tokens of a grant have in common. The transaction that follows must confirm that
-    /// the grant is not revoked.
+    /// What the refresh tokens of a grant have in common. The transaction that follows must confirm
+    /// that the grant is not revoked.
     pub async fn refresh_family(
         &self,
         presented: &PresentedRefreshToken,
@@ -181,7 +183,8 @@ impl RegistrationCache {
         Ok(family)
     }
 
-    /// Looks up a refresh token, as [`Store::find_refresh_token`]. Concurrent lookups share a query.
+    /// Looks up a refresh token, as [`Store::find_refresh_token`]. Concurrent lookups share a
+    /// query.
     pub async fn refresh_token(&self, presented: PresentedRefreshToken) -> Result<Option<RefreshToken>, StoreError> {
         let (sender, result) = oneshot::channel();
         if self.lookups.send((presented.clone(), sender)).await.is_ok()
@@ -228,8 +231,8 @@ async fn read_versions(
     }
 }
 
-/// Looks up queued refresh tokens in batches. On failure the batch is dropped, and each request queries
-/// by itself.
+/// Looks up queued refresh tokens in batches. On failure the batch is dropped, and each request
+/// queries by itself.
 async fn run_lookups(store: Store, mut queue: mpsc::Receiver<Lookup>) {
     let mut batch = Vec::with_capacity(MAX_BATCH_LOOKUPS);
     while queue.recv_many(&mut batch, MAX_BATCH_LOOKUPS).await > 0 {

@@ -1,7 +1,7 @@
 //! Cache of clients' public keys: registered as `jwks`, or fetched from their `jwks_uri`.
 //!
-//! Unauthenticated requests cause fetches, so the work is bounded: a URL is fetched by one task at a
-//! time for all requests that wait, and after a failure not before a delay that doubles with each
+//! Unauthenticated requests cause fetches, so the work is bounded: a URL is fetched by one task at
+//! a time for all requests that wait, and after a failure not before a delay that doubles with each
 //! further failure. URLs of clients that registered themselves have a cache of their own, so they
 //! cannot evict those that operators registered.
 
@@ -19,8 +19,8 @@ use crate::single_flight::SingleFlight;
 
 /// Maximum age of cached keys.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// Maximum age of cached keys after a signature did not verify. The client may have rotated its keys; but
-/// anyone can send an invalid signature, so keys are not fetched each time.
+/// Maximum age of cached keys after a signature did not verify. The client may have rotated its
+/// keys; but anyone can send an invalid signature, so keys are not fetched each time.
 const MAX_AGE_ON_MISMATCH: Duration = Duration::from_secs(10);
 /// Delay after a failure; it doubles with each further one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -62,8 +62,8 @@ impl ClientKeyCache {
         self.find(issuer.jwks.as_ref(), issuer.jwks_uri.as_ref(), Registrant::Operator).await
     }
 
-    /// Fetches a client's keys again after a signature did not verify with `cached`, unless they were
-    /// fetched a moment ago. None if the keys are the same.
+    /// Fetches a client's keys again after a signature did not verify with `cached`, unless they
+    /// were fetched a moment ago. None if the keys are the same.
     pub async fn refetch(&self, client: &Client, cached: &Arc<KeySet>) -> Option<Arc<KeySet>> {
         let url = client.metadata.jwks_uri.as_ref()?;
         let keys = self.published(url, client.registrant(), MAX_AGE_ON_MISMATCH).await?;
@@ -117,8 +117,8 @@ async fn fetch(outbound: &OutboundClient, url: &OutboundUrl, registrant: Registr
 }
 
 impl Published {
-    /// `Some(None)` if the last fetch failed and the delay has not passed; `None` if the keys must be
-    /// fetched first.
+    /// `Some(None)` if the last fetch failed and the delay has not passed; `None` if the keys must
+    /// be fetched first.
     fn cached(&self, max_age: Duration, now: Instant) -> Option<Option<Arc<KeySet>>> {
         if let Some((at, keys)) = &self.keys
             && now.saturating_duration_since(*at) < max_age

@@ -1,8 +1,8 @@
 //! External user directory: an HTTP API of the operator that verifies user names and passwords.
 //!
 //! The origin sends `{"username": …, "password": …}` by `POST` to the configured URL. The directory
-//! responds with 200 and `{"external_id": …, "claims": {…}}` if the credentials are valid, and with 401
-//! or 403 if they are not. Any other response and a timeout are errors, and never a sign-in.
+//! responds with 200 and `{"external_id": …, "claims": {…}}` if the credentials are valid, and with
+//! 401 or 403 if they are not. Any other response and a timeout are errors, and never a sign-in.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use crate::telemetry::traced;
 
 const MAX_RESPONSE_BYTES: usize = 32 * 1024;
-/// Concurrent requests, which anyone can cause by signing in. Further ones wait up to the timeout of a
-/// response.
+/// Concurrent requests, which anyone can cause by signing in. Further ones wait up to the timeout
+/// of a response.
 const MAX_REQUESTS: usize = 64;
 
 /// Client of the external user directory.
@@ -102,8 +102,8 @@ fn unreachable(error: reqwest::Error) -> ExternalUsersError {
     ExternalUsersError::Unreachable(with_causes(&error.without_url()))
 }
 
-/// Parses a response. Claims that are not standard claims for clients are dropped, because the directory
-/// may send more than is needed.
+/// Parses a response. Claims that are not standard claims for clients are dropped, because the
+/// directory may send more than is needed.
 fn parse(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
     let Response { external_id: id, claims } =
         text::json(body).map_err(|_| ExternalUsersError::Response("is not the expected JSON"))?;

@@ -1,4 +1,5 @@
-//! Watches the database for changes of the feed, once for all tasks and requests that wait for them.
+//! Watches the database for changes of the feed, once for all tasks and requests that wait for
+//! them.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ pub struct FeedChange {
     pub is_watching: bool,
 }
 
-/// Watches the database until `stop`. Returns the changes and the task to spawn. A reader that marks
-/// the value as seen and then reads the database misses no change.
+/// Watches the database until `stop`. Returns the changes and the task to spawn. A reader that
+/// marks the value as seen and then reads the database misses no change.
 ///
 /// # Errors
 /// When the database cannot be read at the start.

@@ -16,8 +16,8 @@ const BACK_OFF: BackOff = BackOff { first_delay: Duration::from_millis(100), max
 /// A failure after a term of this length counts as the first.
 const STABLE_TERM: Duration = Duration::from_secs(10);
 
-/// Runs `task` while this origin leads `role`, until `stop`. When the lock is lost, the task's future
-/// is dropped, so it must own all that it has started. `on_failure` learns of each failure.
+/// Runs `task` while this origin leads `role`, until `stop`. When the lock is lost, the task's
+/// future is dropped, so it must own all that it has started. `on_failure` learns of each failure.
 pub(crate) async fn run_while_leader<E, F>(
     store: &Store,
     role: LeaderRole,

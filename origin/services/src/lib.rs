@@ -1,6 +1,6 @@
 //! Services of the origin, for requests and in the background: the revocation feed of edges, shared
-//! signals, status lists, back-channel logout, caches, rate limits, password hashing, outbound HTTP,
-//! telemetry.
+//! signals, status lists, back-channel logout, caches, rate limits, password hashing, outbound
+//! HTTP, telemetry.
 //!
 //! Services use storage, keys and settings. Never: HTTP servers, pages, the command line.
 

@@ -2,10 +2,11 @@
 //! `backchannel_logout_uri`. Responses are bounded; redirects are not followed.
 //!
 //! A client that registered itself could name a server that only this origin can reach (server-side
-//! request forgery). Its URLs are therefore requested only at public addresses of the Internet, which
-//! are checked after the name was resolved. URLs that an operator registered are not restricted,
-//! because back-channel logout within a private network is common. The two kinds of URLs have separate
-//! connections and limits, so that slow servers of unknown clients do not delay the others.
+//! request forgery). Its URLs are therefore requested only at public addresses of the Internet,
+//! which are checked after the name was resolved. URLs that an operator registered are not
+//! restricted, because back-channel logout within a private network is common. The two kinds of
+//! URLs have separate connections and limits, so that slow servers of unknown clients do not delay
+//! the others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -64,8 +65,8 @@ impl From<reqwest::Error> for OutboundError {
 }
 
 impl OutboundClient {
-    /// Connections for URLs of self-registered clients go to the public Internet only, and use no proxy,
-    /// which could connect to other hosts.
+    /// Connections for URLs of self-registered clients go to the public Internet only, and use no
+    /// proxy, which could connect to other hosts.
     ///
     /// # Errors
     /// When TLS cannot be used.
@@ -93,7 +94,8 @@ impl OutboundClient {
         Ok(body)
     }
 
-    /// Posts a form to a URL that `registrant` registered. Returns the status and does not read the body.
+    /// Posts a form to a URL that `registrant` registered. Returns the status and does not read the
+    /// body.
     pub(crate) async fn post(
         &self,
         url: &OutboundUrl,
@@ -125,8 +127,8 @@ impl OutboundClient {
 
 const NOT_PUBLIC: &str = "the host has no address on the public Internet, and the client registered itself";
 
-/// Resolves names to their public addresses. The connection goes to the checked address, so an attacker
-/// gains nothing by changing the name's address afterwards (DNS rebinding).
+/// Resolves names to their public addresses. The connection goes to the checked address, so an
+/// attacker gains nothing by changing the name's address afterwards (DNS rebinding).
 struct PublicNames;
 
 impl Resolve for PublicNames {

@@ -1,6 +1,6 @@
-//! State that is renewed by one task at a time, for all that wait for it (single flight).
-//! The task continues when its callers are cancelled, so a client that disconnects does not cause the
-//! next one to start the work again.
+//! State that is renewed by one task at a time, for all that wait for it (single flight). The task
+//! continues when its callers are cancelled, so a client that disconnects does not cause the next
+//! one to start the work again.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ impl<S: Send + 'static> SingleFlight<S> {
         self.0.try_lock().is_err()
     }
 
-    /// Returns what `ready` finds in the state. If it finds nothing, the state is renewed first, and the
-    /// result is what it finds then.
+    /// Returns what `ready` finds in the state. If it finds nothing, the state is renewed first,
+    /// and the result is what it finds then.
     pub async fn get<T, F>(
         &self,
         ready: impl Fn(&S) -> Option<T>,

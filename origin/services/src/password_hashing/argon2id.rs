@@ -19,7 +19,8 @@ fn params(cost: HashCost) -> Result<Params, PasswordHashingError> {
     Params::new(cost.memory(), cost.iterations(), LANES, None).map_err(failed)
 }
 
-/// Memory of one thread, allocated at its first hash and reused, so that hashes cause no page faults.
+/// Memory of one thread, allocated at its first hash and reused, so that hashes cause no page
+/// faults.
 #[derive(Default)]
 pub(super) struct Memory(Vec<Block>);
 
@@ -63,9 +64,9 @@ pub(super) fn hash(
     Ok(hash.to_string())
 }
 
-/// Whether the password matches the PHC string. If the stored hash costs less than the `current` cost,
-/// the difference is spent on dummy work, so that response times do not reveal accounts with old hashes.
-/// A hash that costs more takes longer; only settings that never decrease avoid that.
+/// Whether the password matches the PHC string. If the stored hash costs less than the `current`
+/// cost, the difference is spent on dummy work, so that response times do not reveal accounts with
+/// old hashes. A hash that costs more takes longer; only settings that never decrease avoid that.
 pub(super) fn verify(
     password: &[u8],
     hash: &str,

@@ -1,12 +1,12 @@
 //! Password hashing (Argon2id), for passwords and for client secrets that people choose.
 //!
-//! A hash takes 19 MiB and some tens of milliseconds, on purpose. On an async thread it would delay all
-//! other requests, and one hash per concurrent request would exhaust the memory. A fixed number of
-//! worker threads, each with memory of its own, takes jobs from a bounded queue. When the queue is
-//! full, requests are refused immediately and may retry. Jobs of cancelled requests are dropped.
+//! A hash takes 19 MiB and some tens of milliseconds, on purpose. On an async thread it would delay
+//! all other requests, and one hash per concurrent request would exhaust the memory. A fixed number
+//! of worker threads, each with memory of its own, takes jobs from a bounded queue. When the queue
+//! is full, requests are refused immediately and may retry. Jobs of cancelled requests are dropped.
 //!
-//! Never: a hash on an async thread; a hash without a caller; a faster response for an unknown user.
-//! Generated secrets are not hashed here: they cannot be guessed, so one SHA-256 is enough.
+//! Never: a hash on an async thread; a hash without a caller; a faster response for an unknown
+//! user. Generated secrets are not hashed here: they cannot be guessed, so one SHA-256 is enough.
 
 mod argon2id;
 mod pool;
@@ -66,7 +66,8 @@ impl PasswordHasher {
         self.pool.run(move |memory| argon2id::hash(password.as_bytes(), &salt, cost, memory)).await?
     }
 
-    /// Whether the password matches `hash`. Without a hash the result is false, after the same time.
+    /// Whether the password matches `hash`. Without a hash the result is false, after the same
+    /// time.
     ///
     /// # Errors
     /// When the queue is full, the hash is malformed or the memory is exhausted.
@@ -82,8 +83,8 @@ impl PasswordHasher {
         Ok(is_match && has_hash)
     }
 
-    /// Whether the password of this hash should be hashed again at its next use, because the hash costs
-    /// less than the current settings require.
+    /// Whether the password of this hash should be hashed again at its next use, because the hash
+    /// costs less than the current settings require.
     #[must_use]
     pub fn needs_rehash(&self, hash: &str) -> bool {
         argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())

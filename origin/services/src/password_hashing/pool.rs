@@ -69,7 +69,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Runs `work` on a worker thread. If the caller is cancelled, the work is removed from the queue.
+    /// Runs `work` on a worker thread. If the caller is cancelled, the work is removed from the
+    /// queue.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
@@ -153,8 +154,8 @@ impl Shared {
         let mut memory = Memory::default();
         while let Some(job) = self.next() {
             self.working.fetch_add(1, Ordering::Relaxed);
-            // A panic must not end the worker thread. The caller gets an error because its channel is
-            // dropped.
+            // A panic must not end the worker thread. The caller gets an error because its channel
+            // is dropped.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut memory))).is_err() {
                 tracing::error!("a password hash panicked");
                 memory = Memory::default();

@@ -1,10 +1,10 @@
-//! Cache of verified client secrets, so that a client with frequent requests causes one hash instead of
-//! one per request.
+//! Cache of verified client secrets, so that a client with frequent requests causes one hash
+//! instead of one per request.
 //!
-//! The key of an entry is the HMAC of the secret, its client and its stored hash, under a random key of
-//! this process. So the cache reveals no secret, and a client whose secret was changed by any origin has
-//! no entry. The cache replaces only the hash: whether client and secret are valid is read from the
-//! database each time. Wrong secrets are not cached.
+//! The key of an entry is the HMAC of the secret, its client and its stored hash, under a random
+//! key of this process. So the cache reveals no secret, and a client whose secret was changed by
+//! any origin has no entry. The cache replaces only the hash: whether client and secret are valid
+//! is read from the database each time. Wrong secrets are not cached.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -25,12 +25,12 @@ impl SecretAttempt<'_> {
 }
 
 impl RateLimiter {
-    /// Counts an attempt of an address for a client, which need not exist. Called before a check that costs
-    /// a hash, and after a check that does not.
+    /// Counts an attempt of an address for a client, which need not exist. Called before a check
+    /// that costs a hash, and after a check that does not.
     ///
     /// # Errors
-    /// The limit that is exceeded. This origin remembers it in memory until it ends, so further attempts
-    /// cause no request to Redis.
+    /// The limit that is exceeded. This origin remembers it in memory until it ends, so further
+    /// attempts cause no request to Redis.
     pub async fn begin_secret_attempt(
         &self,
         client: &str,

@@ -10,8 +10,8 @@ use super::LimitCheck;
 
 /// Shards of the table, each with a lock of its own.
 const SHARDS: usize = 16;
-/// Entries per shard, of about sixty bytes each: 8 MiB in all. A flood of made-up names, such as IPv6
-/// networks, evicts the entries that expire first, which are its own.
+/// Entries per shard, of about sixty bytes each: 8 MiB in all. A flood of made-up names, such as
+/// IPv6 networks, evicts the entries that expire first, which are its own.
 const MAX_ENTRIES_PER_SHARD: usize = 8192;
 
 type Shard = HashMap<[u8; 16], (Rule, RuleState)>;

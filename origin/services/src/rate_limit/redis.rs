@@ -1,7 +1,7 @@
 //! Limits in Redis, shared by several origins. Each decision is one script, so it is atomic.
 //!
-//! When a command fails, the connection is dropped, so that no further request waits for Redis, and a
-//! background task reconnects.
+//! When a command fails, the connection is dropped, so that no further request waits for Redis, and
+//! a background task reconnects.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

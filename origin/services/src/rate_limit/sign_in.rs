@@ -20,8 +20,8 @@ pub struct SignInAttempt<'a> {
 }
 
 impl RateLimiter {
-    /// Counts a password attempt for an account, which need not exist. `device` is the id in a valid device
-    /// cookie of this account.
+    /// Counts a password attempt for an account, which need not exist. `device` is the id in a
+    /// valid device cookie of this account.
     ///
     /// # Errors
     /// The limit that is exceeded; nothing was counted then.
@@ -61,8 +61,8 @@ impl SignInAttempt<'_> {
     /// The password was wrong: the attempt counts.
     pub fn failed(self) {}
 
-    /// The password was correct: only the hash counts ([`Limit::SignIns`]), and the address is known from now
-    /// on.
+    /// The password was correct: only the hash counts ([`Limit::SignIns`]), and the address is
+    /// known from now on.
     pub async fn succeeded(self) {
         let store = &self.rate_limiter.store;
         let of = |limit| self.checks.iter().copied().filter(move |check| check.limit == limit);

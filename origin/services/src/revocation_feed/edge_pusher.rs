@@ -2,8 +2,8 @@
 //!
 //! A push is signed, so it needs no secret, and it may be repeated without harm. No edge depends on
 //! it: an edge that misses every push still pulls before its staleness bound. The pusher therefore
-//! keeps no queue; for each edge it remembers the sequence that the edge has reached, and sends what
-//! follows. Of several origins on one database, the leader pushes.
+//! keeps no queue; for each edge it remembers the sequence that the edge has reached, and sends
+//! what follows. Of several origins on one database, the leader pushes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -18,8 +18,8 @@ use super::snapshot_content::{SnapshotContent, SnapshotError};
 use crate::feed_change::FeedChange;
 use crate::signing_keys::SigningKeys;
 
-/// Longest wait for a snapshot with the newest configuration. An edge requests a snapshot because it
-/// learned that the configuration has changed, and publishing one takes milliseconds. After the
+/// Longest wait for a snapshot with the newest configuration. An edge requests a snapshot because
+/// it learned that the configuration has changed, and publishing one takes milliseconds. After the
 /// timeout the edge receives the snapshot that exists.
 const CONFIG_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -159,7 +159,8 @@ impl FeedResponder {
     /// makes it the response to one request only.
     ///
     /// # Errors
-    /// When there are no deltas for that sequence, the database fails or the message cannot be built.
+    /// When there are no deltas for that sequence, the database fails or the message cannot be
+    /// built.
     pub async fn deltas(&self, after: u64, nonce: Option<Nonce>) -> Result<DeltaMessage, FeedError> {
         // The time is read before the database, so that the message never claims to be newer than
         // its content.
@@ -171,8 +172,8 @@ impl FeedResponder {
         let FeedPage { head, chain: Some(chain), deltas, epoch, config } = page else {
             return Err(FeedError::Gone);
         };
-        // The configuration of the newest published snapshot: an edge that sees a new one here finds
-        // it in the snapshot that it requests next.
+        // The configuration of the newest published snapshot: an edge that sees a new one here
+        // finds it in the snapshot that it requests next.
         let config = match config {
             Some(digest) => digest,
             None => self.config().await?.digest(),

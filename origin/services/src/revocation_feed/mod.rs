@@ -1,9 +1,9 @@
 //! The revocation feed of edges: snapshots and deltas, pulled ([`FeedResponder`]) and pushed
 //! ([`EdgePusher`]).
 //!
-//! Deltas are read from the database for each response, so an edge receives what was committed at the
-//! time that the message states. Snapshots are built in the background and state the time they were
-//! built; deltas bring an edge up to date from there.
+//! Deltas are read from the database for each response, so an edge receives what was committed at
+//! the time that the message states. Snapshots are built in the background and state the time they
+//! were built; deltas bring an edge up to date from there.
 
 pub mod edge_config;
 mod edge_heartbeats;

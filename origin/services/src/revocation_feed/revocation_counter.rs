@@ -41,8 +41,8 @@ pub async fn count_revocations(
     }
 }
 
-/// Counts the revocations after a sequence, and returns the newest sequence. Deltas that are deleted
-/// already are skipped.
+/// Counts the revocations after a sequence, and returns the newest sequence. Deltas that are
+/// deleted already are skipped.
 async fn count_after(metrics: &Metrics, store: &Store, sequence: u64) -> Result<u64, StoreError> {
     let page = store.get_feed_page(sequence).await?;
     for delta in page.deltas.iter().filter(|delta| delta.revoked_before != RevokedBefore::NOT_REVOKED) {

@@ -9,9 +9,9 @@ use tollgate_storage::{ClockReading, PublishedSnapshot, SnapshotState, Store, St
 
 use super::edge_config::SignedConfig;
 
-/// Number of revoked tokens from which on a snapshot contains a cascade, with about one byte for each
-/// revoked token. Fewer are listed with 16 bytes each, which needs no closed epoch and no read of the
-/// token records.
+/// Number of revoked tokens from which on a snapshot contains a cascade, with about one byte for
+/// each revoked token. Fewer are listed with 16 bytes each, which needs no closed epoch and no read
+/// of the token records.
 pub const MIN_CASCADE_TOKENS: usize = 1024;
 /// Batches of token ids that are read ahead of the cascade builder.
 const MAX_QUEUED_BATCHES: usize = 4;
@@ -40,8 +40,8 @@ pub(super) struct SnapshotContent {
 }
 
 impl SnapshotContent {
-    /// Builds the content from the database. `time` was read before, so that the snapshot never claims
-    /// to be newer than its content. Revocations that are void by every clock are left out.
+    /// Builds the content from the database. `time` was read before, so that the snapshot never
+    /// claims to be newer than its content. Revocations that are void by every clock are left out.
     pub(super) async fn build(store: &Store, time: ClockReading) -> Result<SnapshotContent, SnapshotError> {
         let (now, built_ms) = (time.settled_ms / 1000, time.snapshot_time_ms());
         let state = store.snapshot_reader(now).await?.read_state().await?;
@@ -49,8 +49,8 @@ impl SnapshotContent {
             let cascade_sequence = state.head.sequence;
             return Ok(SnapshotContent { state, cascade: None, epoch: 0, cascade_sequence, built_ms });
         }
-        // The epoch is closed before the records are read, so the records contain every token of the
-        // covered epochs.
+        // The epoch is closed before the records are read, so the records contain every token of
+        // the covered epochs.
         let covered = store.close_epoch().await?;
         let mut reader = store.snapshot_reader(now).await?;
         let state = reader.read_state().await?;
@@ -79,8 +79,8 @@ impl SnapshotContent {
         Ok(SnapshotContent { state, cascade, epoch: covered, cascade_sequence, built_ms })
     }
 
-    /// Brings the content up to date without building the cascade. Returns false, and changes nothing,
-    /// if a covered token was revoked or reinstated since the cascade was built.
+    /// Brings the content up to date without building the cascade. Returns false, and changes
+    /// nothing, if a covered token was revoked or reinstated since the cascade was built.
     pub(super) async fn try_update(&mut self, store: &Store, time: ClockReading) -> Result<bool, SnapshotError> {
         let state = store.snapshot_reader(time.settled_ms / 1000).await?.read_state().await?;
         // Queried after the state was read, so that the query sees every change in the state.

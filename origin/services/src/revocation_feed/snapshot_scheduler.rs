@@ -1,5 +1,5 @@
-//! Publishes snapshots in the background. The leader of several origins builds them; all origins serve
-//! the same bytes.
+//! Publishes snapshots in the background. The leader of several origins builds them; all origins
+//! serve the same bytes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::{FeedError, FeedResponder};
 use crate::feed_change::FeedChange;
 use crate::leader_loop::run_while_leader;
 
-/// A new snapshot is built when one delta per this number of revoked tokens has followed: an edge that
-/// starts then applies deltas for a quarter of the snapshot's tokens.
+/// A new snapshot is built when one delta per this number of revoked tokens has followed: an edge
+/// that starts then applies deltas for a quarter of the snapshot's tokens.
 const TOKENS_PER_DELTA: u64 = 4;
 /// Lower bound of that number of deltas: as many as one message contains.
 const MIN_DELTAS: u64 = 1024;
@@ -73,7 +73,8 @@ fn due_task(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8
 }
 
 impl FeedResponder {
-    /// Serves published snapshots, and publishes them while this origin is the leader, until `stop`.
+    /// Serves published snapshots, and publishes them while this origin is the leader, until
+    /// `stop`.
     pub async fn run(self: Arc<FeedResponder>, changes: Receiver<FeedChange>, stop: CancellationToken) {
         let (responder, changes) = (&*self, &changes);
         let publishing = run_while_leader(
@@ -170,8 +171,8 @@ impl FeedResponder {
     }
 
     /// Publishes a new configuration with the existing cascade, if there is one. An edge accepts no
-    /// snapshot older than its replica. So if the cascade is outdated, the result has the build time
-    /// 0, and a new snapshot is built next.
+    /// snapshot older than its replica. So if the cascade is outdated, the result has the build
+    /// time 0, and a new snapshot is built next.
     async fn reconfigure(&self, content: &mut SnapshotContent, config: &SignedConfig) -> Result<Newest, FeedError> {
         let time = self.store.read_clocks();
         let is_up_to_date = content.try_update(&self.store, time).await?;

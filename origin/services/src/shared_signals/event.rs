@@ -1,12 +1,13 @@
 //! Security event tokens: the claims for a signal.
 //!
 //! The event of each signal (CAEP 1.0 section 3):
-//! - The revocation of a session, subject, client, key or of everything is `session-revoked`. CAEP 3.1
-//!   applies it to every session that matches the subject, which is complex where no simple format
-//!   exists. `event_timestamp` is the time of the revocation; later sessions are not affected.
-//! - The revocation of a token is `token-claims-change` with a `jwt_id` subject and `active` (RFC 7662)
-//!   false as the changed claim. CAEP has no event for a single token, and `session-revoked` would end
-//!   more than was revoked.
+//! - The revocation of a session, subject, client, key or of everything is `session-revoked`. CAEP
+//!   3.1 applies it to every session that matches the subject, which is complex where no simple
+//!   format exists. `event_timestamp` is the time of the revocation; later sessions are not
+//!   affected.
+//! - The revocation of a token is `token-claims-change` with a `jwt_id` subject and `active` (RFC
+//!   7662) false as the changed claim. CAEP has no event for a single token, and `session-revoked`
+//!   would end more than was revoked.
 //! - A reinstatement is `token-claims-change` with `active` true. CAEP has no event for it, and
 //!   `session-established` would mean a new login.
 //! - If one of several revocations is lifted and another still applies, `session-revoked` is sent
@@ -30,8 +31,8 @@ use crate::signing_keys::SigningKeys;
 /// `typ` header of security event tokens (RFC 8417 section 2.3), required by SSF.
 pub const TOKEN_TYPE: &str = "secevent+jwt";
 
-/// Claims of a security event token. SSF section 4.1 forbids `sub` and `exp`, so that the token cannot
-/// pass for another JWT.
+/// Claims of a security event token. SSF section 4.1 forbids `sub` and `exp`, so that the token
+/// cannot pass for another JWT.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -66,8 +67,8 @@ impl Transmitter {
         self.keys.current()
     }
 
-    /// The token of a signal for a stream. `iat` is the signal's time, so that the same signal gives the
-    /// same token.
+    /// The token of a signal for a stream. `iat` is the signal's time, so that the same signal
+    /// gives the same token.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -111,8 +112,8 @@ fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Sig
         EventType::TokenClaimsChange => {
             event["claims"] = json!({ "active": signal.mark == RevokedBefore::NOT_REVOKED })
         }
-        // A member of Tollgate, which SSF section 4.1 permits: the time before which tokens are revoked
-        // is not the time of the revocation.
+        // A member of Tollgate, which SSF section 4.1 permits: the time before which tokens are
+        // revoked is not the time of the revocation.
         EventType::SessionRevoked if signal.kind == RevocationKind::Everything => {
             event["issued_before"] = signal.mark.0.into()
         }
@@ -138,8 +139,8 @@ fn subject(issuer: &str, signal: &Signal) -> Value {
     }
 }
 
-/// `initiating_entity` (CAEP section 2): `admin` for the command line and the admin API, `system` for a
-/// client that revokes its own token.
+/// `initiating_entity` (CAEP section 2): `admin` for the command line and the admin API, `system`
+/// for a client that revokes its own token.
 fn initiator(by: &str) -> &'static str {
     if by.starts_with("client:") { "system" } else { "admin" }
 }

@@ -1,8 +1,8 @@
 //! Pushes security event tokens (RFC 8935), one per request, in the order of their sequence.
 //!
-//! There is no queue, as with edges: the database has each stream's position, and the signals after it
-//! are sent until they are acknowledged. If the origin dies before an acknowledgement is recorded, the
-//! same token is sent again, byte for byte.
+//! There is no queue, as with edges: the database has each stream's position, and the signals after
+//! it are sent until they are acknowledged. If the origin dies before an acknowledgement is
+//! recorded, the same token is sent again, byte for byte.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ impl SecurityEventPusher {
         .await;
     }
 
-    /// Runs a task for each pushed stream, and follows changes of the list. Returns when the list cannot
-    /// be read. When the future is dropped, all pushes are cancelled.
+    /// Runs a task for each pushed stream, and follows changes of the list. Returns when the list
+    /// cannot be read. When the future is dropped, all pushes are cancelled.
     async fn push_to_all(self: Arc<SecurityEventPusher>, mut changes: Receiver<FeedChange>) -> StoreError {
         let mut tasks = JoinSet::new();
         let mut running: BTreeMap<u64, AbortHandle> = BTreeMap::new();
@@ -152,8 +152,8 @@ impl SecurityEventPusher {
         }
     }
 
-    /// Sends all signals that are not acknowledged, in order: a receiver that saw a reinstatement before
-    /// its revocation would keep the wrong state.
+    /// Sends all signals that are not acknowledged, in order: a receiver that saw a reinstatement
+    /// before its revocation would keep the wrong state.
     async fn catch_up(&self, stream: &Stream, failures: &mut u32) -> Result<(), PushError> {
         let Delivery::Push { url, sealed_authorization } = &stream.delivery else {
             return Ok(());
@@ -230,10 +230,10 @@ impl SecurityEventPusher {
     }
 }
 
-/// Interprets the body of a 400 (RFC 8935 section 2.4). `invalid_request` concerns this token, which
-/// would be the same in the next attempt: it is skipped, so that it does not block all later tokens.
-/// The other codes concern keys, names and credentials, which the receiver or the operator will
-/// correct: the token is sent again.
+/// Interprets the body of a 400 (RFC 8935 section 2.4). `invalid_request` concerns this token,
+/// which would be the same in the next attempt: it is skipped, so that it does not block all later
+/// tokens. The other codes concern keys, names and credentials, which the receiver or the operator
+/// will correct: the token is sent again.
 fn interpret_bad_request(body: &[u8]) -> Result<DeliveryOutcome, PushError> {
     let error: SetError = serde_json::from_slice(body).map_err(|_| PushError::Status(StatusCode::BAD_REQUEST))?;
     // `Debug` escapes control characters, with which a receiver could forge log lines.

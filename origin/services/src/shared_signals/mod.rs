@@ -1,12 +1,12 @@
-//! Shared Signals (OpenID SSF 1.0, CAEP 1.0): notifies receivers of revocations and reinstatements by
-//! signed security event tokens (RFC 8417), by push (RFC 8935) and poll (RFC 8936).
+//! Shared Signals (OpenID SSF 1.0, CAEP 1.0): notifies receivers of revocations and reinstatements
+//! by signed security event tokens (RFC 8417), by push (RFC 8935) and poll (RFC 8936).
 //!
-//! Once there is a [`Stream`](tollgate_model::event_stream::Stream), each delta for edges is recorded
-//! as a [`Signal`](tollgate_storage::Signal) in the same transaction. A stream is a position in the
-//! sequence of signals, and advances only with an acknowledgement, so no signal is lost. Tokens are
-//! built from the signals when they are sent. The same signal gives the same token, byte for byte, so
-//! a token that is sent again because its acknowledgement was lost has the same `jti`, and the
-//! receiver drops it.
+//! Once there is a [`Stream`](tollgate_model::event_stream::Stream), each delta for edges is
+//! recorded as a [`Signal`](tollgate_storage::Signal) in the same transaction. A stream is a
+//! position in the sequence of signals, and advances only with an acknowledgement, so no signal is
+//! lost. Tokens are built from the signals when they are sent. The same signal gives the same
+//! token, byte for byte, so a token that is sent again because its acknowledgement was lost has the
+//! same `jti`, and the receiver drops it.
 //!
 //! Never: a token that says more than that something is or is no longer revoked; a receiver's
 //! credentials in the log; a stream that another client reads.

@@ -83,12 +83,12 @@ pub struct PollResponder {
 }
 
 impl PollResponder {
-    /// Records the acknowledgements, and returns the pending tokens. Waits for tokens unless the request
-    /// asks for an immediate response.
+    /// Records the acknowledgements, and returns the pending tokens. Waits for tokens unless the
+    /// request asks for an immediate response.
     ///
     /// # Errors
-    /// When the database fails or a token cannot be signed. The acknowledgements may be recorded or not,
-    /// and may be repeated.
+    /// When the database fails or a token cannot be signed. The acknowledgements may be recorded or
+    /// not, and may be repeated.
     pub async fn respond(mut self, stream: &Stream, request: &PollRequest) -> Result<PollAnswer, PollError> {
         let limit =
             request.max_events.map_or(MAX_EVENTS, |max| usize::try_from(max).unwrap_or(MAX_EVENTS).min(MAX_EVENTS));
@@ -109,8 +109,8 @@ impl PollResponder {
         }
     }
 
-    /// Records the acknowledgements of the request. A `jti` of no pending token was acknowledged before,
-    /// and is ignored.
+    /// Records the acknowledgements of the request. A `jti` of no pending token was acknowledged
+    /// before, and is ignored.
     async fn acknowledge(&self, stream: &Stream, request: &PollRequest) -> Result<(), PollError> {
         if request.ack.is_empty() && request.set_errs.is_empty() {
             return Ok(());

@@ -18,7 +18,8 @@ use tollgate_system::Clock;
 
 use self::rotation::KeyRotation;
 
-/// Longest wait of a request for a signing key, after one was revoked and before the next is published.
+/// Longest wait of a request for a signing key, after one was revoked and before the next is
+/// published.
 const SIGNING_KEY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The keys of an issuer. Clones share them.
@@ -72,8 +73,8 @@ impl SigningKeys {
         Arc::clone(&self.0.ring.borrow())
     }
 
-    /// Returns the current keys when one of them signs for `alg`. Waits if the last one was revoked and
-    /// the next is not published yet, for [`SIGNING_KEY_TIMEOUT`] at most.
+    /// Returns the current keys when one of them signs for `alg`. Waits if the last one was revoked
+    /// and the next is not published yet, for [`SIGNING_KEY_TIMEOUT`] at most.
     pub async fn wait_for_signing_key(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
             TokenAlg::Hs256 => ring.has_audience_keys(),
@@ -89,8 +90,8 @@ impl SigningKeys {
         self.current()
     }
 
-    /// Reads the keys from the database, for callers that must not be behind another origin. Concurrent
-    /// callers share a read.
+    /// Reads the keys from the database, for callers that must not be behind another origin.
+    /// Concurrent callers share a read.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be decrypted.
@@ -125,8 +126,8 @@ impl SigningKeys {
         Ok(self.ring_for_token(unverified_token).await?.verify_token(unverified_token, issuer))
     }
 
-    /// The keys, including the one that signed `token` if it is a token of this issuer. A key that this
-    /// origin does not know may be new, so the keys are reloaded.
+    /// The keys, including the one that signed `token` if it is a token of this issuer. A key that
+    /// this origin does not know may be new, so the keys are reloaded.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be decrypted.

@@ -1,5 +1,5 @@
-//! Key rotation: generates keys ahead of time, switches to them, and destroys keys when all that they
-//! signed has expired.
+//! Key rotation: generates keys ahead of time, switches to them, and destroys keys when all that
+//! they signed has expired.
 //!
 //! Several processes may do this on one database at the same time, including the command line. Each
 //! decides within the transaction that writes, so no task is done twice.
@@ -68,7 +68,8 @@ async fn run_due_tasks_and_reload(keys: &SigningKeys, policy: KeyPolicy) -> Resu
     Ok(until.map_or(POLL_INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(POLL_INTERVAL))
 }
 
-/// Runs the tasks that are due at the Unix second `now`. Returns the keys that were generated or changed.
+/// Runs the tasks that are due at the Unix second `now`. Returns the keys that were generated or
+/// changed.
 ///
 /// # Errors
 /// When the database fails, its keys are damaged, or a key cannot be generated.
@@ -192,8 +193,8 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Sign
     })
 }
 
-/// Time after which all that a key signed has expired: its last token on record, and the statements that
-/// are not on record.
+/// Time after which all that a key signed has expired: its last token on record, and the statements
+/// that are not on record.
 fn retirement(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
     let off_record = match key.purpose.as_str() {
         "token" => policy.statement_lifetime.max(KEY_SWITCH_MARGIN),

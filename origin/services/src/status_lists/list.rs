@@ -6,8 +6,8 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use tollgate_model::encoding::{base64url, from_base64url};
 
-/// Maximum size of a decompressed list: eight million tokens of one bit. A few hundred compressed bytes
-/// can expand to gigabytes, so the bound is checked during the decompression.
+/// Maximum size of a decompressed list: eight million tokens of one bit. A few hundred compressed
+/// bytes can expand to gigabytes, so the bound is checked during the decompression.
 pub const MAX_LIST_BYTES: usize = 1 << 20;
 /// Maximum length of `lst`: [`MAX_LIST_BYTES`] of noise in DEFLATE's stored blocks, in base64url.
 const MAX_LST_CHARS: usize = (MAX_LIST_BYTES + MAX_LIST_BYTES / 1000 + 64) / 3 * 4;
@@ -18,8 +18,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// 7.1).
 const INVALID: u8 = 1;
 
-/// Why a status list or its token cannot be used. The status of its tokens is unknown then (TSL section
-/// 8.3).
+/// Why a status list or its token cannot be used. The status of its tokens is unknown then (TSL
+/// section 8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StatusListError {
     #[error("the status list is too large")]
@@ -50,7 +50,8 @@ pub struct StatusList {
 }
 
 impl StatusList {
-    /// A list with one bit per token, all valid. The number of tokens is rounded up to a multiple of eight.
+    /// A list with one bit per token, all valid. The number of tokens is rounded up to a multiple
+    /// of eight.
     #[must_use]
     pub fn all_valid(tokens: u64) -> StatusList {
         let bytes = usize::try_from(tokens.div_ceil(8)).unwrap_or(MAX_LIST_BYTES).min(MAX_LIST_BYTES);
@@ -218,7 +219,8 @@ mod tests {
         for at in 0..compressed.len() {
             let mut changed = compressed.clone();
             changed[at] ^= 0x10;
-            // The Adler-32 detects changes of the data. The compression level in the header has no effect.
+            // The Adler-32 detects changes of the data. The compression level in the header has no
+            // effect.
             let read = StatusList::from_lst(1, &base64url(&changed));
             assert!(read.is_err() || read.as_ref() == Ok(&list), "byte {at}");
         }

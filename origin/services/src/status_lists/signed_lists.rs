@@ -15,8 +15,8 @@ use super::list::StatusList;
 use super::token::{Claims, ListMembers};
 use crate::signing_keys::SigningKeys;
 
-/// `ttl` in seconds: how long a verifier may use a copy, and so how late it may learn of a revocation.
-/// Edges learn within a second; verifiers that need that should not use lists.
+/// `ttl` in seconds: how long a verifier may use a copy, and so how late it may learn of a
+/// revocation. Edges learn within a second; verifiers that need that should not use lists.
 pub const STATUS_LIST_TTL: u64 = 30;
 /// Signed lists in memory. A hundred million live tokens have 763 lists.
 const MAX_CACHED_LISTS: usize = 1024;
@@ -45,7 +45,8 @@ pub enum BuildError {
     Interrupted,
 }
 
-/// The newest version of a list. Locked while it is built, so that concurrent requests share the build.
+/// The newest version of a list. Locked while it is built, so that concurrent requests share the
+/// build.
 type Slot = Arc<Mutex<Option<Arc<SignedList>>>>;
 
 /// Status lists of one issuer.
@@ -62,8 +63,8 @@ impl StatusLists {
         StatusLists { store, keys, issuer, slots: Mutex::default() }
     }
 
-    /// The list as of `now`, or a cached one of the last [`STATUS_LIST_TTL`] seconds if nothing was revoked or reinstated
-    /// since. None if no token on record belongs to it.
+    /// The list as of `now`, or a cached one of the last [`STATUS_LIST_TTL`] seconds if nothing was
+    /// revoked or reinstated since. None if no token on record belongs to it.
     ///
     /// # Errors
     /// When the database fails or the list cannot be signed.

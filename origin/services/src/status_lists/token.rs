@@ -1,4 +1,5 @@
-//! Status list tokens in JWT format (TSL section 5.1) of any issuer, parsed strictly and with bounds.
+//! Status list tokens in JWT format (TSL section 5.1) of any issuer, parsed strictly and with
+//! bounds.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -92,8 +93,8 @@ impl StatusListToken {
         })
     }
 
-    /// Parses a token and verifies its signature with the Ed25519 keys of a JWK set (RFC 8037). Tollgate
-    /// signs lists with Ed25519; other algorithms are refused.
+    /// Parses a token and verifies its signature with the Ed25519 keys of a JWK set (RFC 8037).
+    /// Tollgate signs lists with Ed25519; other algorithms are refused.
     ///
     /// # Errors
     /// As [`StatusListToken::decode`], and [`StatusListError::Signature`].

@@ -50,8 +50,8 @@ impl LastHour {
         }
     }
 
-    /// The sixty minutes up to that of the Unix second `now`, oldest first, including minutes without
-    /// events.
+    /// The sixty minutes up to that of the Unix second `now`, oldest first, including minutes
+    /// without events.
     pub(super) fn until(&self, now: u64) -> Vec<MinuteStats> {
         let newest = now - now % 60;
         let minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

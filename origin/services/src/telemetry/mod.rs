@@ -1,10 +1,11 @@
 //! Metrics of an issuer, for `/metrics` and the charts of the console; traces for a collector.
 //!
-//! Counting takes no lock for long and bounded memory: the number of labels is limited, and statistics
-//! by minute cover the last hour. Metrics start at zero with the process; the audit log is what lasts.
+//! Counting takes no lock for long and bounded memory: the number of labels is limited, and
+//! statistics by minute cover the last hour. Metrics start at zero with the process; the audit log
+//! is what lasts.
 //!
-//! The library `prometheus-client` is not used: its metrics have no limit on labels, so the tables here
-//! would remain, and only the text format, a few lines in `tollgate-http`, would go.
+//! The library `prometheus-client` is not used: its metrics have no limit on labels, so the tables
+//! here would remain, and only the text format, a few lines in `tollgate-http`, would go.
 
 mod labelled;
 mod last_hour;
@@ -30,13 +31,13 @@ const MAX_ROUTES: usize = 256;
 /// Label combinations of each other metric.
 const MAX_SERIES: usize = 512;
 
-/// Failed authentications of one kind that are logged in this period, and in one burst: ten a minute on
-/// average, some megabytes a day at most.
+/// Failed authentications of one kind that are logged in this period, and in one burst: ten a
+/// minute on average, some megabytes a day at most.
 const MAX_LOGGED_FAILURES: u32 = 60;
 const LOGGED_FAILURES_PERIOD: Duration = Duration::from_secs(360);
 
-/// Kinds of credentials. Failures of each kind are logged with a limit of its own, so that a flood of
-/// one kind hides no other.
+/// Kinds of credentials. Failures of each kind are logged with a limit of its own, so that a flood
+/// of one kind hides no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A user's password.
@@ -128,7 +129,8 @@ impl Metrics {
         self.introspected.add([if active { "true" } else { "false" }]);
     }
 
-    /// If a failed authentication may be logged now, returns how many failures were omitted before it.
+    /// If a failed authentication may be logged now, returns how many failures were omitted before
+    /// it.
     pub fn may_log_failure(&self, kind: CredentialKind) -> Option<u64> {
         self.may_log_failure_at(kind, self.started.elapsed())
     }

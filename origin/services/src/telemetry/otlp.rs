@@ -4,8 +4,8 @@
 //! Requests do not wait for the export. Spans pass through a queue; while it is full, because the
 //! collector is slow or cannot be reached, spans are dropped, and the log has their number.
 //!
-//! The messages are encoded here in about a hundred lines, instead of by the OpenTelemetry SDK, which no
-//! other part of the workspace needs.
+//! The messages are encoded here in about a hundred lines, instead of by the OpenTelemetry SDK,
+//! which no other part of the workspace needs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -52,7 +52,8 @@ struct Queue {
 }
 
 impl SpanExporter {
-    /// An exporter for the collector at `endpoint`, and the task to spawn, which sends until `stop`.
+    /// An exporter for the collector at `endpoint`, and the task to spawn, which sends until
+    /// `stop`.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
@@ -136,8 +137,9 @@ async fn send(http: &reqwest::Client, url: &str, spans: &[Span]) -> Result<(), r
     request.body(message(spans)).send().await?.error_for_status().map(drop)
 }
 
-/// An `ExportTraceServiceRequest` of `opentelemetry/proto/collector/trace/v1`. Each number is the field
-/// number of that definition; names and values follow OpenTelemetry's conventions for HTTP servers.
+/// An `ExportTraceServiceRequest` of `opentelemetry/proto/collector/trace/v1`. Each number is the
+/// field number of that definition; names and values follow OpenTelemetry's conventions for HTTP
+/// servers.
 fn message(spans: &[Span]) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let text = |key: &str, value: &str| attribute(key, Message::default().text(1, value));
@@ -176,7 +178,8 @@ fn attribute(key: &str, value: Message) -> Message {
     Message::default().text(1, key).part(2, value)
 }
 
-/// A Protocol Buffers message: a list of fields, each a key (field number and wire type) and a value.
+/// A Protocol Buffers message: a list of fields, each a key (field number and wire type) and a
+/// value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 

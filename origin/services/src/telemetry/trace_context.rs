@@ -1,5 +1,5 @@
-//! Trace context of the current request (W3C Trace Context): taken from its `traceparent` header, or
-//! new if the header is absent or malformed, and sent with each outbound request.
+//! Trace context of the current request (W3C Trace Context): taken from its `traceparent` header,
+//! or new if the header is absent or malformed, and sent with each outbound request.
 //!
 //! `tracestate` is not forwarded: its content is not meant for the servers that this origin calls.
 
@@ -60,8 +60,8 @@ pub fn traced(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", TraceContext::current().traceparent())
 }
 
-/// Parses `version "-" trace-id "-" parent-id "-" trace-flags`, in lower-case hex (section 3.2). Of a
-/// later version, the fields of version 00 are read (section 4.3).
+/// Parses `version "-" trace-id "-" parent-id "-" trace-flags`, in lower-case hex (section 3.2). Of
+/// a later version, the fields of version 00 are read (section 4.3).
 fn parse(text: &str) -> Option<([u8; 16], [u8; 8], bool)> {
     let (fields, rest) = text.split_at_checked(55)?;
     let mut parts = fields.split('-');
