@@ -221,8 +221,7 @@ pub fn split_path(url: &str) -> Option<(&str, &str)> {
 
 fn snapshot_keys(value: &str) -> Result<Vec<[u8; 32]>, SettingError> {
     let name = "TOLLGATE_EDGE_SNAPSHOT_KEY";
-    let problem =
-        "must be one or two base64url Ed25519 public keys, separated by a comma (see `tollgate key snapshot`)";
+    let problem = "must be one or two base64url Ed25519 public keys, comma separated (see `tollgate key snapshot`)";
     let keys: Option<Vec<[u8; 32]>> =
         value.split(',').map(|key| URL_SAFE_NO_PAD.decode_to_vec(key.trim()).ok()?.try_into().ok()).collect();
     keys.filter(|keys| keys.len() <= 2).ok_or(SettingError { name, problem: problem.into() })
