@@ -6,7 +6,7 @@
 //! is written, and the batch takes the normal path, which finds out what changed and what follows
 //! from it.
 //!
-//! To measure the writer without it, make [`FastPathBatch::from_batch`] return `None`.
+//! To measure the writer without it, make `Store::remembered_epoch` return `None`.
 
 use std::collections::HashSet;
 
