@@ -8,7 +8,7 @@ use serde::Serialize;
 use tollgate_model::{AuditFilter, AuditView, Malformed};
 use tollgate_storage::MAX_AUDIT_PAGE;
 
-use super::acts::audit as acts;
+use super::audit_export;
 use super::auth::authenticate;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::{AuditFile, BadRequest, NotAdmin};
@@ -76,10 +76,10 @@ pub(crate) async fn export(
     authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let format = query.get("format").unwrap_or_default().parse::<acts::Format>();
+    let format = query.get("format").unwrap_or_default().parse::<audit_export::Format>();
     let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let filter = filter(&query)?;
-    acts::export(app, filter, format).await
+    audit_export::export(app, filter, format).await
 }
 
 /// The page that a filter asks for.

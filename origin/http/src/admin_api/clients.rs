@@ -6,10 +6,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use tollgate_model::{Client, ClientId, ClientMetadata, ClientView, Secret, text};
 use zeroize::Zeroizing;
 
-use super::acts::clients as acts;
 use super::auth::authenticate;
 use super::lists;
 use crate::AppState;
@@ -44,7 +44,7 @@ pub(crate) async fn list(
 ) -> Result<(HeaderMap, Json<Vec<ClientView>>), Problem> {
     authenticate(&app, &headers).await?;
     let search = lists::asked(query.as_deref())?;
-    let found = acts::page(&app, &search).await?;
+    let found = app.admin.search_clients(&search).await?;
     let last = found.last().map(|client| client.id.as_str());
     let next = lists::next(&app, "/admin/api/clients", &search, found.len(), last);
     Ok((next, Json(found.iter().map(ClientView::from).collect())))
@@ -68,7 +68,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<ClientView>), Problem> {
     let by = authenticate(&app, &headers).await?;
     let (id, metadata) = read(&body)?;
-    let (client, secret) = acts::register(&app, &by, id, metadata).await?;
+    let (client, secret) = app.admin.create_client(&by, id, metadata).await?;
     Ok((StatusCode::CREATED, Json(view(&client, secret.as_ref()))))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(ClientView::from(&acts::find(&app, &id).await?)))
+    Ok(Json(ClientView::from(&app.admin.get_client(&id).await?)))
 }
 
 /// Replaces all of the metadata.
@@ -103,12 +103,12 @@ pub(crate) async fn update(
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let client = acts::find(&app, &id).await?;
+    let client = app.admin.get_client(&id).await?;
     let (named, metadata) = read(&body)?;
     if named.is_some_and(|named| named != client.id) {
         return Err(Problem::bad_request("client_id is not the one of the path"));
     }
-    Ok(Json(ClientView::from(&acts::update(&app, &by, &client, &metadata).await?)))
+    Ok(Json(ClientView::from(&app.admin.update_client(&by, &client, &metadata).await?)))
 }
 
 /// Disables a client.
@@ -124,8 +124,8 @@ pub(crate) async fn disable(
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let client = acts::find(&app, &id).await?;
-    Ok(Json(ClientView::from(&acts::disable(&app, &by, &client).await?)))
+    let client = app.admin.get_client(&id).await?;
+    Ok(Json(ClientView::from(&app.admin.disable_client(&by, &client).await?)))
 }
 
 /// Lets a client that was disabled authenticate again. What was revoked stays revoked.
@@ -141,8 +141,8 @@ pub(crate) async fn enable(
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let client = acts::find(&app, &id).await?;
-    Ok(Json(ClientView::from(&acts::enable(&app, &by, &client).await?)))
+    let client = app.admin.get_client(&id).await?;
+    Ok(Json(ClientView::from(&app.admin.enable_client(&by, &client).await?)))
 }
 
 /// Gives a client another secret; the one it has stays good for a day.
@@ -161,8 +161,8 @@ pub(crate) async fn rotate_secret(
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let client = acts::find(&app, &id).await?;
-    let (client, secret) = acts::rotate_secret(&app, &by, &client).await?;
+    let client = app.admin.get_client(&id).await?;
+    let (client, secret) = app.admin.rotate_client_secret(&by, &client).await?;
     Ok(Json(view(&client, Some(&secret))))
 }
 
@@ -181,10 +181,10 @@ pub(crate) async fn choose_secret(
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let client = acts::find(&app, &id).await?;
-    let chosen: ChosenSecret = text::json(&body).map_err(|error| acts::unusable(&error))?;
+    let client = app.admin.get_client(&id).await?;
+    let chosen: ChosenSecret = text::json(&body).map_err(|error| invalid_client(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
-    Ok(Json(ClientView::from(&acts::choose_secret(&app, &by, &client, chosen).await?)))
+    Ok(Json(ClientView::from(&app.admin.set_client_secret(&by, &client, chosen).await?)))
 }
 
 /// A client with its secret, the one time it is shown.
@@ -194,8 +194,8 @@ fn view(client: &Client, secret: Option<&Secret>) -> ClientView {
 }
 
 fn read(body: &[u8]) -> Result<(Option<ClientId>, ClientMetadata), Problem> {
-    let mut members: Value = text::json(body).map_err(|error| acts::unusable(&error))?;
+    let mut members: Value = text::json(body).map_err(|error| invalid_client(&error))?;
     let id = members.as_object_mut().and_then(|members| members.remove("client_id"));
-    let id = id.map(serde_json::from_value).transpose().map_err(|error| acts::unusable(&error))?;
-    Ok((id, acts::metadata(members)?))
+    let id = id.map(serde_json::from_value).transpose().map_err(|error| invalid_client(&error))?;
+    Ok((id, parse_client_metadata(members)?))
 }

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use tollgate_model::EdgeView;
 
-use super::acts::edges as acts;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::openapi::refusals::NotAdmin;
@@ -19,5 +18,5 @@ use crate::problem::Problem;
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<EdgeView>>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(acts::list(&app).await?.1))
+    Ok(Json(app.admin.list_edges().await?.1))
 }

@@ -6,11 +6,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tollgate_services::admin::parse_reason;
 use tollgate_keys::PublicKey;
 use tollgate_model::{KeyState, TokenAlg, text};
 
-use super::acts::keys as acts;
-use super::acts::revocations::reason;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
@@ -60,7 +59,7 @@ pub(crate) async fn list(
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
-    Ok(Json(Page { keys: acts::listed(&app, |key| all || key.state != KeyState::Gone).await? }))
+    Ok(Json(Page { keys: app.admin.list_keys(|key| all || key.state != KeyState::Gone).await? }))
 }
 
 /// Makes the next keys, and answers with those that are on their way.
@@ -76,7 +75,7 @@ pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be rotated: {error}")))?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
     let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let keys = acts::rotate(&app, &by, alg, rotation.now).await?;
+    let keys = app.admin.rotate_keys(&by, alg, rotation.now).await?;
     Ok((StatusCode::CREATED, Json(Page { keys })).into_response())
 }
 
@@ -102,6 +101,6 @@ pub(crate) async fn revoke(
     let by = authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let already = acts::revoke(&app, &by, &kid, reason(query.get("reason"))?).await?;
+    let already = app.admin.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
     Ok(Json(RevokedKey { kid, already }))
 }

@@ -1,10 +1,10 @@
 //! `/admin/api/overview`: how the origin is doing.
 
+use tollgate_services::admin::Overview;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 
-use super::acts::overview as acts;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::openapi::refusals::NotAdmin;
@@ -13,10 +13,10 @@ use crate::problem::Problem;
 /// What this process counted in the last hour, the edges, and the keys that sign.
 #[utoipa::path(
     get, path = "/admin/api/overview",
-    responses((status = 200, description = "How it is doing", body = acts::Overview), NotAdmin),
+    responses((status = 200, description = "How it is doing", body = Overview), NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<acts::Overview>, Problem> {
+pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Overview>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(acts::read(&app).await?))
+    Ok(Json(app.admin.overview().await?))
 }

@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tollgate_model::{Audience, Resource, text};
 
-use super::acts::resources as acts;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
@@ -53,7 +52,7 @@ pub(crate) async fn put(
     let by = authenticate(&app, &headers).await?;
     let resource: Resource = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
-    Ok(Json(acts::put(&app, &by, resource).await?))
+    Ok(Json(app.admin.save_resource(&by, resource).await?))
 }
 
 /// Removes a resource server.
@@ -71,7 +70,7 @@ pub(crate) async fn delete(
     let by = authenticate(&app, &headers).await?;
     let query = read_query(query.as_deref())?;
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
-    acts::delete(&app, &by, audience).await?;
+    app.admin.delete_resource(&by, audience).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -90,7 +89,7 @@ pub(crate) async fn set_scope(
     let by = authenticate(&app, &headers).await?;
     let scope: ScopeWords = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a scope value with its words: {error}")))?;
-    Ok(Json(acts::set_scope(&app, &by, &scope.audience, &scope.value, &scope.words).await?))
+    Ok(Json(app.admin.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?))
 }
 
 /// Forgets what one scope value of a resource server means. All else of it stays.
@@ -113,7 +112,7 @@ pub(crate) async fn remove_scope(
     let (Some(audience), Some(value)) = (query.get("audience"), query.get("value")) else {
         return Err(Problem::bad_request("audience or value is missing"));
     };
-    acts::remove_scope(&app, &by, audience, value).await?;
+    app.admin.delete_scope_description(&by, audience, value).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

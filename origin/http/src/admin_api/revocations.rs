@@ -7,12 +7,12 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_core::RevocationKind;
 use tollgate_model::{RevocationView, text};
 use tollgate_storage::RevocationFilter;
 use tollgate_system::clock;
 
-use super::acts::revocations as acts;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
@@ -59,9 +59,9 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let wanted: Wanted = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
     let Wanted { kind, name, token, before, reason } = wanted;
-    let reason = acts::reason(reason.as_deref())?;
-    let target = acts::target(&app, acts::Wish { kind, name, token, before }).await?;
-    let revoked = acts::revoke(&app, acts::prepare(&app, &by, target, reason).await?).await?;
+    let reason = parse_reason(reason.as_deref())?;
+    let target = app.admin.resolve_target(RevocationRequest { kind, name, token, before }).await?;
+    let revoked = app.admin.revoke(app.admin.prepare_revocation(&by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
     let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
@@ -114,7 +114,7 @@ pub(crate) async fn list(
         below: number("below")?,
         limit: number("limit")?.unwrap_or(PAGE),
     };
-    let (found, next) = acts::page(&app, &listing).await?;
+    let (found, next) = app.admin.list_revocations(&listing).await?;
     let now = clock::now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(Page { revocations, next }))
@@ -133,7 +133,7 @@ pub(crate) async fn show(
     Path(number): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(RevocationView::new(&acts::find(&app, &number).await?, clock::now())))
+    Ok(Json(RevocationView::new(&app.admin.get_revocation(&number).await?, clock::now())))
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
@@ -155,8 +155,8 @@ pub(crate) async fn reinstate(
     let by = authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let reason = acts::reason(query.get("reason"))?;
-    let revocation = acts::find(&app, &number).await?;
-    let revocation = acts::reinstate(&app, &by, &revocation, reason).await?;
+    let reason = parse_reason(query.get("reason"))?;
+    let revocation = app.admin.get_revocation(&number).await?;
+    let revocation = app.admin.reinstate(&by, &revocation, reason).await?;
     Ok(Json(RevocationView::new(&revocation, clock::now())))
 }

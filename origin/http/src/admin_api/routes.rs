@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope, text};
 
-use super::acts::routes as acts;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
@@ -55,7 +54,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<RouteView>), Problem> {
     let by = authenticate(&app, &headers).await?;
     let route = read(&body)?;
-    acts::add(&app, &by, &route).await?;
+    app.admin.create_route(&by, &route).await?;
     Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
 }
 
@@ -72,7 +71,7 @@ pub(crate) async fn delete(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    acts::delete(&app, &by, &read(&body)?).await?;
+    app.admin.delete_route(&by, &read(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

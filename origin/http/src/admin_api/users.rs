@@ -6,10 +6,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_services::admin::NewUser;
 use tollgate_model::{UserClaims, UserName, UserView, text};
 use zeroize::Zeroizing;
 
-use super::acts::users as acts;
 use super::auth::authenticate;
 use super::lists;
 use crate::AppState;
@@ -64,7 +64,7 @@ pub(crate) async fn list(
 ) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
     authenticate(&app, &headers).await?;
     let search = lists::asked(query.as_deref())?;
-    let found = acts::page(&app, &search).await?;
+    let found = app.admin.search_users(&search).await?;
     let last = found.last().map(|user| user.id.as_str());
     let next = lists::next(&app, "/admin/api/users", &search, found.len(), last);
     Ok((next, Json(found.iter().map(UserView::from).collect())))
@@ -85,14 +85,14 @@ pub(crate) async fn create(
     let by = authenticate(&app, &headers).await?;
     let new: NewUser = read(&body)?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
-    let user = acts::NewUser {
+    let user = NewUser {
         name: new.name,
         password: new.password.map(Zeroizing::new),
         claims: claims.map_err(|error| Problem::bad_request(&error.to_string()))?,
         external_id: new.external_id,
         is_admin: new.is_admin,
     };
-    let user = acts::register(&app, &by, user).await?;
+    let user = app.admin.create_user(&by, user).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(UserView::from(&acts::find(&app, &id).await?)))
+    Ok(Json(UserView::from(&app.admin.get_user(&id).await?)))
 }
 
 /// Sets a password, and signs out every browser of the user.
@@ -127,9 +127,9 @@ pub(crate) async fn password(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = acts::find(&app, &id).await?;
+    let user = app.admin.get_user(&id).await?;
     let new: NewPassword = read(&body)?;
-    acts::set_password(&app, &by, &user, Zeroizing::new(new.password)).await?;
+    app.admin.set_password(&by, &user, Zeroizing::new(new.password)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -146,8 +146,8 @@ pub(crate) async fn disable(
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = acts::find(&app, &id).await?;
-    Ok(Json(UserView::from(&acts::disable(&app, &by, &user).await?)))
+    let user = app.admin.get_user(&id).await?;
+    Ok(Json(UserView::from(&app.admin.disable_user(&by, &user).await?)))
 }
 
 /// Lets a user who was disabled sign in again.
@@ -163,8 +163,8 @@ pub(crate) async fn enable(
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = acts::find(&app, &id).await?;
-    Ok(Json(UserView::from(&acts::enable(&app, &by, &user).await?)))
+    let user = app.admin.get_user(&id).await?;
+    Ok(Json(UserView::from(&app.admin.enable_user(&by, &user).await?)))
 }
 
 /// Says whether a user is an administrator, who may use the console.
@@ -182,9 +182,9 @@ pub(crate) async fn set_admin(
     body: Bytes,
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = acts::find(&app, &id).await?;
+    let user = app.admin.get_user(&id).await?;
     let wanted: Administrator = read(&body)?;
-    Ok(Json(UserView::from(&acts::set_admin(&app, &by, &user, wanted.is_admin).await?)))
+    Ok(Json(UserView::from(&app.admin.set_admin(&by, &user, wanted.is_admin).await?)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

@@ -12,7 +12,7 @@ use super::admin_session::AdminSession;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
 use crate::App;
-use crate::admin_api::acts::audit as acts;
+use crate::admin_api::audit_export;
 use crate::openapi::console;
 use crate::openapi::refusals::{AuditFile, ConsolePage, Shown};
 use crate::pages::error::WebError;
@@ -104,7 +104,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 pub(crate) async fn export(admin: AdminSession) -> Result<Response, WebError> {
     let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
     let format = admin.param("format").parse().map_err(unknown)?;
-    Ok(acts::export(admin.page.app.clone(), filter(&admin)?, format).await?)
+    Ok(audit_export::export(admin.page.app.clone(), filter(&admin)?, format).await?)
 }
 
 fn filter(admin: &AdminSession) -> Result<AuditFilter, Problem> {

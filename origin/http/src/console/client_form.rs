@@ -1,10 +1,10 @@
 //! The form of a client: fields for what most clients need, and a JSON object for other metadata.
 
 use serde_json::{Map, Value};
+use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use tollgate_model::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat, text};
 
 use super::admin_session::AdminSession;
-use crate::admin_api::acts::clients as acts;
 use crate::problem::Problem;
 
 /// The members of the metadata that have fields of their own.
@@ -182,16 +182,16 @@ impl ClientForm {
     /// The requested client ID, if there is one.
     pub(super) fn id(&self) -> Result<Option<ClientId>, Problem> {
         let requested = Some(self.id.as_str()).filter(|id| !id.is_empty());
-        requested.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| acts::unusable(&error))
+        requested.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| invalid_client(&error))
     }
 
     /// The client's metadata, checked as the admin API checks a body.
     pub(super) fn metadata(&self) -> Result<ClientMetadata, Problem> {
         let more = if self.more.is_empty() { "{}" } else { &self.more };
         let mut members: Map<String, Value> = text::json(more.as_bytes())
-            .map_err(|error| acts::unusable(&format_args!("other metadata must be a JSON object: {error}")))?;
+            .map_err(|error| invalid_client(&format_args!("other metadata must be a JSON object: {error}")))?;
         if let Some(name) = FIELD_MEMBERS.iter().find(|name| members.contains_key(**name)) {
-            return Err(acts::unusable(&format_args!(
+            return Err(invalid_client(&format_args!(
                 "{name} has a field of its own: remove it from the other metadata"
             )));
         }
@@ -212,7 +212,7 @@ impl ClientForm {
             self.alg.as_str().into(),
         ];
         members.extend(FIELD_MEMBERS.iter().map(|name| (*name).to_owned()).zip(own));
-        acts::metadata(Value::Object(members))
+        parse_client_metadata(Value::Object(members))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
+use tollgate_services::admin::has_secret;
 use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
 use tollgate_system::clock;
 
@@ -15,7 +16,6 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use super::search::{self, Pager};
-use crate::admin_api::acts::clients as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -83,7 +83,7 @@ struct FormPage<'a> {
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = clock::now();
-    let found = acts::page(admin.app(), &search::requested(&admin)).await?;
+    let found = admin.commands().search_clients(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/clients", found, |client| client.id.to_string());
     Ok(admin.show(&ClientsPage {
         layout: admin.layout("clients"),
@@ -113,7 +113,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         if metadata.scope.is_admin() && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        acts::register(admin.app(), &admin.actor(), id, metadata).await.map(Some)
+        admin.commands().create_client(&admin.actor(), id, metadata).await.map(Some)
     };
     match created.await {
         Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, "/admin/new/client", "client-create"))),
@@ -132,7 +132,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (client, now) = (acts::find(admin.app(), &id).await?, clock::now());
+    let (client, now) = (admin.commands().get_client(&id).await?, clock::now());
     let secret = |secret: &tollgate_model::StoredSecret| SecretRow {
         created: admin.moment(secret.created_at, now),
         expires: secret.expires_at.map(|at| admin.moment(at, now)),
@@ -148,7 +148,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
             ClientStatus::Disabled { at } => Some(admin.moment(at, now)),
         },
         created: admin.moment(client.created_at, now),
-        has_secret: acts::has_secret(&client),
+        has_secret: has_secret(&client),
         secrets: client.secrets.iter().map(secret).collect(),
         facts: facts(&admin, &client),
         registered_itself: client.registration.is_some(),
@@ -163,7 +163,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
+    let client = admin.commands().get_client(&id).await?;
     Ok(show_form(&admin, &ClientForm::from_client(&client), client.id.as_str(), None))
 }
 
@@ -175,7 +175,7 @@ pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
+    let client = admin.commands().get_client(&id).await?;
     let form = ClientForm::from_request(&admin);
     let path = format!("/admin/clients/{}", client.id);
     let changed = async {
@@ -184,7 +184,7 @@ pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) 
         if becomes_admin && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        acts::update(admin.app(), &admin.actor(), &client, &metadata).await.map(Some)
+        admin.commands().update_client(&admin.actor(), &client, &metadata).await.map(Some)
     };
     match changed.await {
         Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, &format!("{path}/edit"), "console-save"))),
@@ -203,7 +203,7 @@ pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) 
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
+    let client = admin.commands().get_client(&id).await?;
     let path = format!("/admin/clients/{}", client.id);
     let confirm = Confirm::new(&admin, "clients", "client-secret-title", "client-secret-create")
         .subject("console-client", &client.metadata.name)
@@ -221,8 +221,8 @@ pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> R
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
-    let (client, secret) = acts::rotate_secret(admin.app(), &admin.actor(), &client).await?;
+    let client = admin.commands().get_client(&id).await?;
+    let (client, secret) = admin.commands().rotate_client_secret(&admin.actor(), &client).await?;
     let flash = Flash::new(&admin.text("client-secret-created"));
     Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &with_secret(flash, Some(&secret))))
 }
@@ -234,7 +234,7 @@ pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): Admi
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
+    let client = admin.commands().get_client(&id).await?;
     let path = format!("/admin/clients/{}", client.id);
     let confirm = Confirm::new(&admin, "clients", "client-disable-title", "client-disable")
         .subject("console-client", &client.metadata.name)
@@ -254,8 +254,8 @@ pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> 
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
-    let client = acts::disable(admin.app(), &admin.actor(), &client).await?;
+    let client = admin.commands().get_client(&id).await?;
+    let client = admin.commands().disable_client(&admin.actor(), &client).await?;
     let flash = Flash::new(&admin.text("client-disabled").with("client", &client.metadata.name));
     Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &flash))
 }
@@ -267,7 +267,7 @@ pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm)
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
+    let client = admin.commands().get_client(&id).await?;
     let path = format!("/admin/clients/{}", client.id);
     let confirm = Confirm::new(&admin, "clients", "client-enable-title", "client-enable")
         .subject("console-client", &client.metadata.name)
@@ -285,8 +285,8 @@ pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> R
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let client = acts::find(admin.app(), &id).await?;
-    let client = acts::enable(admin.app(), &admin.actor(), &client).await?;
+    let client = admin.commands().get_client(&id).await?;
+    let client = admin.commands().enable_client(&admin.actor(), &client).await?;
     let flash = Flash::new(&admin.text("client-enabled").with("client", &client.metadata.name));
     Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &flash))
 }

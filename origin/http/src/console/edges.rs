@@ -6,7 +6,6 @@ use tollgate_model::EdgeView;
 use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
-use crate::admin_api::acts::edges as acts;
 use crate::openapi::refusals::{ConsolePage, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
@@ -41,7 +40,7 @@ const SILENCE_TIMEOUT_MS: u64 = 60_000;
 /// Edges, by name.
 #[utoipa::path(get, path = "/admin/edges", responses(Shown, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let (newest, edges) = acts::list(admin.app()).await?;
+    let (newest, edges) = admin.commands().list_edges().await?;
     let now_ms = clock::now_ms();
     let edges = edges.iter().map(|edge| row(&admin, edge, now_ms)).collect();
     Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest, edges }))

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
+use tollgate_services::admin::parse_reason;
 use tollgate_keys::PublicKey;
 use tollgate_messages::Value;
 use tollgate_model::{KeyState, TokenAlg};
@@ -12,8 +13,6 @@ use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
-use crate::admin_api::acts::keys as acts;
-use crate::admin_api::acts::revocations::reason;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -65,7 +64,7 @@ struct RotatePage<'a> {
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (all, now) = (admin.is_checked("all"), clock::now());
-    let mut keys = acts::listed(admin.app(), |key| all || key.state != KeyState::Gone).await?;
+    let mut keys = admin.commands().list_keys(|key| all || key.state != KeyState::Gone).await?;
     keys.sort_by_key(|key| (rank(key), key.alg.clone()));
     Ok(admin.show(&KeysPage {
         layout: admin.layout("keys"),
@@ -91,7 +90,7 @@ pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebE
     let rotated = async {
         let alg = admin.find_param("alg").map(str::parse::<TokenAlg>).transpose();
         let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
-        acts::rotate(admin.app(), &admin.actor(), alg, admin.is_checked("at_once")).await
+        admin.commands().rotate_keys(&admin.actor(), alg, admin.is_checked("at_once")).await
     };
     match rotated.await {
         Ok(keys) => {
@@ -113,7 +112,7 @@ pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_revoke(Path(kid): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    acts::check_revocable(admin.app(), &kid).await?;
+    admin.commands().check_key_revocable(&kid).await?;
     let confirm = Confirm::new(&admin, "keys", "keys-revoke-title", "keys-revoke")
         .subject("keys-key", &kid)
         .consequence("keys-revoke-consequence")
@@ -132,8 +131,8 @@ pub(crate) async fn ask_revoke(Path(kid): Path<String>, admin: AdminSession) -> 
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn revoke(Path(kid): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let reason = reason(admin.find_param("reason"))?;
-    let already = acts::revoke(admin.app(), &admin.actor(), &kid, reason).await?;
+    let reason = parse_reason(admin.find_param("reason"))?;
+    let already = admin.commands().revoke_key(&admin.actor(), &kid, reason).await?;
     let message = if already { "keys-revoked-already" } else { "keys-revoked-now" };
     Ok(admin.redirect("/admin/keys", &Flash::new(&admin.text(message).with("key", &kid))))
 }

@@ -2,14 +2,13 @@
 
 use askama::Template;
 use axum::response::Response;
+use tollgate_services::admin::{HashingView, MinuteView};
 use tollgate_keys::PublicKey;
 use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
 use super::chart::Chart;
 use super::edges;
-use crate::admin_api::acts::overview as acts;
-use crate::admin_api::acts::overview::{HashingView, MinuteView};
 use crate::openapi::refusals::{ConsolePage, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
@@ -59,7 +58,7 @@ struct KeyRow {
 /// The overview.
 #[utoipa::path(get, path = "/admin", responses(Shown, ConsolePage), security(("session" = [])))]
 pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
-    let overview = acts::read(admin.app()).await?;
+    let overview = admin.commands().overview().await?;
     let (now, now_ms) = (clock::now(), clock::now_ms());
     let count = |name, path, tone, description, figure: fn(&MinuteView) -> u64| Count {
         name,

@@ -11,7 +11,6 @@ use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
-use crate::admin_api::acts::resources as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -89,7 +88,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
             let exists = "a resource server with this audience exists: edit it instead";
             return Err(Problem::new(StatusCode::CONFLICT, exists));
         }
-        acts::put(admin.app(), &admin.actor(), resource).await
+        admin.commands().save_resource(&admin.actor(), resource).await
     };
     match created.await {
         Ok(resource) => Ok(redirect(&admin, "resource-created", &resource.name)),
@@ -104,7 +103,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
-    let resource = acts::find(admin.app(), admin.param("audience")).await?;
+    let resource = admin.commands().get_resource(admin.param("audience")).await?;
     let lines: Vec<String> =
         resource.scopes.iter().map(|(value, description)| format!("{value} = {description}")).collect();
     let page = FormPage {
@@ -126,8 +125,8 @@ pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    acts::find(admin.app(), admin.param("audience").trim()).await?;
-    let changed = async { acts::put(admin.app(), &admin.actor(), parse(&admin)?).await };
+    admin.commands().get_resource(admin.param("audience").trim()).await?;
+    let changed = async { admin.commands().save_resource(&admin.actor(), parse(&admin)?).await };
     match changed.await {
         Ok(resource) => Ok(redirect(&admin, "resource-updated", &resource.name)),
         Err(problem) => Ok(show_form(&admin, true, Some(form_error(problem)?))),
@@ -141,7 +140,7 @@ pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError> {
-    let resource = acts::find(admin.app(), admin.param("audience")).await?;
+    let resource = admin.commands().get_resource(admin.param("audience")).await?;
     let confirm = Confirm::new(&admin, "resources", "resource-remove-title", "console-remove")
         .subject("console-name", &resource.name)
         .subject("resource-audience", resource.audience.as_str())
@@ -160,7 +159,7 @@ pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError
 )]
 pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let audience = admin.param("audience");
-    acts::delete(admin.app(), &admin.actor(), audience).await?;
+    admin.commands().delete_resource(&admin.actor(), audience).await?;
     Ok(redirect(&admin, "resource-removed", audience))
 }
 

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
+use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_core::RevocationKind;
 use tollgate_messages::Value;
 use tollgate_model::{Revocation, Target, TokenId};
@@ -15,8 +16,6 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
-use crate::admin_api::acts::revocations as acts;
-use crate::admin_api::acts::revocations::Wish;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -89,7 +88,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         below: admin.find_param("below").and_then(|below| below.parse().ok()),
         limit: PAGE_SIZE + 1,
     };
-    let (found, _) = acts::page(admin.app(), &listing).await?;
+    let (found, _) = admin.commands().list_revocations(&listing).await?;
     let number = |revocation: &Revocation| revocation.number.to_string();
     let (found, pager) = search::filtered_page(&admin, PATH, &["kind", "name", "all"], "below", found, number);
     Ok(admin.show(&ListPage {
@@ -125,9 +124,9 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let (app, by) = (admin.app(), admin.actor());
     let prepared = async {
-        let reason = acts::reason(admin.find_param("reason"))?;
-        let target = acts::target(app, revocation_request(&admin)?).await?;
-        acts::prepare(app, &by, target, reason).await
+        let reason = parse_reason(admin.find_param("reason"))?;
+        let target = app.admin.resolve_target(revocation_request(&admin)?).await?;
+        app.admin.prepare_revocation(&by, target, reason).await
     };
     let revoke = match prepared.await {
         Ok(revoke) => revoke,
@@ -136,7 +135,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     if !admin.is_checked("confirmed") {
         return Ok(admin.show(&confirm(&admin, &revoke.target)));
     }
-    let revoked = acts::revoke(app, revoke).await?;
+    let revoked = app.admin.revoke(revoke).await?;
     let message = if revoked.is_new_to_edges { "revocation-created" } else { "revocation-exists" };
     Ok(admin.redirect(PATH, &Flash::new(&admin.text(message))))
 }
@@ -148,7 +147,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_reinstate(Path(number): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let revocation = acts::find(admin.app(), &number).await?;
+    let revocation = admin.commands().get_revocation(&number).await?;
     let about = match &revocation.target {
         Target::Before(time) => {
             let date = admin.moment(*time, *time).date;
@@ -175,19 +174,19 @@ pub(crate) async fn ask_reinstate(Path(number): Path<String>, admin: AdminSessio
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn reinstate(Path(number): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let reason = acts::reason(admin.find_param("reason"))?;
-    let revocation = acts::find(admin.app(), &number).await?;
-    let lifted = acts::reinstate(admin.app(), &admin.actor(), &revocation, reason).await?;
+    let reason = parse_reason(admin.find_param("reason"))?;
+    let revocation = admin.commands().get_revocation(&number).await?;
+    let lifted = admin.commands().reinstate(&admin.actor(), &revocation, reason).await?;
     Ok(admin.redirect(PATH, &Flash::new(&admin.text("revocation-lifted").with("number", lifted.number))))
 }
 
 /// What the form asks for: for a token its `jti` or the token itself; for everything a time.
-fn revocation_request(admin: &AdminSession) -> Result<Wish, Problem> {
+fn revocation_request(admin: &AdminSession) -> Result<RevocationRequest, Problem> {
     let kind = admin.param("kind");
     if kind == "everything" {
         let wrong = || Problem::bad_request("the time must be a date and a time, in UTC");
         let before = parse_input(admin.param("before")).ok_or_else(wrong)?;
-        return Ok(Wish { before: Some(before), ..Wish::default() });
+        return Ok(RevocationRequest { before: Some(before), ..Wish::default() });
     }
     let name = admin.param("name").trim();
     if name.is_empty() {
@@ -196,8 +195,8 @@ fn revocation_request(admin: &AdminSession) -> Result<Wish, Problem> {
     let name = Some(name.to_owned());
     let is_jti = admin.param("name").trim().parse::<TokenId>().is_ok();
     Ok(match kind == "token" && !is_jti {
-        true => Wish { token: name, ..Wish::default() },
-        false => Wish { kind: Some(kind.to_owned()), name, ..Wish::default() },
+        true => RevocationRequest { token: name, ..Wish::default() },
+        false => RevocationRequest { kind: Some(kind.to_owned()), name, ..Wish::default() },
     })
 }
 

@@ -9,7 +9,6 @@ use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
-use crate::admin_api::acts::routes as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -84,7 +83,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let created = async {
         let route = parse(&admin)?;
-        acts::add(admin.app(), &admin.actor(), &route).await.map(|()| route)
+        admin.commands().create_route(&admin.actor(), &route).await.map(|()| route)
     };
     match created.await {
         Ok(route) => {
@@ -123,7 +122,7 @@ pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError
 )]
 pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let route = identified(&admin)?;
-    acts::delete(admin.app(), &admin.actor(), &route).await?;
+    admin.commands().delete_route(&admin.actor(), &route).await?;
     Ok(admin.redirect(PATH, &Flash::new(&admin.text("route-removed").with("rule", route.to_string()))))
 }
 

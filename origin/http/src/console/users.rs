@@ -6,6 +6,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
+use tollgate_services::admin::NewUser;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuthSource, Malformed, User, UserClaims};
 use tollgate_system::{clock, rng};
@@ -16,7 +17,6 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
-use crate::admin_api::acts::users as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
@@ -112,7 +112,7 @@ struct PasswordPage<'a> {
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = clock::now();
-    let found = acts::page(admin.app(), &search::requested(&admin)).await?;
+    let found = admin.commands().search_users(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/users", found, |user| user.id.to_string());
     let row = |user: &User| Row {
         id: user.id.to_string(),
@@ -148,7 +148,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     let password = ChosenPassword::from_form(&admin)?;
     let created = async {
         let new = new_user(&admin, &password)?;
-        acts::register(admin.app(), &admin.actor(), new).await
+        admin.commands().create_user(&admin.actor(), new).await
     };
     match created.await {
         Ok(user) => {
@@ -169,7 +169,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (user, now) = (acts::find(admin.app(), &id).await?, clock::now());
+    let (user, now) = (admin.commands().get_user(&id).await?, clock::now());
     let (sessions, (grants, pager)) = (sessions(&admin, &user, now).await?, grants(&admin, &user, now).await?);
     Ok(admin.show(&UserPage {
         layout: admin.layout("users"),
@@ -194,7 +194,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_password(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
+    let user = admin.commands().get_user(&id).await?;
     Ok(show_password(&admin, &user, None))
 }
 
@@ -206,8 +206,8 @@ pub(crate) async fn ask_password(Path(id): Path<String>, admin: AdminSession) ->
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn password(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let (user, password) = (acts::find(admin.app(), &id).await?, ChosenPassword::from_form(&admin)?);
-    match acts::set_password(admin.app(), &admin.actor(), &user, password.password.clone()).await {
+    let (user, password) = (admin.commands().get_user(&id).await?, ChosenPassword::from_form(&admin)?);
+    match admin.commands().set_password(&admin.actor(), &user, password.password.clone()).await {
         Ok(()) => {
             let flash = Flash::new(&admin.text("user-password-set").with("username", user.name.as_str()));
             Ok(admin.redirect(&format!("/admin/users/{}", user.id), &password.add_to(&admin, flash)))
@@ -223,7 +223,7 @@ pub(crate) async fn password(Path(id): Path<String>, AdminForm(admin): AdminForm
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
+    let user = admin.commands().get_user(&id).await?;
     let confirm = confirm(&admin, &user, "user-disable-title", "user-disable", "disable")
         .consequence("user-disable-consequence")
         .consequence("user-disable-revocation")
@@ -239,8 +239,8 @@ pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> 
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
-    let user = acts::disable(admin.app(), &admin.actor(), &user).await?;
+    let user = admin.commands().get_user(&id).await?;
+    let user = admin.commands().disable_user(&admin.actor(), &user).await?;
     Ok(redirect(&admin, &user, "user-disabled"))
 }
 
@@ -251,7 +251,7 @@ pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm)
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
+    let user = admin.commands().get_user(&id).await?;
     let confirm =
         confirm(&admin, &user, "user-enable-title", "user-enable", "enable").consequence("user-enable-consequence");
     Ok(admin.show(&confirm))
@@ -265,8 +265,8 @@ pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> R
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
-    let user = acts::enable(admin.app(), &admin.actor(), &user).await?;
+    let user = admin.commands().get_user(&id).await?;
+    let user = admin.commands().enable_user(&admin.actor(), &user).await?;
     Ok(redirect(&admin, &user, "user-enabled"))
 }
 
@@ -277,7 +277,7 @@ pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) 
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_admin(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
+    let user = admin.commands().get_user(&id).await?;
     let confirm = match user.is_admin {
         false => confirm(&admin, &user, "user-make-admin-title", "user-make-admin", "admin")
             .consequence("user-make-admin-consequence")
@@ -298,13 +298,13 @@ pub(crate) async fn ask_admin(Path(id): Path<String>, admin: AdminSession) -> Re
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn set_admin(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let user = acts::find(admin.app(), &id).await?;
+    let user = admin.commands().get_user(&id).await?;
     let is_admin = match admin.param("is_admin") {
         "yes" => true,
         "no" => false,
         _ => return Err(WebError::undecided()),
     };
-    let user = acts::set_admin(admin.app(), &admin.actor(), &user, is_admin).await?;
+    let user = admin.commands().set_admin(&admin.actor(), &user, is_admin).await?;
     Ok(redirect(&admin, &user, if is_admin { "user-is-admin" } else { "user-is-not-admin" }))
 }
 
@@ -334,7 +334,7 @@ impl ChosenPassword {
     }
 }
 
-fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<acts::NewUser, Problem> {
+fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<NewUser, Problem> {
     let malformed = |error: Malformed| Problem::bad_request(&error.to_string());
     let mut claims = UserClaims::parse(admin.find_param("claims").unwrap_or("{}")).map_err(malformed)?;
     for (claim, field) in [("name", "full_name"), ("email", "email")] {
@@ -342,7 +342,7 @@ fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<acts::New
             claims.set(claim, Value::from(value.trim()));
         }
     }
-    Ok(acts::NewUser {
+    Ok(NewUser {
         name: admin.param("name").parse().map_err(malformed)?,
         password: Some(password.password.clone()),
         claims,

@@ -1,0 +1,56 @@
+//! Administration: what an administrator can do. The admin API, the console and the command line are three faces of these
+//! commands, so all of them leave the same state and the same audit entries, and refuse the same input.
+//!
+//! No command checks who may do it: the caller has authenticated an administrator and names them as `by`.
+
+mod clients;
+mod edges;
+mod error;
+mod keys;
+mod overview;
+mod resources;
+mod revocations;
+mod routes;
+mod users;
+
+use std::sync::Arc;
+
+use tollgate_model::{Actor, KeyPolicy};
+use tollgate_storage::{Store, Termination, Writer};
+use tollgate_system::Clock;
+
+pub use self::clients::{SECRET_OVERLAP, has_secret, invalid_client, parse_client_metadata};
+pub use self::error::AdminError;
+pub use self::overview::{HashingView, MinuteView, Overview};
+pub use self::revocations::{RevocationRequest, parse_reason};
+pub use self::users::NewUser;
+use crate::password_hashing::Forge;
+use crate::signing_keys::Keys;
+use crate::telemetry::{Meters, TraceContext};
+
+/// The commands of one issuer's administrators.
+pub struct Administration {
+    /// The issuer's database.
+    pub store: Store,
+    /// Writes revocations.
+    pub writer: Writer,
+    /// The issuer's signing keys.
+    pub keys: Keys,
+    /// When keys are rotated.
+    pub key_policy: KeyPolicy,
+    /// Hashes the passwords and secrets that people choose.
+    pub passwords: Forge,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// What this process counts.
+    pub metrics: Arc<Meters>,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+impl Administration {
+    /// How what `by` ends is recorded, in the trace of the current request.
+    fn termination(&self, by: &Actor, reason: &'static str) -> Termination {
+        Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, self.clock.now()) }
+    }
+}
