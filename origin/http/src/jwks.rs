@@ -23,6 +23,6 @@ struct Jwks {
 #[utoipa::path(get, path = "/.well-known/jwks.json", responses((status = 200, description = "Keys", body = Jwks)))]
 pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
     // No copy outlives the time that a new key is known before it signs.
-    let cached = format!("public, max-age={}", MAX_AGE.min(app.key_policy.ahead));
+    let cached = format!("public, max-age={}", MAX_AGE.min(app.admin.key_policy.ahead));
     ([(CACHE_CONTROL, cached)], Json(Jwks { keys: app.keys.current().public_jwks() }))
 }

@@ -50,7 +50,8 @@ use axum::http::HeaderValue;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tollgate_config::{AccountSettings, GrantSettings, TlsSettings};
-use tollgate_model::{Actor, Audience, KeyPolicy};
+use tollgate_model::{Actor, Audience};
+use tollgate_services::admin::Administration;
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_services::external_users::ExternalUserDirectory;
@@ -101,8 +102,8 @@ pub struct App {
     pub writer: Writer,
     /// Signs and recognises tokens.
     pub keys: SigningKeys,
-    /// When keys are replaced.
-    pub key_policy: KeyPolicy,
+    /// The commands of administrators.
+    pub admin: Administration,
     /// Answers edges.
     pub feed: Arc<FeedResponder>,
     /// Answers verifiers of others.

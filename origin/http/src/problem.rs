@@ -5,6 +5,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_services::revocation_feed::FeedError;
@@ -59,6 +60,22 @@ impl Problem {
 
     pub(super) fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Problem {
+        let status = match error {
+            AdminError::NotFound(_) => StatusCode::NOT_FOUND,
+            AdminError::Invalid(_) => StatusCode::BAD_REQUEST,
+            AdminError::Conflict(_) => StatusCode::CONFLICT,
+            AdminError::Store(error) => return error.into(),
+            AdminError::Write(error) => return error.into(),
+            AdminError::Keys(error) => return error.into(),
+            AdminError::Hashing(error) => return error.into(),
+            AdminError::Random(error) => return error.into(),
+        };
+        Problem::new(status, &error.to_string())
     }
 }
 

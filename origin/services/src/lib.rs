@@ -4,6 +4,7 @@
 //!
 //! Services use storage, keys and settings. Never: HTTP servers, pages, the command line.
 
+pub mod admin;
 mod back_off;
 pub mod backchannel_logout;
 pub mod cache;

@@ -6,8 +6,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use tollgate_model::{Client, ClientId, ClientMetadata, ClientView, Secret, text};
+use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use zeroize::Zeroizing;
 
 use super::auth::authenticate;

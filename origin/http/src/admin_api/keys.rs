@@ -6,9 +6,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tollgate_services::admin::parse_reason;
 use tollgate_keys::PublicKey;
 use tollgate_model::{KeyState, TokenAlg, text};
+use tollgate_services::admin::parse_reason;
 
 use super::auth::authenticate;
 use crate::AppState;

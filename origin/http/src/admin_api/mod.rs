@@ -1,8 +1,8 @@
-//! The admin API, `/admin/api`: what the command line can do, over the network. Each handler authenticates an administrator first
-//! and leaves the act itself to [`acts`], which the operators' pages use, too; errors are `application/problem+json`.
+//! The admin API, `/admin/api`. Each handler authenticates an administrator, then runs one of the commands of
+//! [`tollgate_services::admin`], which the console uses as well; errors are `application/problem+json`.
 
-pub(super) mod audit_export;
 pub(super) mod audit;
+pub(super) mod audit_export;
 pub(super) mod auth;
 pub(super) mod clients;
 pub(super) mod edges;

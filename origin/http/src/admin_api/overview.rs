@@ -1,9 +1,9 @@
 //! `/admin/api/overview`: how the origin is doing.
 
-use tollgate_services::admin::Overview;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use tollgate_services::admin::Overview;
 
 use super::auth::authenticate;
 use crate::AppState;

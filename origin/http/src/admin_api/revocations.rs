@@ -7,9 +7,9 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_core::RevocationKind;
 use tollgate_model::{RevocationView, text};
+use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
 use tollgate_system::clock;
 

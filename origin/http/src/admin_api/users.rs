@@ -6,8 +6,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_services::admin::NewUser;
 use tollgate_model::{UserClaims, UserName, UserView, text};
+use tollgate_services::admin::NewUser;
 use zeroize::Zeroizing;
 
 use super::auth::authenticate;
@@ -16,10 +16,11 @@ use crate::AppState;
 use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::problem::Problem;
 
-/// A user to be registered. Without a password they sign in nowhere yet.
+/// A user to register. Without a password, the user cannot sign in yet.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewUser {
+#[schema(as = NewUser)]
+struct NewUserBody {
     #[schema(value_type = String)]
     name: UserName,
     password: Option<String>,
@@ -73,7 +74,7 @@ pub(crate) async fn list(
 /// Registers a user.
 #[utoipa::path(
     post, path = "/admin/api/users",
-    request_body(content = NewUser, content_type = "application/json"),
+    request_body(content = NewUserBody, content_type = "application/json"),
     responses((status = 201, description = "The user", body = UserView), BadBody, NotAdmin, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -83,7 +84,7 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<UserView>), Problem> {
     let by = authenticate(&app, &headers).await?;
-    let new: NewUser = read(&body)?;
+    let new: NewUserBody = read(&body)?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
     let user = NewUser {
         name: new.name,

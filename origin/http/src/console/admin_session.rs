@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Message;
 use tollgate_model::{Actor, BrowserSessionId, User};
+use tollgate_services::admin::Administration;
 
 use super::flash::{self, Flash};
 use crate::oauth::authorization::see_other;
@@ -95,6 +96,11 @@ fn return_path(request: &Request) -> String {
 impl AdminSession {
     pub(crate) fn app(&self) -> &App {
         &self.page.app
+    }
+
+    /// The commands of administrators.
+    pub(crate) fn commands(&self) -> &Administration {
+        &self.app().admin
     }
 
     /// The administrator, as the audit log records them.

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditView, Malformed};
+use tollgate_services::admin::AdminError;
 use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
@@ -18,7 +19,6 @@ use crate::openapi::refusals::{AuditFile, ConsolePage, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::{Moment, input_value, parse_input};
-use crate::problem::Problem;
 
 const PATH: &str = "/admin/audit";
 /// The parameters that filter the list.
@@ -102,15 +102,15 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     responses(AuditFile, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn export(admin: AdminSession) -> Result<Response, WebError> {
-    let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
+    let unknown = |error: Malformed| AdminError::from(error);
     let format = admin.param("format").parse().map_err(unknown)?;
     Ok(audit_export::export(admin.page.app.clone(), filter(&admin)?, format).await?)
 }
 
-fn filter(admin: &AdminSession) -> Result<AuditFilter, Problem> {
-    let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
+fn filter(admin: &AdminSession) -> Result<AuditFilter, AdminError> {
+    let unknown = |error: Malformed| AdminError::from(error);
     let time = |name: &str| {
-        let wrong = || Problem::bad_request(&format!("{name} must be a date and a time, in UTC"));
+        let wrong = || AdminError::Invalid(format!("{name} must be a date and a time, in UTC"));
         admin.find_param(name).map(|text| parse_input(text).ok_or_else(wrong)).transpose()
     };
     let trimmed = |name: &str| admin.find_param(name).map(|text| text.trim().to_owned());

@@ -1,11 +1,10 @@
 //! The form of a client: fields for what most clients need, and a JSON object for other metadata.
 
 use serde_json::{Map, Value};
-use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use tollgate_model::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat, text};
+use tollgate_services::admin::{AdminError, invalid_client, parse_client_metadata};
 
 use super::admin_session::AdminSession;
-use crate::problem::Problem;
 
 /// The members of the metadata that have fields of their own.
 const FIELD_MEMBERS: [&str; 11] = [
@@ -180,13 +179,13 @@ impl ClientForm {
     }
 
     /// The requested client ID, if there is one.
-    pub(super) fn id(&self) -> Result<Option<ClientId>, Problem> {
+    pub(super) fn id(&self) -> Result<Option<ClientId>, AdminError> {
         let requested = Some(self.id.as_str()).filter(|id| !id.is_empty());
         requested.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| invalid_client(&error))
     }
 
     /// The client's metadata, checked as the admin API checks a body.
-    pub(super) fn metadata(&self) -> Result<ClientMetadata, Problem> {
+    pub(super) fn metadata(&self) -> Result<ClientMetadata, AdminError> {
         let more = if self.more.is_empty() { "{}" } else { &self.more };
         let mut members: Map<String, Value> = text::json(more.as_bytes())
             .map_err(|error| invalid_client(&format_args!("other metadata must be a JSON object: {error}")))?;

@@ -6,8 +6,8 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use tollgate_services::admin::has_secret;
 use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
+use tollgate_services::admin::has_secret;
 use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};

@@ -3,10 +3,10 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use tollgate_services::admin::parse_reason;
 use tollgate_keys::PublicKey;
 use tollgate_messages::Value;
 use tollgate_model::{KeyState, TokenAlg};
+use tollgate_services::admin::{AdminError, parse_reason};
 use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -18,7 +18,6 @@ use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::Moment;
-use crate::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "console/keys.html")]
@@ -89,7 +88,7 @@ pub(crate) async fn ask_rotate(admin: AdminSession) -> Response {
 pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let rotated = async {
         let alg = admin.find_param("alg").map(str::parse::<TokenAlg>).transpose();
-        let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
+        let alg = alg.map_err(|error| AdminError::Invalid(error.to_string()))?;
         admin.commands().rotate_keys(&admin.actor(), alg, admin.is_checked("at_once")).await
     };
     match rotated.await {
@@ -143,7 +142,7 @@ fn rotate_page<'a>(admin: &'a AdminSession, problem: &'a str) -> RotatePage<'a> 
         algs: [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256]
             .map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
         at_once: admin.is_checked("at_once"),
-        ahead: admin.moment(clock::now().saturating_add(admin.app().key_policy.ahead), clock::now()).text(),
+        ahead: admin.moment(clock::now().saturating_add(admin.commands().key_policy.ahead), clock::now()).text(),
         problem,
     }
 }

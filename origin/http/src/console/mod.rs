@@ -1,5 +1,5 @@
 //! `/admin`: the administrators' console. Its pages and the admin API are two interfaces to the
-//! same [commands](crate::admin_api::acts), so that both leave the same state.
+//! same [commands](tollgate_services::admin), so that both leave the same state.
 //!
 //! Every page checks first that an administrator is signed in. Every form carries the CSRF token of
 //! its browser. A dangerous action is confirmed on a page of its own. An action ends with a
@@ -25,11 +25,14 @@ pub(crate) mod users;
 use axum::http::StatusCode;
 
 use crate::pages::error::{WebError, sentence};
+use tollgate_services::admin::AdminError;
+
 use crate::problem::Problem;
 
 /// The status and the error with which a form is shown again. A failure of this server is an error
 /// page instead.
-fn form_error(problem: Problem) -> Result<(StatusCode, String), WebError> {
+fn form_error(error: AdminError) -> Result<(StatusCode, String), WebError> {
+    let problem = Problem::from(error);
     match problem.status().is_client_error() {
         true => Ok((problem.status(), sentence(problem.detail()))),
         false => Err(problem.into()),

@@ -2,8 +2,8 @@
 
 use askama::Template;
 use axum::response::Response;
-use tollgate_services::admin::{HashingView, MinuteView};
 use tollgate_keys::PublicKey;
+use tollgate_services::admin::{HashingView, MinuteView};
 use tollgate_system::clock;
 
 use super::admin_session::AdminSession;

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{ClientId, Malformed, Resource};
+use tollgate_services::admin::AdminError;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -15,7 +16,6 @@ use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
-use crate::problem::Problem;
 
 const PATH: &str = "/admin/resources";
 
@@ -86,7 +86,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         let resource = parse(&admin)?;
         if admin.app().store.find_resource(&resource.audience).await?.is_some() {
             let exists = "a resource server with this audience exists: edit it instead";
-            return Err(Problem::new(StatusCode::CONFLICT, exists));
+            return Err(AdminError::Conflict(exists.to_owned()));
         }
         admin.commands().save_resource(&admin.actor(), resource).await
     };
@@ -164,8 +164,8 @@ pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebE
 }
 
 /// The resource server of the form, checked as the admin API checks a body.
-fn parse(admin: &AdminSession) -> Result<Resource, Problem> {
-    let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
+fn parse(admin: &AdminSession) -> Result<Resource, AdminError> {
+    let unusable = |error: Malformed| AdminError::from(error);
     let pair = |line: &str| {
         let (value, description) = line.split_once('=').unwrap_or((line, ""));
         (value.trim().to_owned(), description.trim().to_owned())

@@ -4,10 +4,10 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_core::RevocationKind;
 use tollgate_messages::Value;
 use tollgate_model::{Revocation, Target, TokenId};
+use tollgate_services::admin::{AdminError, RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
 use tollgate_system::clock;
 
@@ -21,7 +21,6 @@ use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::{Moment, input_value, parse_input};
-use crate::problem::Problem;
 
 const PATH: &str = "/admin/revocations";
 /// The kinds of revocations, each with the message that describes it.
@@ -181,22 +180,22 @@ pub(crate) async fn reinstate(Path(number): Path<String>, AdminForm(admin): Admi
 }
 
 /// What the form asks for: for a token its `jti` or the token itself; for everything a time.
-fn revocation_request(admin: &AdminSession) -> Result<RevocationRequest, Problem> {
+fn revocation_request(admin: &AdminSession) -> Result<RevocationRequest, AdminError> {
     let kind = admin.param("kind");
     if kind == "everything" {
-        let wrong = || Problem::bad_request("the time must be a date and a time, in UTC");
+        let wrong = || AdminError::Invalid("the time must be a date and a time, in UTC".to_owned());
         let before = parse_input(admin.param("before")).ok_or_else(wrong)?;
-        return Ok(RevocationRequest { before: Some(before), ..Wish::default() });
+        return Ok(RevocationRequest { before: Some(before), ..RevocationRequest::default() });
     }
     let name = admin.param("name").trim();
     if name.is_empty() {
-        return Err(Problem::bad_request("the ID is missing"));
+        return Err(AdminError::Invalid("the ID is missing".to_owned()));
     }
     let name = Some(name.to_owned());
     let is_jti = admin.param("name").trim().parse::<TokenId>().is_ok();
     Ok(match kind == "token" && !is_jti {
-        true => RevocationRequest { token: name, ..Wish::default() },
-        false => RevocationRequest { kind: Some(kind.to_owned()), name, ..Wish::default() },
+        true => RevocationRequest { token: name, ..RevocationRequest::default() },
+        false => RevocationRequest { kind: Some(kind.to_owned()), name, ..RevocationRequest::default() },
     })
 }
 

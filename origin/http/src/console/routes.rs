@@ -4,6 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope};
+use tollgate_services::admin::AdminError;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -13,7 +14,6 @@ use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
-use crate::problem::Problem;
 
 const PATH: &str = "/admin/routes";
 
@@ -126,8 +126,8 @@ pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebE
     Ok(admin.redirect(PATH, &Flash::new(&admin.text("route-removed").with("rule", route.to_string()))))
 }
 
-fn unusable(error: Malformed) -> Problem {
-    Problem::bad_request(&error.to_string())
+fn unusable(error: Malformed) -> AdminError {
+    AdminError::from(error)
 }
 
 fn methods(admin: &AdminSession) -> Vec<String> {
@@ -136,7 +136,7 @@ fn methods(admin: &AdminSession) -> Vec<String> {
 }
 
 /// The rule of the form, checked as the admin API checks a body.
-fn parse(admin: &AdminSession) -> Result<Route, Problem> {
+fn parse(admin: &AdminSession) -> Result<Route, AdminError> {
     let scope = admin.param("scope").split_whitespace().collect::<Vec<_>>().join(" ");
     let scope = Scope::parse(&scope).map_err(unusable)?;
     let policy = |name: &str| admin.find_param(name).map_or(Ok(OnStale::Deny), str::parse).map_err(unusable);
@@ -146,7 +146,7 @@ fn parse(admin: &AdminSession) -> Result<Route, Problem> {
 }
 
 /// The rule that a form or address identifies by its path and methods.
-fn identified(admin: &AdminSession) -> Result<Route, Problem> {
+fn identified(admin: &AdminSession) -> Result<Route, AdminError> {
     Route::new(admin.param("path"), &methods(admin), Scope::default(), false, OnStale::Deny).map_err(unusable)
 }
 

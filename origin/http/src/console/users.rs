@@ -6,9 +6,9 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use tollgate_services::admin::NewUser;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuthSource, Malformed, User, UserClaims};
+use tollgate_services::admin::{AdminError, NewUser};
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
@@ -23,7 +23,6 @@ use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::sender::sender_name;
 use crate::pages::time_format::Moment;
-use crate::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "console/users.html")]
@@ -334,8 +333,8 @@ impl ChosenPassword {
     }
 }
 
-fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<NewUser, Problem> {
-    let malformed = |error: Malformed| Problem::bad_request(&error.to_string());
+fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<NewUser, AdminError> {
+    let malformed = |error: Malformed| AdminError::from(error);
     let mut claims = UserClaims::parse(admin.find_param("claims").unwrap_or("{}")).map_err(malformed)?;
     for (claim, field) in [("name", "full_name"), ("email", "email")] {
         if let Some(value) = admin.find_param(field) {

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Messages;
+use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_storage::{StoreError, WriteError};
@@ -107,6 +108,12 @@ impl From<LimitExceeded> for WebError {
 }
 
 /// A refused administration command, on a page of its own.
+impl From<AdminError> for WebError {
+    fn from(error: AdminError) -> WebError {
+        Problem::from(error).into()
+    }
+}
+
 impl From<Problem> for WebError {
     fn from(problem: Problem) -> WebError {
         let status = problem.status();

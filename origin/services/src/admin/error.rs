@@ -3,8 +3,8 @@
 use tollgate_model::Malformed;
 use tollgate_storage::{StoreError, WriteError};
 
-use crate::password_hashing::ForgeError;
-use crate::signing_keys::KeysError;
+use crate::password_hashing::PasswordHashingError;
+use crate::signing_keys::SigningKeysError;
 
 /// A command that was not carried out. Names no protocol: the API, the console and the command line each say it
 /// in their own way.
@@ -27,26 +27,16 @@ pub enum AdminError {
     Write(#[from] WriteError),
     /// The signing keys could not be read or made.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    Keys(#[from] SigningKeysError),
     /// The password could not be hashed.
     #[error(transparent)]
-    Hashing(#[from] ForgeError),
+    Hashing(#[from] PasswordHashingError),
     /// The system's random source failed.
     #[error("the system has no randomness: {0}")]
     Random(#[from] getrandom::Error),
 }
 
 impl AdminError {
-    /// Whether the input, or the state that it meets, is at fault, and not the origin.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            AdminError::NotFound(_) | AdminError::Invalid(_) | AdminError::Conflict(_) => true,
-            AdminError::Store(error) => matches!(error, StoreError::Exists(_) | StoreError::NotAdministrator),
-            _ => false,
-        }
-    }
-
     pub(super) fn invalid(error: &dyn std::fmt::Display) -> AdminError {
         AdminError::Invalid(error.to_string())
     }

@@ -5,7 +5,7 @@ use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, KeyPurpose, NewRevocation, Reason, Target, TokenAlg};
 
 use super::{AdminError, Administration};
-use crate::signing_keys::keeper::Rotated;
+use crate::signing_keys::rotation::KeyRotation;
 
 impl Administration {
     /// The keys that `filter` accepts, of all that were ever made.
@@ -13,7 +13,7 @@ impl Administration {
     /// # Errors
     /// When the database fails or its keys cannot be decrypted.
     pub async fn list_keys(&self, filter: impl Fn(&PublicKey) -> bool) -> Result<Vec<PublicKey>, AdminError> {
-        let keys = self.keys.fresh().await?;
+        let keys = self.keys.reload().await?;
         Ok(keys.listing().iter().filter(|key| filter(key)).cloned().collect())
     }
 
@@ -37,8 +37,8 @@ impl Administration {
         let mut kids = Vec::new();
         for (purpose, alg) in specs {
             match self.keys.rotate(KeySpec { purpose, alg, ahead }, by).await? {
-                Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
-                Rotated::TooMany | Rotated::NotPinned => {
+                KeyRotation::Changed(key) | KeyRotation::AlreadyScheduled(key) => kids.push(key.kid),
+                KeyRotation::TooManyKeys | KeyRotation::NotPinned => {
                     let problem = format!("too many keys for {alg} wait for their last tokens to expire");
                     return Err(AdminError::Conflict(problem));
                 }
@@ -53,7 +53,7 @@ impl Administration {
     /// # Errors
     /// [`AdminError::NotFound`] or [`AdminError::Conflict`], or when the database fails.
     pub async fn check_key_revocable(&self, kid: &str) -> Result<(), AdminError> {
-        self.keys.fresh().await?.check_revocable(kid).map_err(|error| match error {
+        self.keys.reload().await?.check_revocable(kid).map_err(|error| match error {
             KeyNotRevocable::Unknown => AdminError::NotFound("no key has this name"),
             error => AdminError::Conflict(error.to_string()),
         })

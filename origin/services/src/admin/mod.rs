@@ -24,9 +24,9 @@ pub use self::error::AdminError;
 pub use self::overview::{HashingView, MinuteView, Overview};
 pub use self::revocations::{RevocationRequest, parse_reason};
 pub use self::users::NewUser;
-use crate::password_hashing::Forge;
-use crate::signing_keys::Keys;
-use crate::telemetry::{Meters, TraceContext};
+use crate::password_hashing::PasswordHasher;
+use crate::signing_keys::SigningKeys;
+use crate::telemetry::{Metrics, TraceContext};
 
 /// The commands of one issuer's administrators.
 pub struct Administration {
@@ -35,15 +35,15 @@ pub struct Administration {
     /// Writes revocations.
     pub writer: Writer,
     /// The issuer's signing keys.
-    pub keys: Keys,
+    pub keys: SigningKeys,
     /// When keys are rotated.
     pub key_policy: KeyPolicy,
     /// Hashes the passwords and secrets that people choose.
-    pub passwords: Forge,
+    pub passwords: PasswordHasher,
     /// The `iss` of tokens.
     pub issuer: String,
     /// What this process counts.
-    pub metrics: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
     /// The wall clock.
     pub clock: Clock,
 }

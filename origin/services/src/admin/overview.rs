@@ -7,7 +7,7 @@ use tollgate_keys::PublicKey;
 use tollgate_model::{EdgeView, KeyState};
 
 use super::{AdminError, Administration};
-use crate::telemetry::Minute;
+use crate::telemetry::MinuteStats;
 
 /// An overview of the origin.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -85,8 +85,8 @@ impl Administration {
     }
 }
 
-impl From<&Minute> for MinuteView {
-    fn from(minute: &Minute) -> MinuteView {
+impl From<&MinuteStats> for MinuteView {
+    fn from(minute: &MinuteStats) -> MinuteView {
         MinuteView {
             began_at: minute.began_at,
             issued: minute.issued,

@@ -1,9 +1,7 @@
 //! Revocations.
 
 use tollgate_core::RevocationKind;
-use tollgate_model::{
-    Actor, NewReinstatement, NewRevocation, Reason, Revocation, RevocationSelector, Target, TokenId,
-};
+use tollgate_model::{Actor, NewReinstatement, NewRevocation, Reason, Revocation, RevocationSelector, Target, TokenId};
 use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter, RevokeOutcome};
 
 use super::{AdminError, Administration};
@@ -34,8 +32,8 @@ impl Administration {
         match (request.kind.as_deref(), request.name, request.token, request.before) {
             (None | Some("token"), None, Some(token), None) => {
                 let verified = self.keys.verify_token(&token, &self.issuer).await?;
-                let verified = verified
-                    .ok_or_else(|| AdminError::Invalid("token is not one of this origin's".to_owned()))?;
+                let verified =
+                    verified.ok_or_else(|| AdminError::Invalid("token is not one of this origin's".to_owned()))?;
                 let token = self.store.find_verified_token(&verified).await?.ok_or(TOKEN_NOT_FOUND)?;
                 Ok(Target::Token(token.id.to_string()))
             }
@@ -44,9 +42,7 @@ impl Administration {
                 let kind = RevocationKind::from_name(kind).ok_or_else(|| AdminError::Invalid(KINDS.to_owned()))?;
                 Ok(Target::new(kind, &name)?)
             }
-            _ => Err(AdminError::Invalid(
-                "give kind and name, or token, or before, and one of these alone".to_owned(),
-            )),
+            _ => Err(AdminError::Invalid("give kind and name, or token, or before, and one of these alone".to_owned())),
         }
     }
 

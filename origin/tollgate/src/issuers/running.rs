@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http::App;
+use tollgate_services::admin::Administration;
 use tollgate_services::backchannel_logout::BackchannelLogoutSender;
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::client_jwks::ClientKeyCache;
@@ -101,6 +102,16 @@ impl Running {
             outbound.clone(),
         );
         tasks.spawn(logout_sender.run(store.logout_notifier(), stop.clone()));
+        let admin = Administration {
+            store: store.clone(),
+            writer: writer.clone(),
+            keys: keys.clone(),
+            key_policy: settings.keys,
+            passwords: shared.password_hasher.clone(),
+            issuer: issuer.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: shared.clock.clone(),
+        };
         let app = Arc::new(App {
             clock: shared.clock.clone(),
             store: store.clone(),
@@ -124,7 +135,7 @@ impl Running {
             status_claim: settings.status_list,
             transmitter,
             keys: keys.clone(),
-            key_policy: settings.keys,
+            admin,
             hsts: tollgate_http::hsts_of_issuer(&issuer, settings.hsts),
             issuer,
             default_audience,
