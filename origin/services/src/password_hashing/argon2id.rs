@@ -4,7 +4,7 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tollgate_model::HashCost;
 
-use super::{PasswordHashingError, failed};
+use super::error::{PasswordHashingError, failed};
 
 /// Lanes of a hash. More lanes need more threads, and the pool has one thread per core already.
 const LANES: u32 = 1;

@@ -9,9 +9,11 @@
 //! user. Generated secrets are not hashed here: they cannot be guessed, so one SHA-256 is enough.
 
 mod argon2id;
+mod error;
 mod pool;
 mod verified_secrets;
 
+pub use error::PasswordHashingError;
 pub use pool::HashingLoad;
 pub use verified_secrets::VerifiedSecretCache;
 
@@ -23,6 +25,7 @@ use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use argon2id::Memory;
+use error::failed;
 use pool::Pool;
 
 /// Hashes and verifies passwords. Clones share the worker threads.
@@ -33,16 +36,6 @@ pub struct PasswordHasher {
     /// Hash of a random password, verified for unknown users so that they take as long as a wrong
     /// password.
     dummy_hash: Arc<str>,
-}
-
-/// Why a password could not be hashed or verified.
-#[derive(Debug, thiserror::Error)]
-pub enum PasswordHashingError {
-    /// The queue is full.
-    #[error("the password hashing queue is full; try again")]
-    Busy,
-    #[error("password hashing failed: {0}")]
-    Failed(String),
 }
 
 impl PasswordHasher {
@@ -114,10 +107,6 @@ pub fn hash_password_blocking(password: &Zeroizing<String>) -> Result<String, Pa
 
 fn random_salt() -> Result<[u8; 16], PasswordHashingError> {
     rng::random().map_err(failed)
-}
-
-fn failed(error: impl std::fmt::Display) -> PasswordHashingError {
-    PasswordHashingError::Failed(error.to_string())
 }
 
 #[cfg(test)]

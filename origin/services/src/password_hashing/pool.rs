@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::oneshot;
 
 use super::argon2id::Memory;
-use super::{PasswordHashingError, failed};
+use super::error::{PasswordHashingError, failed};
 
 /// Load of the worker pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

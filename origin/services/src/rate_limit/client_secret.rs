@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tollgate_model::rate_limit::{Limit, Rate, Rule};
 
-use super::{LimitCheck, LimitExceeded, RateLimiter, network};
+use super::check::{LimitCheck, LimitExceeded};
+use super::limiter::{RateLimiter, network};
 
 /// A verification of a client secret, counted already.
 #[must_use = "report the outcome of the attempt"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate_model::rate_limit::{Rule, RuleState, Verdict};
 
-use super::LimitCheck;
+use super::check::LimitCheck;
 
 /// Shards of the table, each with a lock of its own.
 const SHARDS: usize = 16;

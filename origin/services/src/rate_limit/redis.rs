@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::rate_limit::Verdict;
 
-use super::LimitCheck;
+use super::check::LimitCheck;
 
 /// Redis responds within a fraction of a millisecond; after this time it counts as down.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tollgate_model::rate_limit::{Limit, Rate, Rule};
 
-use super::{LimitCheck, LimitExceeded, RateLimiter, network};
+use super::check::{LimitCheck, LimitExceeded};
+use super::limiter::{RateLimiter, network};
 
 /// How long an address counts as known after a user signed in from it.
 const KNOWN_ADDRESS_LIFETIME: Duration = Duration::from_secs(30 * 86400);

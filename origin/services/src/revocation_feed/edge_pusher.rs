@@ -19,7 +19,7 @@ use tollgate_model::{Edge, EdgeName};
 use tollgate_storage::{LeaderRole, Store, StoreError};
 use tollgate_system::{Clock, rng};
 
-use super::{FeedError, FeedResponder};
+use super::feed_responder::{FeedError, FeedResponder};
 use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
 use crate::leader_loop::run_while_leader;

@@ -13,8 +13,8 @@ use tollgate_model::error_chain::with_causes;
 use tollgate_storage::{ClockReading, LeaderRole, MAX_SNAPSHOT_CLOCK_SKEW_MS};
 
 use super::edge_config::SignedConfig;
+use super::feed_responder::{FeedError, FeedResponder};
 use super::snapshot_content::SnapshotContent;
-use super::{FeedError, FeedResponder};
 use crate::feed_change::FeedChange;
 use crate::leader_loop::run_while_leader;
 

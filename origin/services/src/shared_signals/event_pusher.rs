@@ -20,8 +20,8 @@ use tollgate_model::event_stream::{Delivery, PushUrl, Stream};
 use tollgate_storage::{LeaderRole, Signal, Store, StoreError};
 use tollgate_system::{Clock, rng};
 
-use super::poll::truncated;
-use super::{SetError, Transmitter};
+use super::event::Transmitter;
+use super::poll::{SetError, truncated};
 use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
 use crate::leader_loop::run_while_leader;

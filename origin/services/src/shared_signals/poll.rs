@@ -13,7 +13,7 @@ use tollgate_model::event_stream::Stream;
 use tollgate_storage::{Signal, Store, StoreError};
 use tollgate_system::Clock;
 
-use super::Transmitter;
+use super::event::Transmitter;
 use crate::feed_change::FeedChange;
 
 /// Tokens in a response, even if the receiver requests more.

@@ -5,25 +5,15 @@
 //! decides within the transaction that writes, so no task is done twice.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::{SigningKeys, SigningKeysError};
-use crate::feed_change::FeedChange;
-use tokio::sync::watch::Receiver;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tollgate_keys::{DERIVED_KID_PREFIX, MasterKey, generate_key};
-use tollgate_model::error_chain::with_causes;
 use tollgate_model::key_schedule::{
     self as schedule, KEY_SWITCH_MARGIN, KeyPolicy, KeySpec, KeyState, KeyTasks, MAX_KEYS_PER_ALGORITHM,
 };
 use tollgate_model::{KeyPurpose, StoredKey};
 use tollgate_storage::Store;
 
-/// Interval of checks for due tasks, if the keys do not change.
-const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// Delay after a failure.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+use super::error::SigningKeysError;
 
 /// Outcome of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,36 +26,6 @@ pub enum KeyRotation {
     TooManyKeys,
     /// A snapshot key cannot sign immediately, because edges must pin it first.
     NotPinned,
-}
-
-/// Runs due tasks of the key schedule and keeps the key ring up to date, until `stop`.
-pub async fn run(keys: SigningKeys, policy: KeyPolicy, mut changes: Receiver<FeedChange>, stop: CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = async {
-            loop {
-                let version = changes.borrow_and_update().head.version;
-                let delay = match run_due_tasks_and_reload(&keys, policy).await {
-                    Ok(delay) => delay,
-                    Err(error) => {
-                        tracing::error!(error = with_causes(&error), "key rotation failed; retrying");
-                        RETRY_DELAY
-                    }
-                };
-                // An error means that the origin shuts down, which drops this future.
-                let _ = timeout(delay, changes.wait_for(|change| change.head.version != version)).await;
-            }
-        } => {}
-    }
-}
-
-/// Runs due tasks, reloads the keys, and returns the delay until the next task.
-async fn run_due_tasks_and_reload(keys: &SigningKeys, policy: KeyPolicy) -> Result<Duration, SigningKeysError> {
-    // Retired keys are destroyed, so a clock that jumped must not retire any.
-    run_due_tasks(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
-    let change = keys.reload().await?.next_change();
-    let until = change.map(|change| change.saturating_mul(1000).saturating_sub(keys.clock().now_ms()));
-    Ok(until.map_or(POLL_INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(POLL_INTERVAL))
 }
 
 /// Runs the tasks that are due at the Unix second `now`. Returns the keys that were generated or

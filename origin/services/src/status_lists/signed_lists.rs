@@ -10,9 +10,8 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::status_list::{STATUS_LIST_LIFETIME, STATUS_LIST_PATH, TOKENS_PER_LIST, uri};
 use tollgate_storage::{Store, StoreError};
 
-use super::TOKEN_TYPE;
 use super::list::StatusList;
-use super::token::{Claims, ListMembers};
+use super::token::{Claims, ListMembers, TOKEN_TYPE};
 use crate::signing_keys::SigningKeys;
 
 /// `ttl` in seconds: how long a verifier may use a copy, and so how late it may learn of a

@@ -21,7 +21,7 @@ use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::{LimitStore, RateLimiter};
 use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedResponder, count_revocations};
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
-use tollgate_services::signing_keys::{SigningKeys, rotation};
+use tollgate_services::signing_keys::{SigningKeys, run_rotation};
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
@@ -82,7 +82,7 @@ impl Running {
         let tasks = TaskTracker::new();
         let (feed_changes, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
         tasks.spawn(watching);
-        tasks.spawn(rotation::run(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
+        tasks.spawn(run_rotation(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
         let feed = Arc::new(FeedResponder::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
         tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
         let (writer, cache, edge_heartbeats) = start_keeping(&tasks, &store, &stop);

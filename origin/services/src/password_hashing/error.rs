@@ -1,0 +1,15 @@
+//! Errors of password hashing.
+
+/// Why a password could not be hashed or verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordHashingError {
+    /// The queue is full.
+    #[error("the password hashing queue is full; try again")]
+    Busy,
+    #[error("password hashing failed: {0}")]
+    Failed(String),
+}
+
+pub(super) fn failed(error: impl std::fmt::Display) -> PasswordHashingError {
+    PasswordHashingError::Failed(error.to_string())
+}
