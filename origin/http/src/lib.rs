@@ -1,7 +1,8 @@
-//! The origin's HTTP interface. One file an endpoint, each a straight line: authenticate, ask the domain, commit, answer.
+//! The origin's HTTP interface. One file an endpoint, each a straight line: authenticate, ask the
+//! domain, commit, answer.
 //!
-//! Handlers never see SQL. Errors of OAuth endpoints are RFC 6749 JSON, those of the edges' are `application/problem+json`;
-//! what went wrong inside goes to the log, never to the client.
+//! Handlers never see SQL. Errors of OAuth endpoints are RFC 6749 JSON, those of the edges' are
+//! `application/problem+json`; what went wrong inside goes to the log, never to the client.
 
 mod admin_api;
 mod allowed_origins;
@@ -145,8 +146,8 @@ pub(crate) fn ending(by: &Actor, reason: &'static str) -> Termination {
 pub type AppState = Arc<App>;
 
 impl App {
-    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
-    /// requests have lost when they come to its handlers.
+    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an
+    /// issuer may itself have a path, which requests have lost when they come to its handlers.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
         let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);

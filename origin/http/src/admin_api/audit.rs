@@ -19,7 +19,8 @@ use crate::{App, AppState};
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct AuditPage {
     pub(crate) entries: Vec<AuditView>,
-    /// What to give as `after` for the next page, or as `below` with the newest first; none when this is the last.
+    /// What to give as `after` for the next page, or as `below` with the newest first; none when
+    /// this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<u64>,
 }

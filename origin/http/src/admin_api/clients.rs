@@ -1,4 +1,5 @@
-//! `/admin/api/clients`: registering, showing, changing, disabling and enabling clients, and their secrets.
+//! `/admin/api/clients`: registering, showing, changing, disabling and enabling clients, and their
+//! secrets.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -166,7 +167,8 @@ pub(crate) async fn rotate_secret(
     Ok(Json(view(&client, Some(&secret))))
 }
 
-/// Gives a client a secret that somebody chose, 16 to 256 printable ASCII characters; the one it has stays good for a day.
+/// Gives a client a secret that somebody chose, 16 to 256 printable ASCII characters; the one it
+/// has stays good for a day.
 #[utoipa::path(
     put, path = "/admin/api/clients/{id}/secret",
     params(("id" = String, Path, description = "The client's id")),

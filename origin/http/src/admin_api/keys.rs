@@ -1,4 +1,5 @@
-//! `/admin/api/keys`: listing, rotating and revoking the keys that sign tokens. Answers come after the commit.
+//! `/admin/api/keys`: listing, rotating and revoking the keys that sign tokens. Answers come after
+//! the commit.
 
 use axum::Json;
 use axum::body::Bytes;

@@ -1,5 +1,6 @@
-//! The admin API, `/admin/api`. Each handler authenticates an administrator, then runs one of the commands of
-//! [`tollgate_services::admin`], which the console uses as well; errors are `application/problem+json`.
+//! The admin API, `/admin/api`. Each handler authenticates an administrator, then runs one of the
+//! commands of [`tollgate_services::admin`], which the console uses as well; errors are
+//! `application/problem+json`.
 
 pub(super) mod audit;
 pub(super) mod audit_export;

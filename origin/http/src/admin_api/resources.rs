@@ -74,7 +74,8 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Says what one scope value of a resource server means, in place of what was said of it. All else of it stays.
+/// Says what one scope value of a resource server means, in place of what was said of it. All else
+/// of it stays.
 #[utoipa::path(
     put, path = "/admin/api/resources/scopes",
     request_body(content = ScopeWords, content_type = "application/json"),

@@ -1,4 +1,5 @@
-//! `/admin/api/revocations`: making, listing and lifting revocations. Answers come after the commit.
+//! `/admin/api/revocations`: making, listing and lifting revocations. Answers come after the
+//! commit.
 
 use axum::Json;
 use axum::body::Bytes;

@@ -32,7 +32,8 @@ impl Administration {
         self.store.find_client(&id).await?.ok_or(NOT_FOUND)
     }
 
-    /// Registers a client, under a random id unless one is requested, and returns its secret if it has one.
+    /// Registers a client, under a random id unless one is requested, and returns its secret if it
+    /// has one.
     ///
     /// # Errors
     /// When the id is taken, or the database or the random source fails.
@@ -100,7 +101,8 @@ impl Administration {
     /// Generates a new secret for a client; the previous one stays valid for [`SECRET_OVERLAP`].
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] for a client without a secret, or when the database or the random source fails.
+    /// [`AdminError::Conflict`] for a client without a secret, or when the database or the random
+    /// source fails.
     pub async fn rotate_client_secret(&self, by: &Actor, client: &Client) -> Result<(Client, Secret), AdminError> {
         require_secret(client)?;
         let (secret, now) = (Secret::new(SecretKind::Client, &rng::random()?), self.clock.now());
@@ -109,11 +111,12 @@ impl Administration {
         Ok((self.get_client(client.id.as_str()).await?, secret))
     }
 
-    /// Gives a client a secret that a person chose; the previous one stays valid for [`SECRET_OVERLAP`].
+    /// Gives a client a secret that a person chose; the previous one stays valid for
+    /// [`SECRET_OVERLAP`].
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] for a client without a secret, [`AdminError::Invalid`] for a secret that is too short, or when
-    /// it cannot be hashed or the database fails.
+    /// [`AdminError::Conflict`] for a client without a secret, [`AdminError::Invalid`] for a secret
+    /// that is too short, or when it cannot be hashed or the database fails.
     pub async fn set_client_secret(
         &self,
         by: &Actor,

@@ -6,8 +6,8 @@ use tollgate_storage::{StoreError, WriteError};
 use crate::password_hashing::PasswordHashingError;
 use crate::signing_keys::SigningKeysError;
 
-/// A command that was not carried out. Names no protocol: the API, the console and the command line each say it
-/// in their own way.
+/// A command that was not carried out. Names no protocol: the API, the console and the command line
+/// each say it in their own way.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The object does not exist.

@@ -17,11 +17,12 @@ impl Administration {
         Ok(keys.listing().iter().filter(|key| filter(key)).cloned().collect())
     }
 
-    /// Makes the next keys, of one algorithm or of all asymmetric ones, and returns the upcoming keys. With `immediately` they
-    /// sign as soon as they are published.
+    /// Makes the next keys, of one algorithm or of all asymmetric ones, and returns the upcoming
+    /// keys. With `immediately` they sign as soon as they are published.
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] when too many keys are still in use, or when the database or the random source fails.
+    /// [`AdminError::Conflict`] when too many keys are still in use, or when the database or the
+    /// random source fails.
     pub async fn rotate_keys(
         &self,
         by: &Actor,
@@ -59,8 +60,8 @@ impl Administration {
         })
     }
 
-    /// Revokes a key and with it everything that it signed; its successor is made automatically. Returns whether it was revoked
-    /// already.
+    /// Revokes a key and with it everything that it signed; its successor is made automatically.
+    /// Returns whether it was revoked already.
     ///
     /// # Errors
     /// As [`Administration::check_key_revocable`].

@@ -46,8 +46,8 @@ impl Administration {
         Ok(())
     }
 
-    /// Describes a scope value of a resource server. Everything else of the resource server stays as it is, even if it is
-    /// changed at the same time.
+    /// Describes a scope value of a resource server. Everything else of the resource server stays
+    /// as it is, even if it is changed at the same time.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Invalid`], or when the database fails.

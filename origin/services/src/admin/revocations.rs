@@ -10,7 +10,8 @@ const NOT_FOUND: AdminError = AdminError::NotFound("there is no revocation with 
 const TOKEN_NOT_FOUND: AdminError = AdminError::NotFound("there is no such token, or it expired");
 const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
-/// What to revoke, as people say it: a kind with a name, a token itself, or everything issued before a time.
+/// What to revoke, as people say it: a kind with a name, a token itself, or everything issued
+/// before a time.
 #[derive(Debug, Default)]
 pub struct RevocationRequest {
     /// `token`, `session`, `subject`, `client` or `key`.
@@ -27,7 +28,8 @@ impl Administration {
     /// The target of a request.
     ///
     /// # Errors
-    /// [`AdminError::Invalid`], [`AdminError::NotFound`] for a token that is not on record, or when the database fails.
+    /// [`AdminError::Invalid`], [`AdminError::NotFound`] for a token that is not on record, or when
+    /// the database fails.
     pub async fn resolve_target(&self, request: RevocationRequest) -> Result<Target, AdminError> {
         match (request.kind.as_deref(), request.name, request.token, request.before) {
             (None | Some("token"), None, Some(token), None) => {
@@ -46,7 +48,8 @@ impl Administration {
         }
     }
 
-    /// A revocation of this target. A token must be on record: the id of a token that was never issued is more likely mistyped.
+    /// A revocation of this target. A token must be on record: the id of a token that was never
+    /// issued is more likely mistyped.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Invalid`], or when the database fails.
@@ -76,7 +79,8 @@ impl Administration {
         Ok(outcome)
     }
 
-    /// A page of revocations, the newest first, and the number to continue below if there is a next page.
+    /// A page of revocations, the newest first, and the number to continue below if there is a next
+    /// page.
     ///
     /// # Errors
     /// [`AdminError::Invalid`] for a page size out of range, or when the database fails.
@@ -101,7 +105,8 @@ impl Administration {
         self.store.find_revocation(number).await?.ok_or(NOT_FOUND)
     }
 
-    /// Reinstates what one revocation revoked, and returns its record. One that was reinstated before stays as it is.
+    /// Reinstates what one revocation revoked, and returns its record. One that was reinstated
+    /// before stays as it is.
     ///
     /// # Errors
     /// When it cannot be written.

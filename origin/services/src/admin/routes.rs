@@ -9,7 +9,8 @@ impl Administration {
     /// Adds a route.
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] when it overlaps another or there are too many, or when the database fails.
+    /// [`AdminError::Conflict`] when it overlaps another or there are too many, or when the
+    /// database fails.
     pub async fn create_route(&self, by: &Actor, route: &Route) -> Result<(), AdminError> {
         self.store.with_actor(by).create_route(route).await.map_err(|error| match error {
             AddRouteError::Store(error) => AdminError::from(error),

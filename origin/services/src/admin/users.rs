@@ -45,7 +45,8 @@ impl Administration {
     /// Registers a user.
     ///
     /// # Errors
-    /// When the name or the external id is taken or malformed, the password is too weak, or the database fails.
+    /// When the name or the external id is taken or malformed, the password is too weak, or the
+    /// database fails.
     pub async fn create_user(&self, by: &Actor, new: NewUser) -> Result<User, AdminError> {
         if let Some(id) = &new.external_id {
             checked_external_id(id).map_err(|error| AdminError::invalid(&error))?;
@@ -69,7 +70,8 @@ impl Administration {
     /// Sets a password, and ends all sessions of the user.
     ///
     /// # Errors
-    /// [`AdminError::Invalid`] for a weak password, or when it cannot be hashed or the database fails.
+    /// [`AdminError::Invalid`] for a weak password, or when it cannot be hashed or the database
+    /// fails.
     pub async fn set_password(&self, by: &Actor, user: &User, password: Zeroizing<String>) -> Result<(), AdminError> {
         let hash = self.hash_password(password).await?;
         let termination = self.termination(by, "an administrator set the password");
@@ -78,8 +80,9 @@ impl Administration {
         Ok(())
     }
 
-    /// Disables a user, and ends their sessions and grants. A user cannot disable themselves, and must still be an administrator
-    /// when the change is committed, so at least one administrator is always left.
+    /// Disables a user, and ends their sessions and grants. A user cannot disable themselves, and
+    /// must still be an administrator when the change is committed, so at least one
+    /// administrator is always left.
     ///
     /// # Errors
     /// [`AdminError::Conflict`] when `by` is the user, or when the database refuses or fails.
@@ -100,7 +103,8 @@ impl Administration {
         self.get_user(user.id.as_str()).await
     }
 
-    /// Makes a user an administrator, or takes that back. Administrators cannot take it from themselves.
+    /// Makes a user an administrator, or takes that back. Administrators cannot take it from
+    /// themselves.
     ///
     /// # Errors
     /// [`AdminError::Conflict`] when `by` is the user, or when the database refuses or fails.

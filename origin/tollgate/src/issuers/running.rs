@@ -1,4 +1,5 @@
-//! One issuer, running: its database, its keys, its tasks, and the router that answers for it.
+//! One issuer, running: its database, its keys, its tasks, and the router that
+//! answers for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Makes the database the issuer's, opens its keys, and starts what runs in the background, until `stop`.
+    /// Makes the database the issuer's, opens its keys, and starts what runs in the
+    /// background, until `stop`.
     pub(crate) async fn start(
         settings: &Settings,
         issuer: String,
@@ -150,7 +152,8 @@ impl Running {
         Ok(Running { store, keys, feed_changes, router: tollgate_http::router(app), stop, tasks })
     }
 
-    /// Stops what runs, and returns when it has ended: the writer's task ends with the last request.
+    /// Stops what runs, and returns when it has ended: the writer's task ends with
+    /// the last request.
     pub(crate) async fn stop(self) {
         let Running { store, router, stop, tasks, .. } = self;
         stop.cancel();
@@ -191,7 +194,8 @@ async fn hear_clock(store: Store, stop: CancellationToken) {
 }
 
 async fn sweep(store: Store, stop: CancellationToken) {
-    // What expired can wait a minute more; a start has better things to do than to hold the database's write lock.
+    // What expired can wait a minute more; a start has better things to do than to hold
+    // the database's write lock.
     let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -199,7 +203,8 @@ async fn sweep(store: Store, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        // Both go by the earliest of all clocks: what is ended and deleted does not come back.
+        // Both go by the earliest of all clocks: what is ended and deleted does not come
+        // back.
         match store.end_expired_sessions(store.settled_now()).await {
             Ok(0) => {}
             Ok(ended) => tracing::info!(ended, "ended sessions that expired"),
