@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 
-use crate::settings::SettingError;
+use crate::setting_error::SettingError;
 
 /// Headers that apply to one connection only (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 10] = [

@@ -23,6 +23,7 @@ mod message;
 mod message_log;
 mod path;
 mod replica_state;
+mod setting_error;
 mod settings;
 mod sync;
 #[cfg(feature = "cli")]
@@ -35,9 +36,9 @@ pub use json::JsonObject;
 pub use message::{Decision, Header, Request, Response};
 pub use message_log::MessageLog;
 pub use replica_state::FetchError;
+pub use setting_error::SettingError;
 pub use settings::{
-    DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, SettingError, Settings, deprecated_settings, split_path,
-    with_path,
+    DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, Settings, deprecated_settings, split_path, with_path,
 };
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
 pub use tollgate_core::{Nonce, Refusal};

@@ -6,6 +6,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
+use crate::setting_error::SettingError;
 
 /// The settings of an edge.
 #[derive(Debug, Clone)]
@@ -164,23 +165,6 @@ impl Settings {
         })
     }
 }
-
-/// A missing or invalid setting; displays as one line that names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingError {
-    /// The setting's name.
-    pub name: &'static str,
-    /// The rest of a sentence that begins with the name.
-    pub problem: String,
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.problem)
-    }
-}
-
-impl std::error::Error for SettingError {}
 
 /// Checks for an http or https URL without query and fragment, and removes trailing slashes.
 fn url(name: &'static str, value: &str) -> Result<String, SettingError> {

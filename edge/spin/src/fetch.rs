@@ -3,9 +3,9 @@
 //! instance runs one refresh at a time, shared by all its requests; it outlives the request that
 //! started it.
 
+use crate::edge::{Edge, now_ms};
 use crate::http::{self, BodyError};
 use crate::shared::{self, PollClaim};
-use crate::state::{Edge, now_ms};
 use spin_sdk::http::Response;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;

@@ -1,7 +1,7 @@
 //! Forwards an allowed request to the upstream. The host streams both bodies.
 
+use crate::edge::Edge;
 use crate::http::{self, Body};
-use crate::state::Edge;
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};

@@ -7,23 +7,24 @@
 //! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that
 //! the gate has not allowed.
 
+mod edge;
 mod fetch;
 mod forward;
 mod http;
+mod instance;
 mod shared;
-mod state;
 
+use edge::{Edge, now_ms};
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
-use state::{Edge, now_ms};
 use std::rc::Rc;
 use tollgate_gate::{Decision, Freshness};
 
 /// Called by Spin for each request.
 #[http_service]
 async fn serve(request: Request) -> Result<Response, ErrorCode> {
-    let edge = match Edge::current().await {
+    let edge = match instance::current_edge().await {
         Ok(edge) => edge,
         Err(error) => {
             eprintln!("tollgate: {error}");

@@ -6,7 +6,7 @@
 //! Only times are trusted in the store: every message is verified again
 //! ([`tollgate_gate::MessageLog`]). If the store fails, each instance polls by itself.
 
-use crate::state::{Edge, now_ms};
+use crate::edge::{Edge, now_ms};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value::Store;
 use tollgate_gate::MessageLog;

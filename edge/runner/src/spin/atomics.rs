@@ -4,18 +4,8 @@
 use super::host::Host;
 use super::host::bindings::wasi::keyvalue::atomics::{self, CasError};
 use super::host::bindings::wasi::keyvalue::store::{self, Error};
+use super::key_value::{Bucket, Cas};
 use wasmtime::component::Resource;
-
-/// Handle of the default store, the only one.
-#[expect(unreachable_pub, reason = "the generated bindings name it as public")]
-pub struct Bucket;
-
-/// A value to be replaced if it is still the expected one.
-#[expect(unreachable_pub, reason = "the generated bindings name it as public")]
-pub struct Cas {
-    key: String,
-    expected: Option<Vec<u8>>,
-}
 
 impl store::Host for Host {
     fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, Error>> {

@@ -2,15 +2,13 @@
 //! interfaces.
 
 use super::key_value::{KeyValue, OpenStore};
-use super::outbound::{AllowedHosts, Outbound};
-use crate::forward::Client;
+use super::outbound::Outbound;
+use super::shared::Shared;
 use crate::wasm;
 use bindings::spin::key_value::key_value;
 use bindings::spin::variables::variables;
 use bindings::wasi::keyvalue::{atomics, store};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use wasmtime::StoreLimits;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -24,21 +22,10 @@ pub(super) mod bindings {
         require_store_data_send: true,
         with: {
             "spin:key-value/key-value.store": crate::spin::key_value::OpenStore,
-            "wasi:keyvalue/store.bucket": crate::spin::atomics::Bucket,
-            "wasi:keyvalue/atomics.cas": crate::spin::atomics::Cas,
+            "wasi:keyvalue/store.bucket": crate::spin::key_value::Bucket,
+            "wasi:keyvalue/atomics.cas": crate::spin::key_value::Cas,
         },
     });
-}
-
-/// State shared by all instances.
-pub(crate) struct Shared {
-    /// Spin variables: settings with names in lower case.
-    pub(crate) variables: BTreeMap<String, String>,
-    pub(crate) key_value: KeyValue,
-    pub(crate) client: Client,
-    pub(crate) allowed_hosts: AllowedHosts,
-    /// The runner is shutting down: cancelled instances are not errors.
-    pub(crate) is_shutting_down: AtomicBool,
 }
 
 /// State of one instance.

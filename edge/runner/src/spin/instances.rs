@@ -1,6 +1,7 @@
 //! Instances of the component: their lifetime and concurrency, as in Spin.
 
-use super::host::{self, Host, Shared};
+use super::host::{self, Host};
+use super::shared::Shared;
 use crate::Program;
 use std::pin::Pin;
 use std::sync::Arc;

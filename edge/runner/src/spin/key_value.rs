@@ -13,9 +13,20 @@ const MAX_VALUE_BYTES: usize = tollgate_gate::MAX_FETCH_BYTES;
 const MAX_ENTRIES: usize = 64;
 const FILE_EXTENSION: &str = "kv";
 
-/// Handle of the default store, the only one.
+/// Handle of the default store, the only one, by Spin's own interface.
 #[expect(unreachable_pub, reason = "the generated bindings name it as public")]
 pub struct OpenStore;
+
+/// Handle of the default store by the `wasi:keyvalue` interface.
+#[expect(unreachable_pub, reason = "the generated bindings name it as public")]
+pub struct Bucket;
+
+/// A value to be replaced if it is still the expected one.
+#[expect(unreachable_pub, reason = "the generated bindings name it as public")]
+pub struct Cas {
+    pub(super) key: String,
+    pub(super) expected: Option<Vec<u8>>,
+}
 
 /// The default store.
 #[derive(Clone)]

@@ -2,20 +2,22 @@
 //! a time. It has access to Spin's variables, a key-value store, and the two hosts that it may
 //! call.
 
+mod allowed_hosts;
 mod atomics;
 mod host;
 mod instances;
 mod key_value;
 mod outbound;
+mod shared;
 
 use crate::response::{Body, json_error};
 use crate::{Program, Settings, StartError, forward};
-use host::Shared;
+use allowed_hosts::AllowedHosts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use instances::Instances;
 use key_value::KeyValue;
-use outbound::AllowedHosts;
+use shared::Shared;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,39 @@
+//! State of an instance, which outlives a request: the gate and its refresh. State that outlives
+//! the instance is in [`crate::shared`].
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tollgate_gate::{Gate, MessageLog, TrustedProxies};
+
+/// The gate of this instance and the state of its refresh.
+pub(crate) struct Edge {
+    pub(crate) gate: RefCell<Gate>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Messages to share with other instances.
+    pub(crate) log: RefCell<MessageLog>,
+    /// Whether a refresh is running; at most one does.
+    pub(crate) is_refreshing: Cell<bool>,
+    /// Whether the last poll of the origin, by any instance, failed.
+    pub(crate) has_failed: Cell<bool>,
+    /// Number of pushes whose bodies are being read.
+    pub(crate) pushes: Cell<usize>,
+}
+
+impl Edge {
+    /// Borrows the gate. The borrow must end before the next await.
+    pub(crate) fn gate(&self) -> Ref<'_, Gate> {
+        self.gate.borrow()
+    }
+
+    /// Borrows the gate mutably. The borrow must end before the next await.
+    pub(crate) fn gate_mut(&self) -> RefMut<'_, Gate> {
+        self.gate.borrow_mut()
+    }
+}
+
+/// Unix time in milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the component's clock")]
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
