@@ -17,14 +17,14 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::edge_api::{deltas, snapshot, validate};
 use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
-use super::observe::observe;
 use super::openapi::refusals;
+use super::operations::observe::observe;
+use super::operations::{health, metrics};
 use super::problem::Problem;
-use super::{
-    AppState, admin_api as admin, cors, edge_deltas, edge_snapshot, health, jwks, limits, metrics, openapi, pages,
-    ssf_configuration, ssf_poll, ssf_streams, status_list, validate,
-};
+use super::shared_signals::{configuration, poll, streams};
+use super::{AppState, admin_api as admin, cors, jwks, limits, openapi, pages, status_list};
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times
 /// as much and a little.
@@ -64,35 +64,35 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(health::deep))
         .routes(routes!(health::live))
         .routes(routes!(health::ready));
-    let snapshot = OpenApiRouter::new()
-        .routes(routes!(edge_snapshot::get))
+    let snapshots = OpenApiRouter::new()
+        .routes(routes!(snapshot::get))
         .layer(CompressionLayer::new())
-        .layer(map_response(edge_snapshot::tag_encoded));
+        .layer(map_response(snapshot::tag_encoded));
     let status_lists = OpenApiRouter::new()
         .routes(routes!(status_list::all))
         .routes(routes!(status_list::get))
         .layer(CompressionLayer::new())
-        .layer(map_response(edge_snapshot::tag_encoded));
+        .layer(map_response(snapshot::tag_encoded));
     let signals = OpenApiRouter::new()
-        .routes(routes!(ssf_configuration::get))
-        .routes(routes!(ssf_streams::get))
-        .routes(routes!(ssf_streams::status));
+        .routes(routes!(configuration::get))
+        .routes(routes!(streams::get))
+        .routes(routes!(streams::status));
     let admin = admin_api().layer(always(CACHE_CONTROL, "no-store"));
     // A long poll bounds its own time.
-    let polls = OpenApiRouter::new().routes(routes!(ssf_poll::post));
-    let deltas = OpenApiRouter::new().routes(routes!(edge_deltas::get));
+    let signal_polls = OpenApiRouter::new().routes(routes!(poll::post));
+    let edge_polls = OpenApiRouter::new().routes(routes!(deltas::get));
 
     public
         .merge(pages())
         .merge(console())
-        .merge(snapshot)
+        .merge(snapshots)
         .merge(status_lists)
         .merge(signals)
         .merge(admin)
         .layer(bounded())
         .merge(oauth())
-        .merge(deltas)
-        .merge(polls)
+        .merge(edge_polls)
+        .merge(signal_polls)
 }
 
 /// An end to how long an answer may take.

@@ -12,7 +12,7 @@ use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL};
 use tollgate_system::clock;
 
 use super::AppState;
-use super::edge_snapshot::held;
+use super::edge_api::snapshot::held;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::openapi::refusals::{BadRequest, NotFound, Unavailable};

@@ -10,7 +10,7 @@ use crate::oauth::bearer::{BearerRefusal, Refused};
 use crate::oauth::error::{self, OAuthError};
 use crate::pages::error::WebError;
 use crate::problem;
-use crate::ssf_bearer::BearerError;
+use crate::shared_signals::bearer::BearerError;
 
 /// Answers by status.
 type Answers = BTreeMap<String, RefOr<Response>>;

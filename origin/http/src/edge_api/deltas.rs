@@ -17,12 +17,12 @@ use tollgate_core::Nonce;
 use tollgate_model::{EdgeHeartbeat, Malformed};
 use tollgate_system::clock;
 
-use super::oauth::caller::Caller;
-use super::oauth::parameters::Parameters;
-use super::problem::Problem;
-use super::{AppState, long_polls};
+use crate::oauth::caller::Caller;
+use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::{BadRequest, Conflict, Unavailable};
 use crate::problem;
+use crate::problem::Problem;
+use crate::{AppState, long_polls};
 
 /// The longest wait, in seconds: below the idle limits of common proxies.
 const LONGEST_WAIT: f64 = 30.0;
@@ -64,7 +64,7 @@ const LONGEST_WAIT: f64 = 30.0;
         ),
     ),
 )]
-pub(super) async fn get(
+pub(crate) async fn get(
     State(app): State<AppState>,
     version: Version,
     caller: Caller,

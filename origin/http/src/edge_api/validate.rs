@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use tollgate_core::Config;
 use tollgate_storage::StoreError;
 
-use super::oauth::bearer::{BearerRefusal, shown};
-use super::oauth::caller::Caller;
-use super::problem::Problem;
-use super::{App, AppState};
 use crate::oauth::bearer::Refused;
+use crate::oauth::bearer::{BearerRefusal, shown};
+use crate::oauth::caller::Caller;
 use crate::problem;
+use crate::problem::Problem;
+use crate::{App, AppState};
 
 /// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a
 /// whole URL: the addresses of machines that proxies put there are passed over.
@@ -53,7 +53,7 @@ const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
     ),
     security(("bearer" = []), ("bearer" = [], "dpop" = []), ()),
 )]
-pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
+pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
     let path = address(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let method = one(&caller.headers, &METHODS).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let config = rules(&app).await.map_err(|error| Problem::from(error).into_response())?;

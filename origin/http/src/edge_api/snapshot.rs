@@ -9,9 +9,9 @@ use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTE
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::AppState;
-use super::problem::Problem;
+use crate::AppState;
 use crate::openapi::refusals::Unavailable;
+use crate::problem::Problem;
 use crate::{header_list, problem};
 
 /// Everything that an edge needs, signed.
@@ -29,7 +29,7 @@ use crate::{header_list, problem};
         ),
     ),
 )]
-pub(super) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.feed.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];
     if let Some(held) = held(&headers, &snapshot.etag) {
@@ -40,7 +40,7 @@ pub(super) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Resu
 }
 
 /// Gives an answer that was compressed after [`get`] the tag of that representation.
-pub(super) async fn tag_encoded(mut response: Response) -> Response {
+pub(crate) async fn tag_encoded(mut response: Response) -> Response {
     if response.headers().contains_key(CONTENT_ENCODING)
         && let Some(plain) = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok())
         && let Ok(tag) = HeaderValue::try_from(encoded(plain))
@@ -58,7 +58,7 @@ fn encoded(plain: &str) -> String {
 /// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110
 /// §13.1.2 asks. Either is good whatever encoding is accepted now: who has one representation has
 /// the snapshot.
-pub(super) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
+pub(crate) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
     let mut tags = header_list::members(headers, IF_NONE_MATCH).map(|tag| tag.trim_start_matches("W/"));
     let encoded = encoded(plain);
     tags.find_map(|tag| match tag {

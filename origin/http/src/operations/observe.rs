@@ -13,8 +13,8 @@ use tollgate_services::telemetry::{CredentialKind, Span, TraceContext, hex};
 use tollgate_system::{clock, rng};
 use tracing::Instrument as _;
 
-use super::{App, AppState, failed_authentication};
 use crate::client_address::client_address;
+use crate::{App, AppState, failed_authentication};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request's name at most, if somebody else gave it.
@@ -27,7 +27,7 @@ pub struct Refusal(pub &'static str);
 /// Names, counts, times and logs a request. The log names the route, never the path or the query as
 /// sent, and no headers but those that name it, which are checked: any of the others may carry a
 /// secret.
-pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = method(request.method());

@@ -10,12 +10,12 @@ use tollgate_model::event_stream::Delivery;
 use tollgate_model::text;
 use tollgate_services::shared_signals::{PollAnswer, PollRequest, PollResponder};
 
-use super::oauth::caller::Caller;
-use super::problem::Problem;
-use super::ssf_bearer::{BearerError, client, stream_of};
-use super::{AppState, long_polls};
+use crate::oauth::caller::Caller;
 use crate::openapi::refusals::BadBody;
 use crate::problem;
+use crate::problem::Problem;
+use crate::shared_signals::bearer::{BearerError, client, stream_of};
+use crate::{AppState, long_polls};
 
 /// Acknowledges security events and asks for more (RFC 8936).
 #[utoipa::path(
@@ -34,7 +34,7 @@ use crate::problem;
     ),
     security(("bearer" = ["ssf.read"])),
 )]
-pub(super) async fn post(
+pub(crate) async fn post(
     State(app): State<AppState>,
     Path(name): Path<String>,
     version: Version,

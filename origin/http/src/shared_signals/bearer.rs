@@ -12,12 +12,12 @@ use tollgate_model::event_stream::{Stream, StreamName};
 use tollgate_services::shared_signals::SCOPE_READ;
 use tollgate_storage::StoreError;
 
-use super::App;
-use super::problem::Problem;
+use crate::App;
+use crate::problem::Problem;
 
 /// Why a receiver is refused.
 #[derive(Debug)]
-pub(super) enum BearerError {
+pub(crate) enum BearerError {
     /// No token.
     Missing,
     /// A token that is none, is not good any more, or is for another audience.
@@ -37,9 +37,9 @@ impl From<StoreError> for BearerError {
 }
 
 /// The client whose token the request shows.
-pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
+pub(crate) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
     let unverified_token = bearer(headers)?;
-    let token = super::oauth::bearer::good(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
+    let token = crate::oauth::bearer::good(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
     // One that is bound to a key is no bearer token: shown as one, it was stolen.
     if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
         return Err(BearerError::Invalid);
@@ -52,7 +52,7 @@ pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, B
 
 /// The stream of this name, if it is the client's. Another's does not exist, as far as this client
 /// can tell.
-pub(super) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
+pub(crate) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
     let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
     let stream = app.store.find_stream(&name).await?;
     stream.filter(|stream| stream.client.as_ref() == Some(client)).ok_or(BearerError::NoStream)

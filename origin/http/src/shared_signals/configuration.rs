@@ -9,14 +9,14 @@ use axum::response::IntoResponse;
 use serde_json::json;
 use tollgate_services::shared_signals::{POLL, PUSH};
 
-use super::AppState;
+use crate::AppState;
 
 /// What this transmitter of security events can do (SSF §7.1).
 #[utoipa::path(
     get, path = "/.well-known/ssf-configuration",
     responses((status = 200, description = "Its configuration", body = Object)),
 )]
-pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn get(State(app): State<AppState>) -> impl IntoResponse {
     let at = |path: &str| format!("{}{path}", app.issuer);
     let configuration = json!({
         "spec_version": "1_0",

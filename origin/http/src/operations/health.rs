@@ -13,7 +13,7 @@ use tollgate_model::KeyState;
 use tollgate_services::password_hashing::HashingLoad;
 use tollgate_storage::FeedHead;
 
-use super::{App, AppState};
+use crate::{App, AppState};
 
 /// How long looking may take: whoever asks for longer than that has given up.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -162,7 +162,7 @@ impl Condition {
         (status = 503, description = "It cannot", body = Health),
     ),
 )]
-pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let started = Instant::now();
     let condition = Condition::of(&app).await;
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
@@ -202,7 +202,7 @@ async fn head(app: &App) -> Option<FeedHead> {
 
 /// Tells that the process answers.
 #[utoipa::path(get, path = "/health/live", responses((status = 200, description = "It does", body = Object)))]
-pub(super) async fn live() -> impl IntoResponse {
+pub(crate) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
@@ -215,7 +215,7 @@ pub(super) async fn live() -> impl IntoResponse {
         (status = 503, description = "It should not: the origin is about to end, or cannot do its work", body = Object),
     ),
 )]
-pub(super) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     let status = match app.draining.is_cancelled() {
         true => "draining",
         false => word(Condition::of(&app).await.is_good()),

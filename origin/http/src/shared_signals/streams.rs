@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tollgate_model::event_stream::{Delivery, EventType, Stream};
 use tollgate_services::shared_signals::{POLL, PUSH};
 
-use super::AppState;
-use super::oauth::parameters::Parameters;
-use super::problem::Problem;
-use super::ssf_bearer::{BearerError, client, stream_of};
+use crate::AppState;
+use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::BadRequest;
+use crate::problem::Problem;
+use crate::shared_signals::bearer::{BearerError, client, stream_of};
 
 /// RFC 9111 section 3.5: what is answered to one client is nobody else's.
 const NEVER_CACHED: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -29,7 +29,7 @@ const NEVER_CACHED: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-s
     ),
     security(("bearer" = ["ssf.read"])),
 )]
-pub(super) async fn get(
+pub(crate) async fn get(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -56,7 +56,7 @@ pub(super) async fn get(
     responses((status = 200, description = "The status", body = Object), BadRequest, BearerError),
     security(("bearer" = ["ssf.read"])),
 )]
-pub(super) async fn status(
+pub(crate) async fn status(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

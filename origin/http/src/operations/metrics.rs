@@ -16,8 +16,8 @@ use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, Label
 use tollgate_system::clock;
 use tower::{Service, ServiceExt as _};
 
-use super::problem::{self, Problem};
-use super::{App, AppState};
+use crate::problem::{self, Problem};
+use crate::{App, AppState};
 
 /// What is told of an edge: the metric's name, what it means, and its value if there is one.
 type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
@@ -36,7 +36,7 @@ const EDGE_GAUGES: [EdgeGauge; 3] = [
 
 /// Marks requests that came by the listener for metrics.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OnOwnListener;
+pub(crate) struct OnOwnListener;
 
 /// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing
 /// else. `issuers` hands requests to them.
@@ -70,7 +70,7 @@ where
         (status = 503, description = "The database does not answer"),
     ),
 )]
-pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
+pub(crate) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
     if !app.metrics_public && own.is_none() {
         return Problem::not_found().into_response();
     }

@@ -1,0 +1,5 @@
+//! Endpoints of edges (`/edge/v1`), and the check of a request by their rules (`/validate`).
+
+pub(crate) mod deltas;
+pub(crate) mod snapshot;
+pub(crate) mod validate;

@@ -1,0 +1,5 @@
+//! Health checks, metrics, and the log and trace of each request.
+
+pub(crate) mod health;
+pub(crate) mod metrics;
+pub(crate) mod observe;
