@@ -10,7 +10,7 @@ use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_services::revocation_feed::FeedError;
 use tollgate_services::signing_keys::SigningKeysError;
-use tollgate_services::status_lists::BuildError;
+use tollgate_services::status_lists::StatusListBuildError;
 use tollgate_storage::{StoreError, WriteError};
 
 use crate::ratelimit_headers::insert_refusal_headers;
@@ -152,10 +152,10 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<BuildError> for Problem {
-    fn from(error: BuildError) -> Problem {
+impl From<StatusListBuildError> for Problem {
+    fn from(error: StatusListBuildError) -> Problem {
         match error {
-            BuildError::Store(error) => Problem::from(error),
+            StatusListBuildError::Store(error) => Problem::from(error),
             error => {
                 tracing::error!(%error, "a status list could not be built");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the status list could not be built")

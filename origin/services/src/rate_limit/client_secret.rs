@@ -44,7 +44,7 @@ impl RateLimiter {
                 return Err(LimitExceeded::new(check.limit, check.rule, wait));
             }
         }
-        let refusal = match self.store.take(&checks).await {
+        let refusal = match self.store.acquire(&checks).await {
             Ok(_) => return Ok(SecretAttempt { rate_limiter: self, checks }),
             Err(refusal) => refusal,
         };
@@ -52,7 +52,7 @@ impl RateLimiter {
         let rule = Rate::new(1, Duration::from_secs(u64::from(refusal.seconds()))).map(Rule::TokenBucket);
         if let (Some(check), Some(rule)) = (refused, rule) {
             // Fails if it is remembered already.
-            let _ = self.store.local.take(&[LimitCheck { rule, ..self.exceeded_mark(check) }], self.store.now());
+            let _ = self.store.local.acquire(&[LimitCheck { rule, ..self.exceeded_mark(check) }], self.store.now());
         }
         Err(refusal)
     }

@@ -45,13 +45,13 @@ impl RateLimiter {
         let limits = [Some(Limit::Requests), additional];
         let checks: Vec<LimitCheck> =
             limits.into_iter().flatten().filter_map(|limit| self.check(limit, &[&network])).collect();
-        self.store.take(&checks).await
+        self.store.acquire(&checks).await
     }
 
     /// Counts a request of an authenticated client.
     pub async fn acquire_client(&self, client: &ClientId) -> Result<(), LimitExceeded> {
         match self.check(Limit::Client, &[client.as_str()]) {
-            Some(check) => self.store.take(&[check]).await.map(drop),
+            Some(check) => self.store.acquire(&[check]).await.map(drop),
             None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
 -- Counts one for each of these limits, or for none of them if one is exceeded. Same arithmetic as
--- rule.rs of tollgate-model.
+-- rate_limit.rs of tollgate-model.
 -- KEYS: the limits. ARGV: for each limit the rule, its count and its period.
 -- Returns {0, remaining, reset, remaining, reset, ...}, or {n, reset, wait} of the first limit that is
 -- exceeded. All times are microseconds; numbers up to 2^53 are exact.

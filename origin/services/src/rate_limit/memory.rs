@@ -27,7 +27,7 @@ impl LocalLimits {
     ///
     /// # Errors
     /// The index of the limit that is exceeded, and its verdict.
-    pub(super) fn take(&self, checks: &[LimitCheck], now: u64) -> Result<Vec<Verdict>, (usize, Verdict)> {
+    pub(super) fn acquire(&self, checks: &[LimitCheck], now: u64) -> Result<Vec<Verdict>, (usize, Verdict)> {
         let mut verdicts = Vec::with_capacity(checks.len());
         for (nth, check) in checks.iter().enumerate() {
             let verdict = self.with(check, now, |state| check.rule.acquire(state, now));
@@ -127,27 +127,27 @@ mod tests {
         let local = LocalLimits::default();
         let (wide, narrow) = (check(1, 10, 60), check(2, 2, 60));
         for _ in 0..2 {
-            assert!(local.take(&[wide, narrow], NOW).is_ok());
+            assert!(local.acquire(&[wide, narrow], NOW).is_ok());
         }
         for _ in 0..20 {
-            assert_eq!(local.take(&[wide, narrow], NOW).expect_err("full").0, 1);
+            assert_eq!(local.acquire(&[wide, narrow], NOW).expect_err("full").0, 1);
         }
-        let left = local.take(&[wide], NOW).expect("it was not charged");
+        let left = local.acquire(&[wide], NOW).expect("it was not charged");
         assert_eq!(left[0].remaining, 7);
         local.reset(&[narrow]);
-        assert!(local.take(&[narrow], NOW).is_ok());
+        assert!(local.acquire(&[narrow], NOW).is_ok());
     }
 
     #[test]
     fn full_table_evicts_entries_that_expire_first() {
         let local = LocalLimits::default();
         let longest = check(u64::MAX, 1, 3600);
-        assert!(local.take(&[longest], NOW).is_ok());
+        assert!(local.acquire(&[longest], NOW).is_ok());
         for name in 0..(3 * SHARDS * MAX_ENTRIES_PER_SHARD) as u64 {
-            assert!(local.take(&[check(name, 1, 60)], NOW + name).is_ok());
+            assert!(local.acquire(&[check(name, 1, 60)], NOW + name).is_ok());
         }
         assert!(len(&local) <= SHARDS * MAX_ENTRIES_PER_SHARD);
-        assert!(local.take(&[longest], NOW).is_err(), "the entry that expires last is kept");
+        assert!(local.acquire(&[longest], NOW).is_err(), "the entry that expires last is kept");
         local.sweep(NOW + 3_600_000_000);
         assert_eq!(len(&local), 0, "all entries have expired");
     }

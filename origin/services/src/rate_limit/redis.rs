@@ -73,8 +73,8 @@ impl RedisLimits {
         self.lock().is_some()
     }
 
-    /// As [`super::memory::LocalLimits::take`]. None if Redis is down.
-    pub(super) async fn take(&self, checks: &[LimitCheck]) -> Option<Outcome> {
+    /// As [`super::memory::LocalLimits::acquire`]. None if Redis is down.
+    pub(super) async fn acquire(&self, checks: &[LimitCheck]) -> Option<Outcome> {
         let answer: Vec<u64> = self.invoke(&self.limits, checks).await?;
         let outcome = parse(checks.len(), &answer);
         if outcome.is_none() {

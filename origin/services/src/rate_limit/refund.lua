@@ -1,4 +1,4 @@
--- Takes back the last count of each of these limits, as rule.rs does. KEYS and ARGV as for limits.lua.
+-- Takes back the last count of each of these limits, as rate_limit.rs does. KEYS and ARGV as for limits.lua.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 for n, key in ipairs(KEYS) do

@@ -47,7 +47,7 @@ impl RateLimiter {
             self.check(Limit::Guesses, &[account, by_device.as_deref().unwrap_or(&network)]),
         ];
         let checks: Vec<LimitCheck> = checks.into_iter().flatten().collect();
-        self.store.take(&checks).await?;
+        self.store.acquire(&checks).await?;
         Ok(SignInAttempt { rate_limiter: self, checks, known_address })
     }
 
@@ -73,7 +73,7 @@ impl SignInAttempt<'_> {
         store.reset(&reset).await;
         if let Some(known_address) = self.known_address {
             // Its lifetime begins again. It was reset above, so it is not exceeded.
-            let _ = store.take(&[known_address]).await;
+            let _ = store.acquire(&[known_address]).await;
         }
     }
 

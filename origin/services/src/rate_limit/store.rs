@@ -74,15 +74,15 @@ impl LimitStore {
     }
 
     /// Counts one for each of these limits, or for none of them if one is exceeded.
-    pub(super) async fn take(&self, checks: &[LimitCheck]) -> Result<AcceptedLimits, LimitExceeded> {
+    pub(super) async fn acquire(&self, checks: &[LimitCheck]) -> Result<AcceptedLimits, LimitExceeded> {
         if checks.is_empty() {
             return Ok(AcceptedLimits::new());
         }
         let shared = match &self.redis {
-            Some(redis) => Box::pin(redis.take(checks)).await,
+            Some(redis) => Box::pin(redis.acquire(checks)).await,
             None => None,
         };
-        let outcome = shared.unwrap_or_else(|| self.local.take(checks, self.now()));
+        let outcome = shared.unwrap_or_else(|| self.local.acquire(checks, self.now()));
         match outcome {
             Ok(verdicts) => Ok(checks.iter().copied().zip(verdicts).collect()),
             Err((nth, verdict)) => {

@@ -14,5 +14,5 @@ mod signed_lists;
 mod token;
 
 pub use list::{MAX_LIST_BYTES, StatusList, StatusListError};
-pub use signed_lists::{BuildError, STATUS_LIST_TTL, SignedList, StatusLists};
+pub use signed_lists::{STATUS_LIST_TTL, SignedList, StatusListBuildError, StatusLists};
 pub use token::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, TOKEN_TYPE};

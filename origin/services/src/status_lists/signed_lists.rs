@@ -33,7 +33,7 @@ pub struct SignedList {
 
 /// Why a list cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum StatusListBuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -67,7 +67,7 @@ impl StatusLists {
     ///
     /// # Errors
     /// When the database fails or the list cannot be signed.
-    pub async fn get(&self, list: u64, now: u64) -> Result<Option<Arc<SignedList>>, BuildError> {
+    pub async fn get(&self, list: u64, now: u64) -> Result<Option<Arc<SignedList>>, StatusListBuildError> {
         if !self.store.get_status_list_range(TOKENS_PER_LIST).await?.contains(&list) {
             return Ok(None);
         }
@@ -101,7 +101,7 @@ impl StatusLists {
         Arc::clone(slots.entry(list).or_default())
     }
 
-    async fn build(&self, list: u64, now: u64) -> Result<SignedList, BuildError> {
+    async fn build(&self, list: u64, now: u64) -> Result<SignedList, StatusListBuildError> {
         let first = list.saturating_mul(TOKENS_PER_LIST);
         let input = self.store.list_revoked_numbers(&self.issuer, first..first.saturating_add(TOKENS_PER_LIST)).await?;
         let (keys, issuer) = (self.keys.current(), self.issuer.clone());
@@ -125,6 +125,6 @@ impl StatusLists {
             let etag = format!("\"{}\"", base64url(&Sha256::digest(&token)));
             Ok(SignedList { token, etag, sequence: input.sequence, issued_at: now })
         });
-        built.await.map_err(|_| BuildError::Interrupted)?
+        built.await.map_err(|_| StatusListBuildError::Interrupted)?
     }
 }
