@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use tollgate_model::{Actor, AuditAction, AuditKind, NewAuditEntry};
 use tollgate_services::telemetry::CredentialKind;
-use tollgate_system::clock;
 
 use super::App;
 
@@ -24,7 +23,7 @@ pub(crate) async fn note(app: &App, way: CredentialKind, name: Option<&str>, add
     };
     tracing::warn!(way = way.name(), name, address, left_out, "authentication failed");
     let more = if left_out > 0 { format!("; {left_out} more before this are not noted") } else { String::new() };
-    let note = NewAuditEntry::new(clock::now(), Actor::origin(), action, kind, name);
+    let note = NewAuditEntry::new(app.clock.now(), Actor::origin(), action, kind, name);
     if let Err(error) = app.writer.record_audit_note(note.with_detail(&format!("from {address}{what}{more}"))).await {
         tracing::error!(%error, "a failed authentication could not be noted");
     }

@@ -59,7 +59,6 @@ use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter, TraceContext};
 use tollgate_storage::{Store, Termination, Writer};
-use tollgate_system::clock;
 
 /// What handlers share.
 pub struct App {
@@ -130,17 +129,18 @@ pub struct App {
     pub stop: CancellationToken,
 }
 
-/// An ending by the current request: its back-channel logouts belong to the request's trace.
-pub(crate) fn ending(by: &Actor, reason: &'static str) -> Termination {
-    Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, clock::now()) }
-}
-
 /// The shared state as axum hands it around.
 pub type AppState = Arc<App>;
 
 impl App {
-    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an
-    /// issuer may itself have a path, which requests have lost when they come to its handlers.
+    /// How what `by` ends is recorded: back-channel logouts that follow belong to the current
+    /// request's trace.
+    pub(crate) fn termination(&self, by: &Actor, reason: &'static str) -> Termination {
+        Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, self.clock.now()) }
+    }
+
+    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
+    /// requests have lost when they come to its handlers.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
         let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);

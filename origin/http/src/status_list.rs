@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL};
-use tollgate_system::clock;
 
 use super::AppState;
 use super::edge_api::snapshot::held;
@@ -69,7 +68,7 @@ pub(super) async fn get(
     }
     // One text a list: "07" would be another cache key for the same thing.
     let number = list.parse::<u64>().ok().filter(|number| number.to_string() == list).ok_or_else(Problem::not_found)?;
-    let signed = app.status_lists.get(number, clock::now()).await?.ok_or_else(Problem::not_found)?;
+    let signed = app.status_lists.get(number, app.clock.now()).await?.ok_or_else(Problem::not_found)?;
     let common = [
         (CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")),
         (VARY, "accept, accept-encoding".to_owned()),

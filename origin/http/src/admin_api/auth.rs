@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tollgate_core::{CheckedByCaller, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{Actor, ClientStatus};
-use tollgate_system::clock;
 
 use crate::App;
 use crate::problem::Problem;
@@ -29,7 +28,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     // The store itself is asked below.
     let keys = app.keys.ring_for_token(unverified_token).await?;
     let verified =
-        verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, clock::now());
+        verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, app.clock.now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {

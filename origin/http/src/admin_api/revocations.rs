@@ -12,7 +12,6 @@ use tollgate_core::RevocationKind;
 use tollgate_model::{RevocationView, text};
 use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
-use tollgate_system::clock;
 
 use super::auth::authenticate;
 use crate::AppState;
@@ -66,7 +65,7 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let revocation = &revoked.revocation;
     let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json(RevocationView::new(revocation, clock::now()))).into_response();
+    let mut response = (status, Json(RevocationView::new(revocation, app.clock.now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -116,7 +115,7 @@ pub(crate) async fn list(
         limit: number("limit")?.unwrap_or(PAGE),
     };
     let (found, next) = app.admin.list_revocations(&listing).await?;
-    let now = clock::now();
+    let now = app.clock.now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(Page { revocations, next }))
 }
@@ -134,7 +133,7 @@ pub(crate) async fn show(
     Path(number): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(RevocationView::new(&app.admin.get_revocation(&number).await?, clock::now())))
+    Ok(Json(RevocationView::new(&app.admin.get_revocation(&number).await?, app.clock.now())))
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
@@ -159,5 +158,5 @@ pub(crate) async fn reinstate(
     let reason = parse_reason(query.get("reason"))?;
     let revocation = app.admin.get_revocation(&number).await?;
     let revocation = app.admin.reinstate(&by, &revocation, reason).await?;
-    Ok(Json(RevocationView::new(&revocation, clock::now())))
+    Ok(Json(RevocationView::new(&revocation, app.clock.now())))
 }

@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditView, Malformed};
 use tollgate_services::admin::AdminError;
-use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
 use super::form_error;
@@ -130,7 +129,7 @@ fn filter(admin: &AdminSession) -> Result<AuditFilter, AdminError> {
 
 /// The rows of a page, with the names of users and clients.
 async fn rows(admin: &AdminSession, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError> {
-    let (now, mut names, mut rows) = (clock::now(), BTreeMap::new(), Vec::new());
+    let (now, mut names, mut rows) = (admin.app().clock.now(), BTreeMap::new(), Vec::new());
     for entry in entries {
         let at = admin.moment(entry.at, now);
         let view = AuditView::from(entry);

@@ -8,7 +8,6 @@ use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
 use tollgate_services::admin::has_secret;
-use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::client_form::{self, ClientForm};
@@ -82,7 +81,7 @@ struct FormPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = clock::now();
+    let now = admin.app().clock.now();
     let found = admin.commands().search_clients(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/clients", found, |client| client.id.to_string());
     Ok(admin.show(&ClientsPage {
@@ -132,7 +131,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (client, now) = (admin.commands().get_client(&id).await?, clock::now());
+    let (client, now) = (admin.commands().get_client(&id).await?, admin.app().clock.now());
     let secret = |secret: &tollgate_model::StoredSecret| SecretRow {
         created: admin.moment(secret.created_at, now),
         expires: secret.expires_at.map(|at| admin.moment(at, now)),

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::response::Response;
 use tollgate_keys::PublicKey;
 use tollgate_services::admin::{HashingView, MinuteView};
-use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
 use super::chart::Chart;
@@ -59,7 +58,7 @@ struct KeyRow {
 #[utoipa::path(get, path = "/admin", responses(Shown, ConsolePage), security(("session" = [])))]
 pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
     let overview = admin.commands().overview().await?;
-    let (now, now_ms) = (clock::now(), clock::now_ms());
+    let (now, now_ms) = (admin.app().clock.now(), admin.app().clock.now_ms());
     let count = |name, path, tone, description, figure: fn(&MinuteView) -> u64| Count {
         name,
         path,

@@ -9,7 +9,6 @@ use tollgate_messages::Value;
 use tollgate_model::{Revocation, Target, TokenId};
 use tollgate_services::admin::{AdminError, RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
-use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -79,7 +78,7 @@ struct FormPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = clock::now();
+    let now = admin.app().clock.now();
     let listing = RevocationFilter {
         kind: admin.find_param("kind").and_then(RevocationKind::from_name),
         name: admin.find_param("name").map(|name| name.trim().to_owned()),
@@ -237,7 +236,7 @@ fn consequence(target: &Target) -> &'static str {
 
 fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = error.unwrap_or_default();
-    let now = input_value(clock::now());
+    let now = input_value(admin.app().clock.now());
     let page = FormPage {
         layout: admin.layout("revocations"),
         kind: admin.find_param("kind").unwrap_or("token"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuthSource, Malformed, User, UserClaims};
 use tollgate_services::admin::{AdminError, NewUser};
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -110,7 +110,7 @@ struct PasswordPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = clock::now();
+    let now = admin.app().clock.now();
     let found = admin.commands().search_users(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/users", found, |user| user.id.to_string());
     let row = |user: &User| Row {
@@ -168,7 +168,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (user, now) = (admin.commands().get_user(&id).await?, clock::now());
+    let (user, now) = (admin.commands().get_user(&id).await?, admin.app().clock.now());
     let (sessions, (grants, pager)) = (sessions(&admin, &user, now).await?, grants(&admin, &user, now).await?);
     Ok(admin.show(&UserPage {
         layout: admin.layout("users"),

@@ -15,7 +15,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use tollgate_core::Nonce;
 use tollgate_model::{EdgeHeartbeat, Malformed};
-use tollgate_system::clock;
 
 use crate::oauth::caller::Caller;
 use crate::oauth::parameters::Parameters;
@@ -86,7 +85,7 @@ pub(crate) async fn get(
     let changes = app.feed_changes.clone();
     let message = app.feed.wait_for_deltas(after, nonce, may_wait, changes, &app.stop).await?;
     if let Some(contact) = contact {
-        app.edge_heartbeats.record(&text, contact, &app.keys.current(), clock::now_ms());
+        app.edge_heartbeats.record(&text, contact, &app.keys.current(), app.clock.now_ms());
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, message.bytes).into_response();

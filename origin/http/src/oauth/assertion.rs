@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::{AuthMethod, Client, SecretHash};
 use tollgate_storage::{ReplayKey, Versions};
-use tollgate_system::clock;
 
 use super::client_auth::find;
 use super::error::OAuthError;
@@ -46,7 +45,7 @@ pub(super) async fn client(
     if !jose::is_for(&claims, &urls.each_ref().map(String::as_str)) {
         return Err(OAuthError::InvalidClient);
     }
-    let expires_at = jose::check_times(&claims, LONGEST, clock::now()).map_err(refused)?;
+    let expires_at = jose::check_times(&claims, LONGEST, app.clock.now()).map_err(refused)?;
     let id = jose::text(&claims, "jti").map_err(refused)?;
     let hash = SecretHash::of(&format!("assertion|{}|{id}", client.id));
     if !app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {

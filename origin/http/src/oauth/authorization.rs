@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
-use tollgate_system::clock;
 use url::form_urlencoded;
 
 use super::assertion;
@@ -51,7 +50,7 @@ pub(crate) async fn read(
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
     }
-    let now = clock::now();
+    let now = app.clock.now();
     let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &app.default_audience, now);
     let mut request = request.map_err(refused)?;
     if let Some(hint) = asked.get("id_token_hint") {
@@ -107,7 +106,7 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
     if !is_typed && claims.get("sub").is_some_and(|subject| subject.as_str() == Some(client.id.as_str())) {
         return Err(AuthorizationError::RequestObject("its sub is the client, and its typ is not oauth-authz-req+jwt"));
     }
-    jose::check_bounded(&claims, LONGEST, clock::now()).map_err(refused)?;
+    jose::check_bounded(&claims, LONGEST, app.clock.now()).map_err(refused)?;
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(AuthorizationError::RequestObject("it has another request in it"));
     }

@@ -11,7 +11,7 @@ use tollgate_model::{
     ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind,
     User,
 };
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use super::authorization::{REQUEST_URI, Refused, ReturnTo, read, see_other};
 use super::parameters::{FormOnly, Parameters};
@@ -87,7 +87,7 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     if !SecretKind::Request.is_well_formed(handle) {
         return Err(gone());
     }
-    let request = app.store.consume_authorization_request(&SecretHash::of(handle), true, clock::now()).await?;
+    let request = app.store.consume_authorization_request(&SecretHash::of(handle), true, app.clock.now()).await?;
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn go_on(
     browser: &Browser,
     handle: Option<&str>,
 ) -> Result<Response, WebError> {
-    let (now, mut login) = (clock::now(), browser.login.as_ref());
+    let (now, mut login) = (app.clock.now(), browser.login.as_ref());
     if let Some(other) = login
         && !is_hinted(app, client, &request, other).await?
     {
@@ -163,7 +163,7 @@ pub(crate) async fn go_on(
 async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
         app.store
-            .complete_authorization_request(&SecretHash::of(handle), clock::now())
+            .complete_authorization_request(&SecretHash::of(handle), app.clock.now())
             .await?
             .ok_or_else(WebError::request_expired)?;
     }
@@ -238,7 +238,7 @@ pub(crate) fn grant_of(
     login: &BrowserSession,
     access: Access,
 ) -> Result<Grant, WebError> {
-    let now = clock::now();
+    let now = app.clock.now();
     let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
         true => app.grants.refresh.lifetime,
         false => MAX_TOKEN_LIFETIME,

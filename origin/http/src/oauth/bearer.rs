@@ -11,7 +11,6 @@ use serde::Serialize;
 use tollgate_keys::IssueError;
 use tollgate_model::{AccessToken, Confirmation};
 use tollgate_storage::{StoreError, Versions, WriteError};
-use tollgate_system::clock;
 
 use super::caller::Caller;
 use super::certificate::Certificate;
@@ -37,7 +36,7 @@ pub(crate) async fn good_as_of(
         Some(token) => Some(token),
         None => Box::pin(unrevoked(app, unverified_token, now)).await?,
     };
-    Ok(token.filter(|token| clock::now() < token.expires_at))
+    Ok(token.filter(|token| app.clock.now() < token.expires_at))
 }
 
 /// The record of an access token that is not revoked, as the database has it as of `now` or later.

@@ -12,7 +12,6 @@ use tollgate_keys::jose::{self, Jws};
 use tollgate_model::{AuthMethod, Client, ClientId, SecretHash};
 use tollgate_services::telemetry::CredentialKind;
 use tollgate_storage::Versions;
-use tollgate_system::clock;
 use zeroize::Zeroizing;
 
 use super::assertion;
@@ -137,7 +136,7 @@ pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -
     };
     let now = app.cache.latest_versions()?;
     let client = app.cache.cached_client(&unverified_id.parse().ok()?, now)?;
-    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), clock::now());
+    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), app.clock.now());
     if !fits || !client.is_active() {
         return None;
     }
@@ -165,10 +164,10 @@ async fn by_secret(
         app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     };
-    if client.has_secret(&presented, clock::now()) {
+    if client.has_secret(&presented, app.clock.now()) {
         return Ok(client);
     }
-    if client.chosen_secrets(clock::now()).next().is_none() {
+    if client.chosen_secrets(app.clock.now()).next().is_none() {
         app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     }
@@ -193,7 +192,7 @@ async fn has_chosen_secret(
     secret: &str,
     address: Option<IpAddr>,
 ) -> Result<bool, OAuthError> {
-    let hashes: Vec<&str> = client.chosen_secrets(clock::now()).collect();
+    let hashes: Vec<&str> = client.chosen_secrets(app.clock.now()).collect();
     if hashes.iter().any(|hash| app.verified_secrets.contains(&client.id, secret, hash)) {
         return Ok(true);
     }

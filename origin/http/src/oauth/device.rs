@@ -8,7 +8,7 @@ use tollgate_model::authorization::requested_access;
 use tollgate_model::device::{DEVICE_CODE_LIFETIME, POLL_INTERVAL};
 use tollgate_model::{Access, DeviceCode, DeviceStatus, GrantType, Secret, SecretHash, SecretKind, UserCode};
 use tollgate_storage::StoreError;
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use super::client_auth::authenticate;
 use super::error::OAuthError;
@@ -46,7 +46,7 @@ pub(crate) async fn post(
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
     let access = Access::for_client(&client, requested_access(&form)?, &app.default_audience)?;
-    let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), clock::now());
+    let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), app.clock.now());
     let code = DeviceCode {
         hash: secret.hash(),
         user_code: SecretHash::from_bytes([0; 32]),

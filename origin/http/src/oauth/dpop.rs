@@ -9,7 +9,6 @@ use tollgate_model::SecretHash;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
 use tollgate_storage::{ReplayKey, WriteError};
-use tollgate_system::clock;
 
 use super::error::OAuthError;
 use crate::App;
@@ -78,7 +77,7 @@ pub(crate) async fn proven(
     if !is_url_of(jose::text(&claims, "htu")?, &format!("{}{}", app.issuer, request.path)) {
         return Err(ProofError::Invalid("the proof is for another URL"));
     }
-    let now = clock::now();
+    let now = app.clock.now();
     let issued_at = jose::time(&claims, "iat")?.ok_or(ProofError::Invalid("the proof has no iat"))?;
     if issued_at > now.saturating_add(jose::LEEWAY) || now > issued_at.saturating_add(MAX_AGE) {
         return Err(ProofError::Invalid("the proof is too old, or from the future"));

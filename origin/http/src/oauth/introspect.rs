@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::json;
 use tollgate_model::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
 use tollgate_storage::Versions;
-use tollgate_system::clock;
 
 use super::bearer;
 use super::client_auth::authenticate;
@@ -92,7 +91,7 @@ pub(crate) async fn post(
     if !wants_signed(&caller.headers) {
         return Ok(json::sized(&found, USUAL_ANSWER));
     }
-    let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": clock::now(), "token_introspection": found });
+    let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": app.clock.now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
     let signed =
         app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
@@ -135,6 +134,6 @@ async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Re
         return Ok(Finding::Inactive);
     };
     let token = app.cache.refresh_token(presented).await?;
-    let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, clock::now()));
+    let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, app.clock.now()));
     Ok(if is_good { Finding::Refresh } else { Finding::Inactive })
 }

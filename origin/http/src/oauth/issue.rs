@@ -11,7 +11,7 @@ use tollgate_model::{
     SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
 use tollgate_storage::IssueRequest;
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use super::client_auth::AuthenticatedClient;
 use super::error::OAuthError;
@@ -115,7 +115,7 @@ pub(super) fn draft(
     access: Access,
     cnf: Option<Confirmation>,
 ) -> Result<Drafted, OAuthError> {
-    let now_ms = clock::now_ms();
+    let now_ms = app.clock.now_ms();
     let now = now_ms / 1000;
     let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
     let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
@@ -200,7 +200,7 @@ pub(super) struct IdToken<'a> {
 
 /// Signs an ID token (OpenID Connect Core §2).
 pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, OAuthError> {
-    let (client, grant, now) = (about.client, about.grant, clock::now());
+    let (client, grant, now) = (about.client, about.grant, app.clock.now());
     let alg = client.metadata.id_token_alg();
     let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
     let own = json!({

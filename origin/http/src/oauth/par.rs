@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_model::authorization::PUSHED_LIFETIME;
 use tollgate_model::{Secret, SecretKind};
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use super::authorization::{REQUEST_URI, read};
 use super::client_auth::authenticate;
@@ -52,7 +52,7 @@ pub(crate) async fn post(
         _ => {}
     }
     let handle = Secret::new(SecretKind::Request, &rng::random()?);
-    let expires_at = clock::now().saturating_add(PUSHED_LIFETIME);
+    let expires_at = app.clock.now().saturating_add(PUSHED_LIFETIME);
     app.store.save_authorization_request(&handle.hash(), &request, true, expires_at).await?;
     let request_uri = format!("{REQUEST_URI}{}", handle.reveal());
     Ok((StatusCode::CREATED, Json(Pushed { request_uri, expires_in: PUSHED_LIFETIME })))

@@ -15,14 +15,14 @@ use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
     StoredSecret, text,
 };
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use super::bearer::{BearerRefusal, shown};
 use super::caller::Caller;
 use super::error::OAuthError;
 use crate::openapi::refusals::{NotFound, TooLarge};
 use crate::problem::Problem;
-use crate::{App, AppState, ending};
+use crate::{App, AppState};
 
 /// The scope value of those who may register clients.
 const REGISTER: &str = "tollgate:register";
@@ -62,7 +62,7 @@ async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
 
 async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     let metadata = wanted(app, body, None).await?;
-    let now = clock::now();
+    let now = app.clock.now();
     let mut client = Client::new(ClientId::from_random(&rng::random()?), metadata, now);
     let secret = match has_secret(&client) {
         true => Some(Secret::new(SecretKind::Client, &rng::random()?)),
@@ -150,7 +150,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     if has_secret(&client) && client.secrets.is_empty() {
         // It authenticated in another way before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &rng::random()?);
-        let stored = StoredSecret::generated(&new, clock::now());
+        let stored = StoredSecret::generated(&new, app.clock.now());
         store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);
@@ -173,7 +173,8 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, Response> {
     let client = managed(&app, &id, &headers).await?;
     let by = Actor::client(&client.id);
-    let disabled = app.store.disable_client(&client.id, &ending(&by, "the client removed its registration")).await;
+    let disabled =
+        app.store.disable_client(&client.id, &app.termination(&by, "the client removed its registration")).await;
     disabled.map_err(|error| OAuthError::from(error).into_response())?;
     tracing::info!(client = %client.id, "a client removed its registration");
     Ok(StatusCode::NO_CONTENT)

@@ -4,7 +4,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use tollgate_model::{Actor, Client, GrantError, NewRevocation, SecretKind, Target};
-use tollgate_system::clock;
 
 use super::caller::Caller;
 use super::client_auth::authenticate;
@@ -67,7 +66,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
-    if let Some(revoke) = NewRevocation::token(&token, Actor::client(&client.id), None, clock::now()) {
+    if let Some(revoke) = NewRevocation::token(&token, Actor::client(&client.id), None, app.clock.now()) {
         let revoked = app.writer.revoke(revoke).await?;
         tracing::info!(client = %client.id, token = %token.id, is_new_to_edges = revoked.is_new_to_edges, "revoked a token");
     }
@@ -85,7 +84,7 @@ async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Res
     };
     if grant.ended_at.is_none() {
         let target = Target::Session(grant.id.to_string());
-        let revoke = NewRevocation::any(target, Actor::client(&client.id), None, clock::now());
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), None, app.clock.now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
         tracing::info!(client = %client.id, grant = %grant.id, "revoked a grant");
     }

@@ -6,7 +6,6 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use tollgate_model::GrantType;
 use tollgate_storage::{StoreError, WriteError};
-use tollgate_system::clock;
 
 use super::caller::Caller;
 use super::client_auth::{AuthenticatedClient, authenticate, from_memory};
@@ -108,7 +107,7 @@ async fn answer(
     let mut response = json::sized(&answer, tokens + ROOM_BESIDE_TOKENS);
     if has_proof {
         // RFC 9449 §8.2: the next nonce comes before the old one ends.
-        let nonce: HeaderValue = dpop::nonce(app, clock::now());
+        let nonce: HeaderValue = dpop::nonce(app, app.clock.now());
         response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
     }
     Ok(response)

@@ -9,7 +9,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tollgate_model::{Client, GrantId, User};
-use tollgate_system::clock;
 
 use super::bearer::{BearerRefusal, shown};
 use super::caller::Caller;
@@ -73,6 +72,6 @@ pub(crate) async fn tokeninfo(
 ) -> Result<Json<Value>, BearerRefusal> {
     let token = shown(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
     let mut info = json!(token.claims(&app.issuer));
-    info["expires_in"] = Value::from(token.expires_at.saturating_sub(clock::now()));
+    info["expires_in"] = Value::from(token.expires_at.saturating_sub(app.clock.now()));
     Ok(Json(info))
 }

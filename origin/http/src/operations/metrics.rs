@@ -13,7 +13,6 @@ use tollgate_model::{Edge, KeyState};
 use tollgate_services::password_hashing::HashingLoad;
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram, Metrics};
-use tollgate_system::clock;
 use tower::{Service, ServiceExt as _};
 
 use crate::problem::{self, Problem};
@@ -103,8 +102,8 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
         u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
     );
     text.hashing(&app.password_hasher.load());
-    text.keys(app.keys.current().listing(), clock::now());
-    text.edges(&edges, head.sequence, clock::now_ms());
+    text.keys(app.keys.current().listing(), app.clock.now());
+    text.edges(&edges, head.sequence, app.clock.now_ms());
     Ok(text.0)
 }
 

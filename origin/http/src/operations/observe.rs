@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tollgate_services::telemetry::{CredentialKind, Span, TraceContext, hex};
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 use tracing::Instrument as _;
 
 use crate::client_address::client_address;
@@ -35,7 +35,7 @@ pub(crate) async fn observe(State(app): State<AppState>, request: Request, next:
     let traceparent = one(request.headers(), "traceparent");
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
-    let (began_at_ms, started) = (clock::now_ms(), Instant::now());
+    let (began_at_ms, started) = (app.clock.now_ms(), Instant::now());
     let administrator = shown_administrator(&app, route, &request);
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());

@@ -4,8 +4,6 @@
 //! An attempt is counted before it is checked and given back if it was right, so that a thousand
 //! concurrent requests are not a thousand guesses.
 
-use tollgate_system::clock;
-
 use super::error::WebError;
 use crate::App;
 
@@ -24,7 +22,7 @@ pub(super) struct CountedAttempt<'a> {
 impl CountedAttempt<'_> {
     /// Counts an attempt at what `name` identifies, if another is allowed.
     pub(super) async fn begin(app: &App, name: String) -> Result<CountedAttempt<'_>, WebError> {
-        match app.store.count_attempt(&name, WINDOW_SECONDS, clock::now()).await? <= MAX_WRONG_ATTEMPTS {
+        match app.store.count_attempt(&name, WINDOW_SECONDS, app.clock.now()).await? <= MAX_WRONG_ATTEMPTS {
             true => Ok(CountedAttempt { app, name }),
             false => Err(WebError::too_many_attempts()),
         }

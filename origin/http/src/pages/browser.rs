@@ -9,7 +9,7 @@ use tollgate_model::secret::keyed;
 use tollgate_model::user::BROWSER_SESSION_LIFETIME;
 use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Secret, SecretHash, SecretKind, Sender, User};
 use tollgate_storage::Termination;
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
@@ -58,7 +58,7 @@ impl Browser {
             let cookie = Zeroizing::new(cookie.reveal().to_owned());
             return Ok(Browser { cookie, is_new: true, login: None, is_frame });
         };
-        let now = clock::now();
+        let now = app.clock.now();
         let login = app.store.find_session(&SecretHash::of(cookie), now).await?;
         if let Some(login) = &login
             && now.saturating_sub(login.seen_at) >= LAST_SEEN_INTERVAL
@@ -101,7 +101,7 @@ impl Browser {
     /// (session fixation). `user`: as read when the password was checked. A change of the password
     /// ends all sessions; a session that began with the old password during the change ends here.
     pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<BrowserSession, WebError> {
-        let (cookie, now) = (Secret::new(SecretKind::Session, &rng::random()?), clock::now());
+        let (cookie, now) = (Secret::new(SecretKind::Session, &rng::random()?), app.clock.now());
         let login = BrowserSession {
             id: BrowserSessionId::from_random(&rng::random()?),
             hash: cookie.hash(),

@@ -9,7 +9,6 @@ use tollgate_model::text::displayable;
 use tollgate_model::{
     Access, Actor, AuditAction, AuditKind, AuthorizationError, AuthorizationStep, NewAuditEntry, SecretHash,
 };
-use tollgate_system::clock;
 
 use super::error::WebError;
 use super::login::{get_client, get_pending_request};
@@ -51,7 +50,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     };
     let is_expected = is_hinted(&page.app, &client, &request, &login).await?;
-    if !is_expected || request.next_step(Some(&login), false, clock::now()) != Ok(AuthorizationStep::Consent) {
+    if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) != Ok(AuthorizationStep::Consent) {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     }
     let template = ConsentPage {
@@ -84,15 +83,17 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     };
     // Meanwhile the sign-in may have become too old for this request, or another user signed in.
     let is_expected = is_hinted(app, &client, &request, &login).await?;
-    if !is_expected || request.next_step(Some(&login), false, clock::now()) == Ok(AuthorizationStep::SignIn) {
+    if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) == Ok(AuthorizationStep::SignIn) {
         return go_on(app, &client, request, &page.browser, Some(handle)).await;
     }
-    let answered = app.store.complete_authorization_request(&SecretHash::of(handle), clock::now()).await?;
+    let answered = app.store.complete_authorization_request(&SecretHash::of(handle), page.app.clock.now()).await?;
     let request = answered.ok_or_else(WebError::request_expired)?;
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
-        app.writer.record_audit_note(NewAuditEntry::new(clock::now(), by, action, kind, client.id.as_str())).await?;
+        app.writer
+            .record_audit_note(NewAuditEntry::new(page.app.clock.now(), by, action, kind, client.id.as_str()))
+            .await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
     issue_code(app, &client, &request, &login, Some(&request.access)).await

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::text::displayable;
 use tollgate_model::{Actor, BrowserSession, Client, DeviceCode, DeviceStatus, SecretHash, User, UserCode};
-use tollgate_system::clock;
 
 use super::attempt_limiter::CountedAttempt;
 use super::consent::{Permission, permissions};
@@ -119,7 +118,7 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
         user_code: &user_code.to_string(),
         device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        requested: Moment::new(code.requested_at, clock::now(), &page.messages),
+        requested: Moment::new(code.requested_at, page.app.clock.now(), &page.messages),
         permissions: &permissions(page, &code.access).await?,
     };
     Ok(page.page(&template))
@@ -147,7 +146,9 @@ async fn decide(
             grant.terms.device = Some(code.sender.clone());
             app.store.approve_device_code(&code.hash, &grant).await?
         }
-        false => app.store.with_actor(&Actor::user(&user.id)).deny_device_code(&code.hash, clock::now()).await?,
+        false => {
+            app.store.with_actor(&Actor::user(&user.id)).deny_device_code(&code.hash, page.app.clock.now()).await?
+        }
     };
     if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
         return Ok(show(page, user, typed, INVALID_CODE));
@@ -200,7 +201,8 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
     let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derive_key("tollgate user codes v1"), user_code.letters());
-        let code = app.store.find_device_code_by_user_code(&hash).await?.filter(|code| clock::now() < code.expires_at);
+        let code =
+            app.store.find_device_code_by_user_code(&hash).await?.filter(|code| app.clock.now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)
         {

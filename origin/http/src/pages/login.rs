@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use tollgate_model::text::displayable;
 use tollgate_model::{AuthorizationRequest, AuthorizationStep, BrowserSessionId, Client, SecretHash, SecretKind, User};
 use tollgate_services::telemetry::CredentialKind;
-use tollgate_system::clock;
 
 use super::error::WebError;
 use super::known_device;
@@ -66,7 +65,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     };
     if let Some((login, _)) = &user
         && request.hinted_subject.is_none()
-        && request.next_step(Some(login), false, clock::now()) != Ok(AuthorizationStep::SignIn)
+        && request.next_step(Some(login), false, page.app.clock.now()) != Ok(AuthorizationStep::SignIn)
     {
         // The user signed in meanwhile in another window, or came back to this page.
         let client = get_client(&page.app, &request).await?;
@@ -182,7 +181,7 @@ pub(super) async fn get_pending_request(app: &App, handle: &str) -> Result<Autho
         return Err(WebError::request_expired());
     }
     app.store
-        .find_authorization_request(&SecretHash::of(handle), clock::now())
+        .find_authorization_request(&SecretHash::of(handle), app.clock.now())
         .await?
         .ok_or_else(WebError::request_expired)
 }

@@ -17,12 +17,12 @@ use super::error::WebError;
 use super::page::{Flow, Layout, MessagePage};
 use super::page_request::{CsrfCheckedForm, PageRequest, UI_LOCALES, query_pair};
 use super::sessions::{SIGNED_OUT, end_session};
+use crate::App;
 use crate::oauth::authorization::see_other;
 use crate::oauth::id_token_hint;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
-use crate::{App, ending};
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -151,7 +151,7 @@ async fn end_session_of_grant(app: &App, grant: &Grant) -> Result<bool, WebError
     }
     let remains = grant.ended_at.is_some() || grant.terms.access.scope.has("offline_access");
     if !remains {
-        app.store.end_grant(&grant.id, &ending(&Actor::user(&grant.user), SIGNED_OUT)).await?;
+        app.store.end_grant(&grant.id, &app.termination(&Actor::user(&grant.user), SIGNED_OUT)).await?;
     }
     Ok(!remains)
 }

@@ -14,7 +14,6 @@ use super::login::{login_path, record_failed_sign_in};
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sign_in::verify_password;
-use crate::ending;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
 
@@ -92,8 +91,8 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
         }
     }
     let hash = app.password_hasher.hash(new).await?;
-    let ending = ending(&Actor::user(&user.id), "the user changed their password");
-    app.store.update_password(&user.id, &hash, Some(&login.id), &ending).await?;
+    let termination = app.termination(&Actor::user(&user.id), "the user changed their password");
+    app.store.update_password(&user.id, &hash, Some(&login.id), &termination).await?;
     tracing::info!(user = %user.id, "changed their password");
     Ok(page.redirect("/account/password?done=1"))
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use tollgate_model::user::checked_password;
 use tollgate_model::{Actor, User, UserId, UserName};
 use tollgate_storage::StoreError;
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
@@ -86,7 +86,7 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
     // Hashed first, so that a taken username takes as long as a free one.
     let hash = page.app.password_hasher.hash(password).await?;
     let id = UserId::from_random(&rng::random()?);
-    let user = User { password_hash: Some(hash), ..User::new(id, name, clock::now()) };
+    let user = User { password_hash: Some(hash), ..User::new(id, name, page.app.clock.now()) };
     match page.app.store.with_actor(&Actor::user(&user.id)).create_user(&user).await {
         Ok(()) => {}
         // A registration page cannot hide that a username is taken.

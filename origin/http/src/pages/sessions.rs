@@ -6,7 +6,6 @@ use axum::response::Response;
 use tollgate_model::text::displayable;
 use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Grant, GrantId, User, UserId};
 use tollgate_storage::GrantSummary;
-use tollgate_system::clock;
 
 use super::browser;
 use super::consent::{Permission, permissions};
@@ -16,9 +15,9 @@ use super::page::Layout;
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sender::sender_name;
 use super::time_format::Moment;
+use crate::App;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
-use crate::{App, ending};
 
 const PATH: &str = "/account/sessions";
 /// Applications and devices on a page.
@@ -91,7 +90,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         "all" => "sessions-done-all",
         _ => "",
     };
-    let now = clock::now();
+    let now = page.app.clock.now();
     let logins = page.app.store.list_sessions(&user.id, now).await?;
     let after = page.params.get("after").map(str::parse::<GrantId>).transpose();
     let after = after.map_err(|_| WebError::bad_request("error-no-such-page"))?;
@@ -133,7 +132,9 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
             "others"
         }
         "all" => {
-            app.store.withdraw_consent(&user.id, None, &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
+            app.store
+                .withdraw_consent(&user.id, None, &app.termination(&Actor::user(&user.id), REVOKED_BY_USER))
+                .await?;
             tracing::info!(user = %user.id, "the user revoked all grants");
             "all"
         }
@@ -154,7 +155,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
 /// has ended.
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<BrowserSessionId>() {
-        let logins = app.store.list_sessions(&user.id, clock::now()).await?;
+        let logins = app.store.list_sessions(&user.id, app.clock.now()).await?;
         if logins.iter().any(|login| login.id == id) {
             end_session(app, &user.id, &id).await?;
         }
@@ -164,7 +165,7 @@ async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     let grant = app.store.find_grant(&id).await?.filter(|grant| grant.user == user.id);
     if let Some(Grant { client, .. }) = grant {
         app.store
-            .withdraw_consent(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), REVOKED_BY_USER))
+            .withdraw_consent(&user.id, Some((&id, &client)), &app.termination(&Actor::user(&user.id), REVOKED_BY_USER))
             .await?;
         tracing::info!(user = %user.id, grant = %id, "the user revoked a grant");
     }
@@ -173,7 +174,8 @@ async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
 
 /// Signs a user out of all browsers but one.
 async fn end_others(app: &App, user: &User, kept: &BrowserSessionId) -> Result<(), WebError> {
-    let ended = app.store.end_user_sessions(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
+    let ended =
+        app.store.end_user_sessions(&user.id, Some(kept), &app.termination(&Actor::user(&user.id), SIGNED_OUT)).await?;
     tracing::info!(user = %user.id, ended, "signed out in other browsers");
     Ok(())
 }
@@ -181,7 +183,7 @@ async fn end_others(app: &App, user: &User, kept: &BrowserSessionId) -> Result<(
 /// Ends a browser session and its grants, except those with `offline_access`. Back-channel logouts
 /// are sent in the background: the user does not wait for them. False if the session had ended.
 pub(super) async fn end_session(app: &App, user: &UserId, login: &BrowserSessionId) -> Result<bool, WebError> {
-    let ended = app.store.end_session(login, &ending(&Actor::user(user), SIGNED_OUT)).await?;
+    let ended = app.store.end_session(login, &app.termination(&Actor::user(user), SIGNED_OUT)).await?;
     tracing::info!(%login, ended, "signed out");
     Ok(ended)
 }

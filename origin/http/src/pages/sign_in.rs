@@ -6,7 +6,7 @@ use tollgate_model::{AuthSource, User, UserClaims, UserId, UserName};
 use tollgate_services::external_users::{ExternalUser, ExternalUserDirectory};
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_storage::StoreError;
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
@@ -98,7 +98,7 @@ async fn authenticate_externally(
         claims: claims.clone(),
         external_id: Some(id.clone()),
         auth_source: AuthSource::HttpApi,
-        ..User::new(UserId::from_random(&rng::random()?), name, clock::now())
+        ..User::new(UserId::from_random(&rng::random()?), name, app.clock.now())
     };
     match app.store.create_user(&user).await {
         Ok(()) => {

@@ -2,7 +2,6 @@
 
 use tollgate_model::{GrantError, Redemption, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
-use tollgate_system::clock;
 
 use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
 use crate::oauth::error::OAuthError;
@@ -19,7 +18,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let code = app.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let jkt = request.jkt.as_deref();
     let redemption = Redemption { client: &client.id, redirect_uri: form.get("redirect_uri"), verifier, jkt };
-    match code.check(redemption, clock::now()) {
+    match code.check(redemption, request.app.clock.now()) {
         Ok(()) => {}
         Err(GrantError::Replayed) => {
             return Err(revoke_reused(app, client, &code.grant, "an authorization code was used twice").await?);

@@ -2,7 +2,6 @@
 
 use tollgate_model::{DeviceCode, DevicePollOutcome, DeviceStatus, GrantError, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
-use tollgate_system::clock;
 
 use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
 use crate::App;
@@ -17,7 +16,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         return Err(GrantError::Unknown.into());
     }
     let code = app.store.find_device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
-    let now_ms = clock::now_ms();
+    let now_ms = request.app.clock.now_ms();
     let grant = match code.poll(&client.id, now_ms) {
         DevicePollOutcome::Approved(grant) => grant,
         DevicePollOutcome::Pending => {

@@ -10,7 +10,6 @@ use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::requested_access;
 use tollgate_model::{Access, Client, SecretHash, UserId};
 use tollgate_storage::{ReplayKey, StoreError};
-use tollgate_system::clock;
 
 use crate::App;
 use crate::oauth::assertion;
@@ -76,7 +75,7 @@ async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError>
     if !jose::is_for(claims, &[&app.issuer, &endpoint]) {
         return Err(OAuthError::BadGrant("the assertion is not for this server"));
     }
-    let expires_at = jose::check_times(claims, LONGEST, clock::now()).map_err(refused)?;
+    let expires_at = jose::check_times(claims, LONGEST, app.clock.now()).map_err(refused)?;
     let Some(id) = claims.get("jti").and_then(Value::as_str) else {
         return Ok(());
     };

@@ -3,7 +3,6 @@
 
 use tollgate_model::GrantError;
 use tollgate_storage::{NewRefreshToken, RedeemCredential};
-use tollgate_system::clock;
 
 use super::taken::{Taking, granted, take};
 use crate::oauth::error::OAuthError;
@@ -17,7 +16,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let keys = ring.refresh_keys();
     let presented = keys.parse(unverified_token).ok_or(GrantError::Unknown)?;
     let family = app.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
-    let (grant, now) = (&family.grant, clock::now());
+    let (grant, now) = (&family.grant, request.app.clock.now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
     let access = granted(&request, grant)?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;

@@ -6,7 +6,7 @@ use tollgate_model::{
     Access, AccessError, Actor, Client, Grant, GrantError, GrantType, NewRevocation, Reason, Scope, Secret, Target,
 };
 use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
-use tollgate_system::{clock, rng};
+use tollgate_system::rng;
 
 use crate::App;
 use crate::oauth::error::OAuthError;
@@ -44,7 +44,7 @@ pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Resul
     let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = RedeemRequest { credential: taking.claim, grant: grant.id.clone(), issue, at: clock::now() };
+    let redeem = RedeemRequest { credential: taking.claim, grant: grant.id.clone(), issue, at: app.clock.now() };
     let token = match app.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => token,
         RedeemOutcome::Replayed => return Err(replayed(client, grant)),
@@ -86,7 +86,7 @@ pub(super) fn first_refresh(
     }
     let first = app.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
-    let expires_at = app.grants.refresh.expiry(grant.ends_at, clock::now());
+    let expires_at = app.grants.refresh.expiry(grant.ends_at, app.clock.now());
     // A client that authenticates proves by that who it is; another can prove it by its
     // key alone (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
@@ -104,7 +104,7 @@ pub(super) async fn revoke_reused(
 ) -> Result<OAuthError, OAuthError> {
     if grant.ended_at.is_none() {
         let (target, reason) = (Target::Session(grant.id.to_string()), reason.parse::<Reason>().ok());
-        let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, clock::now());
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, app.clock.now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
     }
     Ok(replayed(client, grant))

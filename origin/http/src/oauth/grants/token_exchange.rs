@@ -15,7 +15,6 @@ use tollgate_model::{
     Access, AccessError, AccessToken, ActorClaim, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
 };
 use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, StoreError, WriteError};
-use tollgate_system::clock;
 
 use crate::App;
 use crate::oauth::bearer;
@@ -85,7 +84,7 @@ async fn record(
         return issue(app, caller, drafted).await;
     };
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: clock::now() };
+    let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: app.clock.now() };
     match app.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => answer(app, &caller.client, &token, opaque),
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
