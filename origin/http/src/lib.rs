@@ -1,8 +1,8 @@
-//! The origin's HTTP interface. One file an endpoint, each a straight line: authenticate, ask the
-//! domain, commit, answer.
+//! The origin's HTTP interface. Each endpoint has a file with a straight-line handler:
+//! authenticate, decide, commit, respond.
 //!
-//! Handlers never see SQL. Errors of OAuth endpoints are RFC 6749 JSON, those of the edges' are
-//! `application/problem+json`; what went wrong inside goes to the log, never to the client.
+//! Never: SQL in a handler; details of an internal failure in a response. OAuth endpoints return
+//! errors as RFC 6749 JSON, all others as `application/problem+json`.
 
 mod admin_api;
 mod allowed_origins;
@@ -60,76 +60,76 @@ use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter, TraceContext};
 use tollgate_storage::{Store, Termination, Writer};
 
-/// What handlers share.
+/// State of the handlers of one issuer.
 pub struct App {
     pub clock: tollgate_system::Clock,
     /// The database.
     pub store: Store,
-    /// What of it is in memory.
+    /// Cache of clients, resource servers and tokens, validated by version.
     pub cache: RegistrationCache,
-    /// Asks addresses that clients registered.
+    /// HTTP client for URLs that clients registered.
     pub outbound: OutboundClient,
-    /// Finds clients' own keys.
+    /// Cache of the public keys of clients.
     pub client_keys: ClientKeyCache,
-    /// Checks passwords.
+    /// Hashes passwords and chosen secrets.
     pub password_hasher: PasswordHasher,
-    /// Clients' secrets that it found right lately.
+    /// Cache of client secrets that were verified lately.
     pub verified_secrets: VerifiedSecretCache,
-    /// Where apps in browsers are.
+    /// Origins that CORS allows.
     pub allowed_origins: AllowedOrigins,
-    /// How many long polls may wait.
+    /// Limit of waiting long polls.
     pub long_polls: Arc<LongPolls>,
-    /// How often what may be asked for.
+    /// Rate limits.
     pub rate_limiter: RateLimiter,
-    /// How long grants last, who may register, and which proxies are believed.
+    /// Settings of grants, registration and trusted proxies.
     pub grants: GrantSettings,
-    /// How HTTPS is answered, if it is: which clients' certificates may come that way.
+    /// TLS settings, if this server terminates TLS.
     pub tls: Option<TlsSettings>,
-    /// The texts and the look of pages.
+    /// Messages and branding of pages.
     pub appearance: Arc<Appearance>,
-    /// Whether people may make accounts, and who else may vouch for them.
+    /// Settings of accounts.
     pub accounts: AccountSettings,
-    /// Who else knows users.
+    /// External user directory.
     pub external_users: Option<ExternalUserDirectory>,
-    /// Issues and revokes, many at a time.
+    /// Writes tokens and revocations, with group commit.
     pub writer: Writer,
-    /// Signs and recognises tokens.
+    /// Signing keys.
     pub keys: SigningKeys,
     /// The commands of administrators.
     pub admin: Administration,
-    /// Answers edges.
+    /// Snapshots and deltas for edges.
     pub feed: Arc<FeedResponder>,
-    /// Answers verifiers of others.
+    /// Token status lists.
     pub status_lists: StatusLists,
-    /// Whether access tokens say where their status stands.
+    /// Whether access tokens have a `status` claim.
     pub status_claim: bool,
-    /// Makes security event tokens.
+    /// Issuer of security event tokens.
     pub transmitter: Arc<Transmitter>,
-    /// The edges heard of lately.
+    /// Recent heartbeats of edges.
     pub edge_heartbeats: Arc<EdgeHeartbeats>,
     /// The `iss` of tokens.
     pub issuer: String,
-    /// The `aud` of tokens of clients that have none of their own.
+    /// The `aud` of tokens whose client names none.
     pub default_audience: Audience,
-    /// How long tokens live, in seconds.
+    /// Lifetime of access tokens, in seconds.
     pub token_lifetime: u64,
-    /// Tells that the feed moved.
+    /// Change notices of the revocation feed.
     pub feed_changes: Receiver<FeedChange>,
-    /// What it counts of itself.
+    /// Counters of this process.
     pub metrics: Arc<Metrics>,
-    /// Where answered requests are told of.
+    /// Exporter of trace spans.
     pub span_exporter: SpanExporter,
-    /// Whether `/metrics` is answered with everything else, not on a listener of its own alone.
+    /// Whether `/metrics` is served here, and not only on its own listener.
     pub metrics_public: bool,
-    /// The `Strict-Transport-Security` of all answers, if they have one.
+    /// Value of `Strict-Transport-Security`, if the issuer uses HTTPS.
     pub hsts: Option<HeaderValue>,
-    /// Cancelled when no more requests should be sent here: the origin is about to end.
+    /// Cancelled when the server stops accepting requests.
     pub draining: CancellationToken,
-    /// Ends long polls at shutdown.
+    /// Cancelled at shutdown; ends long polls.
     pub stop: CancellationToken,
 }
 
-/// The shared state as axum hands it around.
+/// State as axum passes it.
 pub type AppState = Arc<App>;
 
 impl App {
@@ -139,10 +139,10 @@ impl App {
         Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, self.clock.now()) }
     }
 
-    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
-    /// requests have lost when they come to its handlers.
+    /// A path of this issuer as browsers see it, for links, forms, redirects and cookies. The URL
+    /// of an issuer may have a path, which is removed before requests reach the handlers.
     #[must_use]
-    pub fn at(&self, path: &str) -> String {
+    pub fn issuer_path(&self, path: &str) -> String {
         let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);
         let base = after_scheme.split_once('/').map_or("", |(_, base)| base);
         if base.is_empty() { path.to_owned() } else { format!("/{base}{path}") }

@@ -28,7 +28,7 @@ pub(super) fn next(app: &App, path: &str, search: &Search, count: usize, last: O
         let limit = search.limit.to_string();
         let pairs = text.into_iter().chain([("after", last), ("limit", limit.as_str())]);
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let link = format!("<{}?{query}>; rel=\"next\"", app.at(path));
+        let link = format!("<{}?{query}>; rel=\"next\"", app.issuer_path(path));
         headers.extend(HeaderValue::try_from(link).ok().map(|link| (LINK, link)));
     }
     headers

@@ -63,7 +63,7 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let target = app.admin.resolve_target(RevocationRequest { kind, name, token, before }).await?;
     let revoked = app.admin.revoke(app.admin.prepare_revocation(&by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
-    let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
+    let location = app.issuer_path(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(RevocationView::new(revocation, app.clock.now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {

@@ -71,7 +71,7 @@ pub(super) fn clear(app: &App, headers: &HeaderMap, response: &mut Response) {
 
 fn set(app: &App, value: &str, age: u32, response: &mut Response) {
     let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
-    let path = app.at("/admin");
+    let path = app.issuer_path("/admin");
     let text = format!("{COOKIE_NAME}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     if let Ok(mut value) = HeaderValue::try_from(text) {
         value.set_sensitive(true);

@@ -11,7 +11,7 @@ use tollgate_core::Config;
 use tollgate_storage::StoreError;
 
 use crate::oauth::bearer::Refused;
-use crate::oauth::bearer::{BearerRefusal, shown};
+use crate::oauth::bearer::{BearerRefusal, authenticate_bearer};
 use crate::oauth::caller::Caller;
 use crate::problem;
 use crate::problem::Problem;
@@ -69,7 +69,7 @@ pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
     if route.is_public() {
         return Ok(StatusCode::OK);
     }
-    let token = shown(&app, &caller, "POST", "/validate").await.map_err(IntoResponse::into_response)?;
+    let token = authenticate_bearer(&app, &caller, "POST", "/validate").await.map_err(IntoResponse::into_response)?;
     if !token.audience.has(app.default_audience.as_str()) {
         return Err(BearerRefusal::Invalid.into_response());
     }

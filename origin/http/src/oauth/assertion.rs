@@ -1,6 +1,5 @@
-//! Clients that authenticate by a JWT they signed (`private_key_jwt`: RFC 7523 §2.2
-//! and §3, OpenID Connect Core §9), and whatever else a client signs with its
-//! registered keys.
+//! Client authentication by a signed JWT (`private_key_jwt`: RFC 7523 §2.2 and §3, OpenID Connect
+//! Core §9), and verification of other JWTs that a client signs with its registered keys.
 
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ use super::client_auth::find;
 use super::error::OAuthError;
 use crate::App;
 
-/// The longest an assertion may be good, in seconds: its id is remembered until then.
-const LONGEST: u64 = 3600;
+/// Maximum lifetime of an assertion, in seconds: its `jti` is stored until it expires.
+const MAX_ASSERTION_LIFETIME: u64 = 3600;
 
-/// The client that signed an assertion. `unverified_id`: the `client_id` beside it,
-/// which must be the same (RFC 7521 §4.2).
+/// Finds the client that signed an assertion. A `client_id` in the same request must match (RFC
+/// 7521 §4.2).
 pub(super) async fn client(
     app: &App,
     assertion: &str,
@@ -39,24 +38,24 @@ pub(super) async fn client(
     if jose::text(&claims, "iss").map_err(refused)? != client.id.as_str() {
         return Err(OAuthError::InvalidClient);
     }
-    // The issuer is what is recommended; the endpoint's own URL is what RFC 7523 §3
-    // suggests, and most clients send that of the token endpoint wherever they go.
+    // The recommended audience is the issuer; RFC 7523 §3 suggests the URL of the endpoint, and
+    // most clients send that of the token endpoint to all endpoints.
     let urls = [app.issuer.clone(), format!("{}{path}", app.issuer), format!("{}/oauth/token", app.issuer)];
     if !jose::is_for(&claims, &urls.each_ref().map(String::as_str)) {
         return Err(OAuthError::InvalidClient);
     }
-    let expires_at = jose::check_times(&claims, LONGEST, app.clock.now()).map_err(refused)?;
+    let expires_at = jose::check_times(&claims, MAX_ASSERTION_LIFETIME, app.clock.now()).map_err(refused)?;
     let id = jose::text(&claims, "jti").map_err(refused)?;
     let hash = SecretHash::of(&format!("assertion|{}|{id}", client.id));
     if !app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
-        tracing::warn!(client = %client.id, "an assertion was shown twice");
+        tracing::warn!(client = %client.id, "replayed client assertion");
         return Err(OAuthError::InvalidClient);
     }
     Ok(client)
 }
 
-/// The claims of a JWT for this use that `client` signed with one of its keys. If
-/// none of those that are known fits, they are asked for again.
+/// Verifies a JWT for this use by the keys of `client`. If no known key fits, its `jwks_uri` is
+/// fetched again.
 pub(crate) async fn verified(
     app: &App,
     client: &Client,
@@ -76,6 +75,6 @@ pub(crate) async fn verified(
 }
 
 fn refused(error: JoseError) -> OAuthError {
-    tracing::debug!(%error, "a client's assertion is not good");
+    tracing::debug!(%error, "a client assertion is invalid");
     OAuthError::InvalidClient
 }

@@ -1,5 +1,4 @@
-//! Reading authorization requests, wherever they come from: a browser, a pushed request (RFC 9126),
-//! a signed one (RFC 9101).
+//! Parses authorization requests: from a browser, pushed (RFC 9126), or signed (RFC 9101).
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -14,39 +13,39 @@ use super::id_token_hint;
 use super::parameters::Parameters;
 use crate::App;
 
-/// What the handles of pushed requests begin with (RFC 9126 §2.2).
+/// Prefix of the handles of pushed requests (RFC 9126 §2.2).
 pub(crate) const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
-/// The longest a signed request may be good, in seconds.
-const LONGEST: u64 = 3600;
+/// Maximum lifetime of a request object, in seconds.
+const MAX_REQUEST_OBJECT_LIFETIME: u64 = 3600;
 
-/// Where an answer goes.
+/// Where the response goes.
 #[derive(Debug, Clone)]
 pub(crate) struct ReturnTo {
     pub(crate) redirect_uri: String,
     pub(crate) state: Option<String>,
 }
 
-/// A refused request: with where to say so, unless that is what is wrong. Then the user is told and
-/// nobody else (RFC 6749 §4.1.2.1).
+/// A rejected request, with the redirect URI to report it to. Without one, because it is what is
+/// wrong, only the user is informed (RFC 6749 §4.1.2.1).
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RejectedRequest {
     pub(crate) return_to: Option<ReturnTo>,
     pub(crate) error: AuthorizationError,
 }
 
-/// Reads a request of `client`. `pushed`: whether the client sent it itself.
+/// Parses a request of `client`. `pushed`: whether the client sent it itself.
 pub(crate) async fn read(
     app: &App,
     client: &Client,
     outer: &Parameters,
     pushed: bool,
-) -> Result<AuthorizationRequest, Refused> {
-    let asked = match unwrapped(app, client, outer).await {
+) -> Result<AuthorizationRequest, RejectedRequest> {
+    let asked = match resolve_request_object(app, client, outer).await {
         Ok(asked) => asked,
-        Err(error) => return Err(Refused { return_to: return_to(client, outer).ok(), error }),
+        Err(error) => return Err(RejectedRequest { return_to: return_to(client, outer).ok(), error }),
     };
-    let to = return_to(client, &asked).map_err(|error| Refused { return_to: None, error })?;
-    let refused = |error| Refused { return_to: Some(to.clone()), error };
+    let to = return_to(client, &asked).map_err(|error| RejectedRequest { return_to: None, error })?;
+    let refused = |error| RejectedRequest { return_to: Some(to.clone()), error };
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
     }
@@ -62,7 +61,7 @@ pub(crate) async fn read(
     Ok(request)
 }
 
-/// The redirect URI that a request means: a registered one, or the only one there is.
+/// The redirect URI of a request: a registered one, or the only registered one.
 fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
     let redirect_uri = match (asked.get("redirect_uri"), client.metadata.redirect_uris.as_slice()) {
         (Some(named), _) if client.metadata.registered_redirect_uri(named).is_some() => named.to_owned(),
@@ -73,9 +72,13 @@ fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, Authorizat
     Ok(ReturnTo { redirect_uri, state: asked.get("state").map(str::to_owned) })
 }
 
-/// The parameters of a signed request, or these if it is none. Of a signed one nothing counts that
-/// stands outside (RFC 9101 §6.3).
-async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Parameters, AuthorizationError> {
+/// The parameters of the request object, or these if there is none. Parameters outside a request
+/// object do not count (RFC 9101 §6.3).
+async fn resolve_request_object(
+    app: &App,
+    client: &Client,
+    outer: &Parameters,
+) -> Result<Parameters, AuthorizationError> {
     if outer.get("request_uri").is_some() {
         return Err(AuthorizationError::RequestUriNotSupported);
     }
@@ -102,11 +105,12 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
     if claims.contains_key("aud") && !jose::is_for(&claims, &[&app.issuer]) {
         return Err(AuthorizationError::RequestObject("it is for another server"));
     }
-    // RFC 9101 §10.8: whoever sees it in a link could authenticate with it as the client.
+    // RFC 9101 §10.8: otherwise a request object seen in a link could be used as a client
+    // assertion.
     if !is_typed && claims.get("sub").is_some_and(|subject| subject.as_str() == Some(client.id.as_str())) {
         return Err(AuthorizationError::RequestObject("its sub is the client, and its typ is not oauth-authz-req+jwt"));
     }
-    jose::check_bounded(&claims, LONGEST, app.clock.now()).map_err(refused)?;
+    jose::check_bounded(&claims, MAX_REQUEST_OBJECT_LIFETIME, app.clock.now()).map_err(refused)?;
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(AuthorizationError::RequestObject("it has another request in it"));
     }
@@ -121,25 +125,25 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
 }
 
 impl ReturnTo {
-    /// Where the answer to a request goes.
+    /// Where the response to a request goes.
     pub(crate) fn of(request: &AuthorizationRequest) -> ReturnTo {
         ReturnTo { redirect_uri: request.redirect_uri.clone(), state: request.state.clone() }
     }
 
-    /// Sends the browser there with an error.
+    /// Redirects with an error.
     pub(crate) fn error(&self, app: &App, error: &AuthorizationError) -> Response {
         tracing::debug!(reason = %error, "an authorization request is refused");
         self.send(app, &[("error", error.code()), ("error_description", &error.to_string())])
     }
 
-    /// Sends the browser there with a code.
+    /// Redirects with a code.
     pub(crate) fn code(&self, app: &App, code: &str) -> Response {
         self.send(app, &[("code", code)])
     }
 
-    /// Always by 303, which makes a GET of whatever was sent: 307 would send a password on (RFC
-    /// 9700 §4.12). `iss` says who answers, so that a client of several servers cannot be made
-    /// to mistake one for another (RFC 9207).
+    /// Redirects by 303, which turns any request into a GET: 307 would forward a password (RFC 9700
+    /// §4.12). `iss` names this server, so that a client of several servers cannot be made to
+    /// confuse them (RFC 9207).
     fn send(&self, app: &App, parameters: &[(&str, &str)]) -> Response {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
@@ -152,7 +156,7 @@ impl ReturnTo {
     }
 }
 
-/// Sends the browser elsewhere.
+/// Redirects the browser.
 pub(crate) fn see_other(location: &str) -> Response {
     match HeaderValue::try_from(location) {
         Ok(location) => (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response(),

@@ -1,5 +1,5 @@
-//! `/oauth/authorize` (RFC 6749 §3.1): a browser brings a client's request, and goes
-//! on to sign in, to agree, or straight back.
+//! `/oauth/authorize` (RFC 6749 §3.1): takes a client's request from a browser, and sends the
+//! browser to sign-in, to consent, or back to the client.
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -13,7 +13,7 @@ use tollgate_model::{
 };
 use tollgate_system::rng;
 
-use super::authorization::{REQUEST_URI, Refused, ReturnTo, read, see_other};
+use super::authorization::{REQUEST_URI, RejectedRequest, ReturnTo, read, see_other};
 use super::parameters::{FormOnly, Parameters};
 use crate::openapi::forms;
 use crate::pages::browser::Browser;
@@ -21,7 +21,7 @@ use crate::pages::error::WebError;
 use crate::pages::page_request::{UI_LOCALES, query_pair};
 use crate::{App, AppState};
 
-/// The class of a sign-in by password, and its method (RFC 8176).
+/// Authentication context class of a sign-in by password, and its method (RFC 8176).
 pub(crate) const ACR: &str = "urn:tollgate:acr:password";
 const AMR: &str = "pwd";
 
@@ -62,16 +62,16 @@ async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result
     let browser = Browser::from_headers(app, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
-        Some(handle) => taken(app, &client, handle).await?,
+        Some(handle) => consume_pushed_request(app, &client, handle).await?,
         None => match read(app, &client, asked, false).await {
             Ok(request) => request,
-            Err(Refused { return_to: Some(to), error }) => return refuse(app, &client, &browser, &to, &error),
-            Err(Refused { return_to: None, error }) => {
+            Err(RejectedRequest { return_to: Some(to), error }) => return refuse(app, &client, &browser, &to, &error),
+            Err(RejectedRequest { return_to: None, error }) => {
                 return Err(WebError::bad_application_request(&error.to_string()));
             }
         },
     };
-    go_on(app, &client, request, &browser, None).await
+    next_page(app, &client, request, &browser, None).await
 }
 
 async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
@@ -81,8 +81,8 @@ async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
     client.filter(Client::is_active).ok_or_else(unknown)
 }
 
-/// The pushed request of this handle, which is good once and for its own client.
-async fn taken(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
+/// Consumes the pushed request of this handle; it works once, and for its own client only.
+async fn consume_pushed_request(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
     let gone = || WebError::bad_application_request("request_uri has expired or was used before");
     if !SecretKind::Request.is_well_formed(handle) {
         return Err(gone());
@@ -91,11 +91,10 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
-/// Tells the client that its request is refused. A client that registered itself is
-/// not told before somebody is signed in: else anybody could make a link to this
-/// server lead to wherever they like (RFC 9700 §4.11). The user is told instead. Not
-/// in a frame, where a client asks silently whether somebody is signed in: there is
-/// no address bar to deceive.
+/// Rejects a request. The client is informed by a redirect, except: a client that registered itself
+/// is not redirected to before a user has signed in, or anybody could make a link to this server
+/// lead anywhere (RFC 9700 §4.11); then the user sees an error page. In a frame, where a client
+/// silently checks for a session, the redirect happens: a frame has no address bar to deceive.
 fn refuse(
     app: &App,
     client: &Client,
@@ -110,11 +109,10 @@ fn refuse(
     Ok(to.error(app, error))
 }
 
-/// Takes a request one step further: to the sign-in, to the consent, or back to the
-/// client. `handle`: under which it waited for this step, if it did. It goes on
-/// waiting under the same one, so that a page that is open twice, or a form that is
-/// sent twice, comes to the next step as well.
-pub(crate) async fn go_on(
+/// Sends the browser to the next page of a request: sign-in, consent, or back to the client.
+/// `handle` is the one under which the request waited, if it did. It keeps waiting under the same
+/// handle, so a page that is open twice, or a form that is sent twice, also gets to the next page.
+pub(crate) async fn next_page(
     app: &App,
     client: &Client,
     request: AuthorizationRequest,
@@ -126,7 +124,8 @@ pub(crate) async fn go_on(
         && !is_hinted(app, client, &request, other).await?
     {
         if request.signed_in.as_ref() == Some(&other.id) {
-            // They were asked, and are somebody else (OpenID Connect Core §3.1.2.1).
+            // The user signed in again, but is a different one than requested (OpenID Connect Core
+            // §3.1.2.1).
             answer_waiting(app, handle).await?;
             return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::LoginRequired));
         }
@@ -159,7 +158,7 @@ pub(crate) async fn go_on(
     Ok(see_other(&format!("{}/{page}?request={handle}{}", app.issuer, ui_locales.unwrap_or_default())))
 }
 
-/// Has a request that waited be over soon, for it is answered.
+/// Lets a waiting request expire soon, because it has been answered.
 async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
         app.store
@@ -170,7 +169,7 @@ async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError>
     Ok(())
 }
 
-/// Whether the user is the one whom the client believes to be there, if it said so.
+/// Whether the user is the one of the `id_token_hint`, if there is one.
 pub(crate) async fn is_hinted(
     app: &App,
     client: &Client,
@@ -183,9 +182,9 @@ pub(crate) async fn is_hinted(
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
-/// Whether the user has agreed to all of this before. What leads to an app on the
-/// user's own machine is asked each time, also of the operator's own clients: any app
-/// there can claim to be that client (RFC 8252 §8.6).
+/// Whether the user has consented to all of this before. For a redirect to an app on the user's own
+/// device, consent is asked each time, also for first-party clients: any app there can claim to be
+/// that client (RFC 8252 §8.6).
 async fn has_agreed(
     app: &App,
     client: &Client,
@@ -201,7 +200,7 @@ async fn has_agreed(
     Ok(app.store.get_consent(&login.user, &client.id).await?.covers(&request.access))
 }
 
-/// Records what was given, and sends the client its code.
+/// Records the grant, and sends the code to the client.
 pub(crate) async fn issue_code(
     app: &App,
     client: &Client,
@@ -229,8 +228,8 @@ pub(crate) async fn issue_code(
     Ok(ReturnTo::of(request).code(app, secret.reveal()))
 }
 
-/// What a user gives a client now. Without refresh tokens it ends with the
-/// longest-lived access token.
+/// The grant that a user gives a client now. Without refresh tokens it ends with the longest-lived
+/// access token.
 pub(crate) fn grant_of(
     app: &App,
     client: &Client,

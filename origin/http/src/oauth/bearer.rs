@@ -1,5 +1,5 @@
-//! Access tokens that are shown to this origin itself (RFC 6750, RFC 9449 §7), and tokens that are
-//! shown to it to be judged.
+//! Bearer authentication at this origin's own endpoints (RFC 6750, RFC 9449 §7), and lookup of
+//! presented access tokens.
 
 use std::sync::Arc;
 
@@ -17,30 +17,37 @@ use super::certificate::Certificate;
 use super::dpop::{self, ProofError};
 use crate::{App, Refusal};
 
-/// The challenge to those who must prove that they have a key (RFC 9449 §7.1).
-const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
+/// Challenge that asks for a DPoP proof (RFC 9449 §7.1).
+const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
 
-/// The record of an access token that is good this moment: of this origin, not expired, not
+/// Finds the record of an access token that is active: issued by this origin, not expired, not
 /// revoked.
-pub(crate) async fn good(app: &App, unverified_token: &str) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    good_as_of(app, unverified_token, app.cache.versions().await?).await
+pub(crate) async fn find_active_token(
+    app: &App,
+    unverified_token: &str,
+) -> Result<Option<Arc<AccessToken>>, StoreError> {
+    find_active_token_as_of(app, unverified_token, app.cache.versions().await?).await
 }
 
-/// As [`good`], for a request that was judged by the state `now` already.
-pub(crate) async fn good_as_of(
+/// As [`find_active_token`], for a request that was decided by the data of `now` already.
+pub(crate) async fn find_active_token_as_of(
     app: &App,
     unverified_token: &str,
     now: Versions,
 ) -> Result<Option<Arc<AccessToken>>, StoreError> {
     let token = match app.cache.valid_token(unverified_token, now) {
         Some(token) => Some(token),
-        None => Box::pin(unrevoked(app, unverified_token, now)).await?,
+        None => Box::pin(find_unrevoked(app, unverified_token, now)).await?,
     };
     Ok(token.filter(|token| app.clock.now() < token.expires_at))
 }
 
-/// The record of an access token that is not revoked, as the database has it as of `now` or later.
-async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<Option<Arc<AccessToken>>, StoreError> {
+/// Finds the record of an access token that is not revoked, in the data of `now` or newer.
+async fn find_unrevoked(
+    app: &App,
+    unverified_token: &str,
+    now: Versions,
+) -> Result<Option<Arc<AccessToken>>, StoreError> {
     let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
         return Ok(None);
     };
@@ -51,7 +58,7 @@ async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<O
     Ok(token)
 }
 
-/// What the bearer of a token is told, beside the challenge.
+/// Error body of a bearer endpoint.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Refused {
     #[schema(value_type = Option<String>)]
@@ -59,24 +66,24 @@ pub(crate) struct Refused {
     error: Option<&'static str>,
 }
 
-/// Why the bearer of a token is refused.
+/// Why a bearer is refused.
 #[derive(Debug)]
 pub(crate) enum BearerRefusal {
-    /// There is no token (RFC 6750 §3.1: then nothing more is said).
+    /// No token (RFC 6750 §3.1: the challenge has no error then).
     Missing,
-    /// There are two, or what there is cannot be read.
+    /// Two tokens, or an unreadable header.
     Malformed,
-    /// It is not good, or shown by somebody who does not have its key.
+    /// Inactive token, or the sender does not have its key.
     Invalid,
-    /// The same of one that came as one that a proof goes with, or needs one (RFC 9449 §7.1).
+    /// The same for a token sent with the scheme `DPoP`, or that needs it (RFC 9449 §7.1).
     Unproven,
-    /// It lacks this scope value.
+    /// The token lacks this scope value.
     Scope(String),
-    /// The proof that comes with it is not good.
+    /// Invalid DPoP proof.
     Proof(&'static str),
-    /// The proof must carry this nonce.
+    /// The proof must contain this nonce.
     UseNonce(HeaderValue),
-    /// Our own trouble; the log says which.
+    /// Failure of this server; the log has the details.
     Ours,
 }
 
@@ -108,24 +115,24 @@ impl From<ProofError> for BearerRefusal {
     }
 }
 
-/// The token that a request shows, proven to be shown by whom it is bound to.
-pub(crate) async fn shown(
+/// Authenticates the bearer of an access token, including the proof of a bound one.
+pub(crate) async fn authenticate_bearer(
     app: &App,
     caller: &Caller,
     method: &str,
     path: &str,
 ) -> Result<Arc<AccessToken>, BearerRefusal> {
-    let (by_proof, unverified_token) = presented(caller)?;
+    let (by_proof, unverified_token) = parse_authorization(caller)?;
     let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
-    let token = good(app, unverified_token).await?.ok_or_else(invalid)?;
+    let token = find_active_token(app, unverified_token).await?.ok_or_else(invalid)?;
     match &token.details.cnf {
         None if by_proof => return Err(BearerRefusal::Unproven),
         None => {}
         Some(Confirmation::Key(jkt)) => {
             let request = dpop::Request { method, path, token: Some(unverified_token) };
-            let proven = dpop::proven(app, &caller.headers, &request).await?;
-            // RFC 9449 §7.1: a bound token that is shown as Bearer is refused, too.
-            if !by_proof || proven.as_ref() != Some(jkt) {
+            let thumbprint = dpop::verify_proof(app, &caller.headers, &request).await?;
+            // RFC 9449 §7.1: a bound token is refused with the scheme `Bearer`, too.
+            if !by_proof || thumbprint.as_ref() != Some(jkt) {
                 return Err(BearerRefusal::Unproven);
             }
         }
@@ -139,8 +146,8 @@ pub(crate) async fn shown(
     Ok(token)
 }
 
-/// The one token of the `Authorization` header, and whether a proof comes with it.
-fn presented(caller: &Caller) -> Result<(bool, &str), BearerRefusal> {
+/// The token of the `Authorization` header, and whether its scheme is `DPoP`.
+fn parse_authorization(caller: &Caller) -> Result<(bool, &str), BearerRefusal> {
     let mut values = caller.headers.get_all(AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Err(BearerRefusal::Missing),
@@ -165,12 +172,12 @@ impl IntoResponse for BearerRefusal {
             BearerRefusal::Invalid => {
                 (StatusCode::UNAUTHORIZED, "invalid_token", "Bearer realm=\"tollgate\"".to_owned())
             }
-            BearerRefusal::Unproven => (StatusCode::UNAUTHORIZED, "invalid_token", DPOP.to_owned()),
+            BearerRefusal::Unproven => (StatusCode::UNAUTHORIZED, "invalid_token", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::Scope(scope) => {
                 (StatusCode::FORBIDDEN, "insufficient_scope", format!("Bearer realm=\"tollgate\", scope=\"{scope}\""))
             }
-            BearerRefusal::Proof(_) => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", DPOP.to_owned()),
-            BearerRefusal::UseNonce(_) => (StatusCode::UNAUTHORIZED, "use_dpop_nonce", DPOP.to_owned()),
+            BearerRefusal::Proof(_) => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", DPOP_CHALLENGE.to_owned()),
+            BearerRefusal::UseNonce(_) => (StatusCode::UNAUTHORIZED, "use_dpop_nonce", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::Ours => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", String::new()),
         };
         if let BearerRefusal::Proof(problem) = &self {

@@ -1,4 +1,4 @@
-//! Who sends a request, as far as the connection and the headers tell.
+//! The sender of a request, as far as the connection and the headers tell.
 
 use std::convert::Infallible;
 use std::mem;
@@ -14,12 +14,12 @@ use tollgate_model::Sender;
 use super::certificate::Certificate;
 use crate::client_address::client_address;
 
-/// A request's headers, and the address and the certificate that it came with: all of them may be a
-/// proxy's.
+/// Headers of a request, and the address and certificate of its connection, all of which may be
+/// those of a proxy.
 pub(crate) struct Caller {
     pub(crate) headers: HeaderMap,
     pub(crate) peer: Option<IpAddr>,
-    /// What the peer proved by TLS to have.
+    /// Client certificate of the TLS connection.
     pub(crate) certificate: Option<Certificate>,
 }
 
@@ -29,18 +29,17 @@ impl Caller {
         Caller { headers, peer, certificate: extensions.get::<Certificate>().cloned() }
     }
 
-    /// Whoever sent a request of which nothing but the body is read any more: its headers are
-    /// taken.
+    /// Takes the headers out of a request of which only the body is read afterwards.
     pub(super) fn take(request: &mut Request) -> Caller {
         Caller::new(mem::take(request.headers_mut()), request.extensions())
     }
 
-    /// The address of whoever sent the request, as far as the settings let proxies be believed.
+    /// Client address. `X-Forwarded-For` counts only from the trusted proxies of the settings.
     pub(crate) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
         client_address(&self.headers, self.peer?, proxies)
     }
 
-    /// Where the request comes from, for people; with what the device calls itself, if it says so.
+    /// Origin of the request as shown to people, with the name that the device gives itself.
     pub(crate) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
         let agent = self.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         Sender::new(self.address(proxies), agent.as_deref(), device)

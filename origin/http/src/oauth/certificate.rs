@@ -1,16 +1,16 @@
-//! Clients' certificates (RFC 8705): of the TLS connection, or as a proxy tells of them that
-//! terminated it.
+//! Client certificates (RFC 8705): of the TLS connection, or forwarded by a proxy that terminated
+//! it.
 //!
-//! A certificate of the connection comes with whether an authority of the settings vouches for it.
-//! One that none vouches for never authenticates a client by its names; its key was proven all the
-//! same, which is all that a client with a certificate of its own making (RFC 8705 §2.2) and a
-//! token that is bound to one (§3) need.
+//! A certificate of the connection is stored together with whether an authority of the settings
+//! verified it. An unverified certificate never authenticates a client by its names. Its key was
+//! proven nevertheless, which is enough for a self-signed certificate (RFC 8705 §2.2) and for
+//! certificate-bound tokens (§3).
 //!
-//! The header is believed of the proxies that the settings name, and of nobody else; and of those
-//! nothing else is, for their own certificates are not their clients'. They must have removed it
-//! from what they were sent, and must send it for certificates alone that they verified, or that
-//! they let pass unverified for clients with a certificate of their own making: of a client with
-//! `tls_client_auth` nothing is checked here but its names.
+//! The header is accepted only from trusted proxies of the settings; from these, the certificate of
+//! the connection is ignored, because it is the proxy's. The proxy must remove the header from
+//! incoming requests, and must set it only for certificates that it verified, or that it passes
+//! unverified for clients with self-signed certificates: for `tls_client_auth`, only the names are
+//! checked here.
 
 use std::sync::Arc;
 
@@ -29,22 +29,21 @@ use super::caller::Caller;
 use super::error::OAuthError;
 use super::parameters::decode;
 
-/// A client's certificate, of which the client has the key.
+/// A client certificate whose private key the client has.
 #[derive(Clone)]
 pub struct Certificate {
     der: Arc<[u8]>,
-    /// Whether somebody vouches for the names in it.
+    /// Whether an authority verified the names.
     is_vouched_for: bool,
 }
 
 impl Certificate {
-    /// A certificate that was shown in a TLS handshake, which proved that its key is there.
+    /// A certificate from a TLS handshake, which proved the possession of its key.
     pub fn of_connection(der: &[u8], is_vouched_for: bool) -> Certificate {
         Certificate { der: der.into(), is_vouched_for }
     }
 
-    /// The certificate of whoever sent the request: of the connection, or the one that a trusted
-    /// proxy tells of.
+    /// The certificate of the request: of the connection, or forwarded by a trusted proxy.
     pub(super) fn of(caller: &Caller, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
         let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
         if !caller.peer.is_some_and(trusted) {
@@ -66,13 +65,12 @@ impl Certificate {
         }
     }
 
-    /// The SHA-256 thumbprint in base64url, the `x5t#S256` of tokens that are bound to it.
+    /// SHA-256 thumbprint in base64url, the `x5t#S256` of certificate-bound tokens.
     pub(crate) fn thumbprint(&self) -> String {
         base64url(&Sha256::digest(&self.der))
     }
 
-    /// Whether it has the name that is registered of a client, and somebody vouches for that (RFC
-    /// 8705 §2.1.2).
+    /// Whether it has the registered name of a client and is verified (RFC 8705 §2.1.2).
     pub(super) fn has_names_of(&self, metadata: &ClientMetadata) -> bool {
         let Some(certificate) = self.vouched_for() else {
             return false;
@@ -89,12 +87,12 @@ impl Certificate {
         names.is_some_and(|(_, names)| names.0.iter().any(is_wanted))
     }
 
-    /// What it says, where somebody vouches for it.
+    /// Its content, if it is verified.
     fn vouched_for(&self) -> Option<x509_cert::Certificate> {
         self.is_vouched_for.then(|| x509_cert::Certificate::from_der(&self.der).ok()).flatten()
     }
 
-    /// Whether it stands in the client's registered keys, whole (`x5c`) or by its thumbprint
+    /// Whether it is among the client's registered keys, whole (`x5c`) or by its thumbprint
     /// (`x5t#S256`; RFC 8705 §2.2.2).
     pub(super) fn is_registered(&self, metadata: &ClientMetadata) -> bool {
         let keys = metadata.jwks.as_ref().and_then(|jwks| jwks.get("keys")).and_then(Value::as_array);
@@ -107,12 +105,12 @@ impl Certificate {
     }
 }
 
-/// Reads `:BASE64:` (RFC 9440 §2.1), a PEM that is percent-encoded (nginx, Envoy), or plain base64
-/// (Traefik, HAProxy).
+/// Parses `:BASE64:` (RFC 9440 §2.1), percent-encoded PEM (nginx, Envoy), or plain base64 (Traefik,
+/// HAProxy).
 fn read(value: &str) -> Option<Vec<u8>> {
     let encoded = match value.strip_prefix(':').and_then(|value| value.strip_suffix(':')) {
         Some(encoded) => encoded.to_owned(),
-        // A plus sign is one in base64: nothing but percent signs is encoded.
+        // Plus signs are base64 here: only percent-encoding is decoded.
         None => decode(&value.replace('+', "%2B")).ok()?,
     };
     let body = encoded.trim().trim_start_matches("-----BEGIN CERTIFICATE-----");

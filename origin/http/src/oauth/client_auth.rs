@@ -24,29 +24,29 @@ use crate::{App, failed_authentication};
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The client that a request proves to come from; for a public one, the client that it says it
-/// comes from.
+/// An authenticated client. For a public client, the client that the request names: nothing proves
+/// it.
 pub(crate) struct AuthenticatedClient {
     pub(crate) client: Arc<Client>,
-    /// The certificate of the connection, if there is one.
+    /// Certificate of the connection.
     pub(crate) certificate: Option<Certificate>,
-    /// The state of things that the request was judged by: not older than itself, but for what is
-    /// `unconfirmed`.
+    /// Versions of the data by which the request was decided: at least as new as the request,
+    /// unless `unconfirmed`.
     pub(crate) now: Versions,
-    /// Whether that state may have been over when the request came: what is done by it must be
-    /// confirmed.
+    /// Whether the data may have changed before the request arrived. What is done by it must then
+    /// be confirmed in the transaction.
     pub(crate) unconfirmed: bool,
 }
 
 impl AuthenticatedClient {
-    /// The client, if it is one that authenticated.
+    /// The client, if it authenticated.
     pub(crate) fn confidential(&self) -> Result<&Client, OAuthError> {
         if self.client.is_public() { Err(OAuthError::InvalidClient) } else { Ok(&self.client) }
     }
 }
 
-/// What a client presented, not believed yet.
-enum Presented<'a> {
+/// Credentials of a request, not verified yet.
+enum PresentedCredentials<'a> {
     Secret {
         unverified_id: String,
         secret: Zeroizing<String>,
@@ -55,37 +55,37 @@ enum Presented<'a> {
         text: &'a str,
         unverified_id: Option<&'a str>,
     },
-    /// Nothing in the request; there may be a certificate.
+    /// A `client_id` without credentials; the connection may have a certificate.
     Id(&'a str),
 }
 
-impl Presented<'_> {
-    /// The client that is named, if one is.
+impl PresentedCredentials<'_> {
+    /// The client ID that the credentials name.
     fn unverified_id(&self) -> Option<String> {
         match self {
-            Presented::Secret { unverified_id, .. } => Some(unverified_id.clone()),
-            Presented::Id(unverified_id) => Some((*unverified_id).to_owned()),
-            Presented::Assertion { text, .. } => {
+            PresentedCredentials::Secret { unverified_id, .. } => Some(unverified_id.clone()),
+            PresentedCredentials::Id(unverified_id) => Some((*unverified_id).to_owned()),
+            PresentedCredentials::Assertion { text, .. } => {
                 Some(jose::text(&Jws::parse(text).ok()?.unverified_claims, "sub").ok()?.to_owned())
             }
         }
     }
 }
 
-/// The client that the request proves to come from. `path` is the endpoint's, which an assertion
-/// may name.
+/// Authenticates the client of a request. `path` is the endpoint, which an assertion may name as
+/// its audience.
 pub(crate) async fn authenticate(
     app: &App,
     caller: &Caller,
     form: &Parameters,
     path: &str,
 ) -> Result<AuthenticatedClient, OAuthError> {
-    let presented = presented(&caller.headers, form)?;
+    let presented = parse_credentials(&caller.headers, form)?;
     let certificate = Certificate::of(caller, &app.grants)?;
     let now = app.cache.versions().await?;
-    let client = match proven(app, caller, &presented, certificate.as_ref(), path, now).await {
+    let client = match authenticate_by(app, caller, &presented, certificate.as_ref(), path, now).await {
         Err(OAuthError::InvalidClient) => {
-            // Apart, so that whoever authenticates needs no memory for it.
+            // In a box of its own: successful requests reserve no memory for it.
             Box::pin(note_failure(app, caller, &presented, now)).await;
             return Err(OAuthError::InvalidClient);
         }
@@ -97,41 +97,42 @@ pub(crate) async fn authenticate(
     Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
 }
 
-/// Notes that somebody could not authenticate, with the client that they named if there is such a
-/// one.
-async fn note_failure(app: &App, caller: &Caller, presented: &Presented<'_>, now: Versions) {
+/// Records a failed authentication, with the client that was named if it exists.
+async fn note_failure(app: &App, caller: &Caller, presented: &PresentedCredentials<'_>, now: Versions) {
     let address = caller.address(&app.grants.trusted_proxies);
     let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
     let name = named.as_ref().map(|client| client.id.as_str());
     failed_authentication::note(app, CredentialKind::Client, name, address).await;
 }
 
-/// The active client that what is presented proves.
-async fn proven(
+/// Finds the active client and verifies the credentials.
+async fn authenticate_by(
     app: &App,
     caller: &Caller,
-    presented: &Presented<'_>,
+    presented: &PresentedCredentials<'_>,
     certificate: Option<&Certificate>,
     path: &str,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
     let client = match presented {
-        Presented::Secret { unverified_id, secret } => {
+        PresentedCredentials::Secret { unverified_id, secret } => {
             let address = caller.address(&app.grants.trusted_proxies);
-            by_secret(app, unverified_id, secret, address, now).await?
+            authenticate_by_secret(app, unverified_id, secret, address, now).await?
         }
-        Presented::Assertion { text, unverified_id } => {
+        PresentedCredentials::Assertion { text, unverified_id } => {
             Box::pin(assertion::client(app, text, *unverified_id, path, now)).await?
         }
-        Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate, now).await?,
+        PresentedCredentials::Id(unverified_id) => {
+            authenticate_by_certificate_or_id(app, unverified_id, certificate, now).await?
+        }
     };
     if client.is_active() { Ok(client) } else { Err(OAuthError::InvalidClient) }
 }
 
-/// The client, where it authenticates by a secret and all that this takes is in memory. Refuses
-/// nobody: whoever is not known here and now is to be asked for by [`authenticate`].
-pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
-    let Ok(Presented::Secret { unverified_id, secret }) = presented(&caller.headers, form) else {
+/// Authenticates a client by its secret from memory alone. Refuses nothing: `None` means that
+/// [`authenticate`] must decide.
+pub(crate) async fn authenticate_cached(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
+    let Ok(PresentedCredentials::Secret { unverified_id, secret }) = parse_credentials(&caller.headers, form) else {
         return None;
     };
     let now = app.cache.latest_versions()?;
@@ -145,7 +146,7 @@ pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -
     Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
 
-async fn by_secret(
+async fn authenticate_by_secret(
     app: &App,
     unverified_id: &str,
     secret: &str,
@@ -156,8 +157,8 @@ async fn by_secret(
         Err(OAuthError::InvalidClient) => None,
         found => found?.filter(|client| may_use_secrets(client)),
     };
-    // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the
-    // same.
+    // An unknown client costs the same as a wrong secret: the secret is hashed and compared as
+    // well.
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
@@ -177,15 +178,14 @@ async fn by_secret(
     }
 }
 
-/// Who has the secret may send it in the header or the body; what matters is that a client that
-/// registered another way cannot fall back to this one.
+/// Header and body are interchangeable for a client with a secret. A client that registered another
+/// method must not fall back to a secret.
 fn may_use_secrets(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
-/// Whether this is a secret that a person chose for the client. Only clients that have such a one
-/// are worth the slow hash: it is no secret which clients there are, for their ids stand in every
-/// authorization request (RFC 6749 §2.2).
+/// Whether a person chose this secret for the client. Only clients with such a secret cost the slow
+/// hash. That does not reveal anything: client IDs are public (RFC 6749 §2.2).
 async fn has_chosen_secret(
     app: &App,
     client: &Client,
@@ -197,7 +197,7 @@ async fn has_chosen_secret(
         return Ok(true);
     }
     for hash in hashes {
-        // Those who send the same at the same time are one guess, and wait for one hash.
+        // Equal secrets sent at the same time count as one guess and share one hash.
         let check = || async {
             let guess = app.rate_limiter.begin_secret_attempt(client.id.as_str(), address).await?;
             let fits = app.password_hasher.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
@@ -215,7 +215,8 @@ async fn has_chosen_secret(
     Ok(false)
 }
 
-/// Hashes a secret anew if a hash costs more today. What goes wrong can wait for the next time.
+/// Hashes a secret again if the configured cost has grown. An error is logged only; the next
+/// sign-in tries again.
 async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
     if !app.password_hasher.needs_rehash(old) {
         return;
@@ -228,7 +229,7 @@ async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
     }
 }
 
-async fn by_certificate_or_nothing(
+async fn authenticate_by_certificate_or_id(
     app: &App,
     unverified_id: &str,
     certificate: Option<&Certificate>,
@@ -249,7 +250,7 @@ pub(super) async fn find(app: &App, unverified_id: &str, now: Versions) -> Resul
     Ok(app.cache.client(&id, now).await?)
 }
 
-fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<'a>, OAuthError> {
+fn parse_credentials<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<PresentedCredentials<'a>, OAuthError> {
     let (id, secret, assertion) = (form.get("client_id"), form.get("client_secret"), form.get("client_assertion"));
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     match (authorizations.next(), authorizations.next(), secret, assertion) {
@@ -259,25 +260,25 @@ fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<
             if id.is_some_and(|id| id != unverified_id) {
                 return Err(OAuthError::InvalidRequest("client_id is not the client that authenticates"));
             }
-            Ok(Presented::Secret { unverified_id, secret })
+            Ok(PresentedCredentials::Secret { unverified_id, secret })
         }
         (None, None, Some(secret), None) => {
             let id = id.ok_or(OAuthError::InvalidRequest("client_id is missing"))?;
-            Ok(Presented::Secret { unverified_id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+            Ok(PresentedCredentials::Secret { unverified_id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
         }
         (None, None, None, Some(text)) if form.get("client_assertion_type") == Some(ASSERTION_TYPE) => {
-            Ok(Presented::Assertion { text, unverified_id: id })
+            Ok(PresentedCredentials::Assertion { text, unverified_id: id })
         }
         (None, None, None, Some(_)) => {
             Err(OAuthError::InvalidRequest("client_assertion_type is not one that is known here"))
         }
-        (None, None, None, None) => id.map(Presented::Id).ok_or(OAuthError::InvalidClient),
+        (None, None, None, None) => id.map(PresentedCredentials::Id).ok_or(OAuthError::InvalidClient),
         _ => Err(OAuthError::InvalidRequest("the client authenticates in two ways: use one")),
     }
 }
 
-/// `Basic` credentials; id and secret are each form-encoded inside (RFC 6749 §2.3.1), which plain
-/// HTTP Basic has not.
+/// `Basic` credentials. The ID and the secret are each form-encoded first (RFC 6749 §2.3.1), unlike
+/// in plain HTTP Basic.
 fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
     let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {

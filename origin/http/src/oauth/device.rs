@@ -1,5 +1,5 @@
-//! `POST /oauth/device/code` (RFC 8628 §3.1): a device without a browser asks for a code that its
-//! user types elsewhere.
+//! `POST /oauth/device/code` (RFC 8628 §3.1): a device without a browser gets a code that its user
+//! types elsewhere.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use super::parameters::FormOnly;
 use crate::openapi::forms;
 use crate::{App, AppState};
 
-/// Draws of a user code before giving up. That one is taken happens once in millions.
+/// Attempts to draw an unused user code; a collision happens once in millions.
 const DRAWS: usize = 8;
 
 /// RFC 8628 §3.2
@@ -30,7 +30,7 @@ pub(crate) struct DeviceAnswer {
     interval: u64,
 }
 
-/// Gives a device its codes (RFC 8628 §3.1).
+/// Issues the codes of a device (RFC 8628 §3.1).
 #[utoipa::path(
     post, path = "/oauth/device/code",
     request_body(content = forms::DeviceForm, content_type = "application/x-www-form-urlencoded"),
@@ -71,7 +71,7 @@ pub(crate) async fn post(
     }))
 }
 
-/// Records the code under a user code that nobody has.
+/// Records the device code under an unused user code.
 async fn keep(app: &App, code: DeviceCode) -> Result<UserCode, OAuthError> {
     let key = app.keys.current().derive_key("tollgate user codes v1");
     for _ in 0..DRAWS {

@@ -1,5 +1,4 @@
-//! DPoP (RFC 9449): a proof that whoever sends a request has the key that its token
-//! is bound to.
+//! DPoP (RFC 9449): a proof that the sender of a request has the key to which its token is bound.
 
 use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
@@ -13,26 +12,26 @@ use tollgate_storage::{ReplayKey, WriteError};
 use super::error::OAuthError;
 use crate::App;
 
-/// How old a proof may be, in seconds: a slow network and a clock a little behind.
-/// Its id is remembered for as long.
-const MAX_AGE: u64 = 300;
-/// For how many seconds one nonce is given; it is good for the next as many, too.
+/// Maximum age of a proof, in seconds: allows for a slow network and a clock that is slightly
+/// behind. Its `jti` is stored for as long.
+const MAX_PROOF_AGE: u64 = 300;
+/// Seconds for which a nonce is handed out; it is valid for as long again.
 const NONCE_PERIOD: u64 = 300;
 
-/// What a proof is to be about.
+/// The request that a proof must match.
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
-    /// The endpoint's path below the issuer.
+    /// Path of the endpoint below the issuer.
     pub(crate) path: &'a str,
-    /// The access token that is shown with it, if one is.
+    /// Access token of the request, if any.
     pub(crate) token: Option<&'a str>,
 }
 
-/// Why a proof is not good.
+/// Why a proof is refused.
 #[derive(Debug)]
 pub(crate) enum ProofError {
     Invalid(&'static str),
-    /// With the nonce to use.
+    /// Contains the nonce to use.
     UseNonce(HeaderValue),
     Write(WriteError),
 }
@@ -53,9 +52,9 @@ impl From<ProofError> for OAuthError {
     }
 }
 
-/// The thumbprint of the key that the request proves to have; none when it has no
+/// Verifies the DPoP proof of a request, and returns the thumbprint of its key; `None` without a
 /// proof (RFC 9449 §4.3).
-pub(crate) async fn proven(
+pub(crate) async fn verify_proof(
     app: &App,
     headers: &HeaderMap,
     request: &Request<'_>,
@@ -79,7 +78,7 @@ pub(crate) async fn proven(
     }
     let now = app.clock.now();
     let issued_at = jose::time(&claims, "iat")?.ok_or(ProofError::Invalid("the proof has no iat"))?;
-    if issued_at > now.saturating_add(jose::LEEWAY) || now > issued_at.saturating_add(MAX_AGE) {
+    if issued_at > now.saturating_add(jose::LEEWAY) || now > issued_at.saturating_add(MAX_PROOF_AGE) {
         return Err(ProofError::Invalid("the proof is too old, or from the future"));
     }
     if let Some(token) = request.token
@@ -94,15 +93,14 @@ pub(crate) async fn proven(
     }
     let (thumbprint, id) = (key.thumbprint(), jose::text(&claims, "jti")?);
     let hash = SecretHash::of(&format!("dpop|{thumbprint}|{id}"));
-    let expires_at = issued_at.saturating_add(MAX_AGE + 1);
+    let expires_at = issued_at.saturating_add(MAX_PROOF_AGE + 1);
     if !app.writer.record_first_use(ReplayKey { hash, expires_at }).await.map_err(ProofError::Write)? {
         return Err(ProofError::Invalid("the proof was shown before"));
     }
     Ok(Some(thumbprint))
 }
 
-/// Whether both are one URL, without regard to query and fragment and after the usual
-/// normalisation (RFC 9449 §4.3, point 9).
+/// Compares URLs without query and fragment, after normalisation (RFC 9449 §4.3, point 9).
 fn is_url_of(unverified: &str, own: &str) -> bool {
     let normal = |text: &str| {
         let mut url = url::Url::parse(text).ok()?;
@@ -113,8 +111,8 @@ fn is_url_of(unverified: &str, own: &str) -> bool {
     normal(unverified).is_some_and(|url| Some(url) == normal(own))
 }
 
-/// A nonce (RFC 9449 §8): the period it is of, and a MAC of that. So nothing needs to
-/// be remembered of it, and every origin on the same database knows it.
+/// A nonce (RFC 9449 §8): its period and a MAC of it. Nothing is stored, and every origin on the
+/// same database accepts it.
 pub(crate) fn nonce(app: &App, now: u64) -> HeaderValue {
     nonce_of(app, now / NONCE_PERIOD)
 }

@@ -1,5 +1,4 @@
-//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2 and
-//! its extensions).
+//! Maps errors of OAuth endpoints to responses (RFC 6749 §5.2 and its extensions).
 
 use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -16,15 +15,15 @@ use super::parameters::ParameterError;
 use crate::Refusal;
 use crate::ratelimit_headers::insert_refusal_headers;
 
-/// Why an OAuth endpoint refuses.
+/// Error of an OAuth endpoint.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OAuthError {
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error(transparent)]
     Parameters(#[from] ParameterError),
-    /// Unknown client, wrong secret, disabled, or nothing presented: the answer does
-    /// not tell which.
+    /// Unknown client, wrong secret, disabled client or no credentials: the response does not
+    /// reveal which.
     #[error("the client could not be authenticated")]
     InvalidClient,
     #[error("{0}")]
@@ -33,7 +32,7 @@ pub(crate) enum OAuthError {
     UnsupportedGrantType,
     #[error(transparent)]
     InvalidGrant(#[from] GrantError),
-    /// An assertion or a token that was presented as a grant.
+    /// Invalid assertion or token that was presented as a grant.
     #[error("{0}")]
     BadGrant(&'static str),
     #[error(transparent)]
@@ -50,7 +49,7 @@ pub(crate) enum OAuthError {
     ExpiredToken,
     #[error("{0}")]
     InvalidDpopProof(&'static str),
-    /// With the nonce to use.
+    /// Contains the nonce to use.
     #[error("the DPoP proof must carry a nonce of this server")]
     UseDpopNonce(HeaderValue),
     #[error(transparent)]
@@ -59,7 +58,7 @@ pub(crate) enum OAuthError {
     Store(StoreError),
     #[error("the store does not answer; try again")]
     Write(WriteError),
-    /// A limit was not passed.
+    /// A rate limit was exceeded.
     #[error(transparent)]
     LimitExceeded(#[from] LimitExceeded),
     #[error("the secret cannot be checked now; try again")]
@@ -73,7 +72,7 @@ pub(crate) enum OAuthError {
 impl From<IssueError> for OAuthError {
     fn from(error: IssueError) -> OAuthError {
         match error {
-            // What was asked for cannot be: no trouble of ours.
+            // The request is impossible; this server did not fail.
             IssueError::SeveralAudiences => AccessError::TooMany.into(),
             error => OAuthError::Issue(error),
         }
@@ -83,7 +82,7 @@ impl From<IssueError> for OAuthError {
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> OAuthError {
         match error {
-            // The user was disabled while the request was under way: no trouble of ours.
+            // The user was disabled during the request; this server did not fail.
             StoreError::UserDisabled => GrantError::Ended.into(),
             error => OAuthError::Store(error),
         }
@@ -130,7 +129,7 @@ impl OAuthError {
             // RFC 7591 §3.2.2
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
-            // RFC 6585 §4; no OAuth error code says it better.
+            // RFC 6585 §4; no OAuth error code fits better.
             OAuthError::LimitExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
             OAuthError::Store(_)
@@ -143,12 +142,12 @@ impl OAuthError {
 
     fn log(&self) {
         match self {
-            // An outage is logged when it begins and ends, and a failed transaction by the writer:
-            // not for each request.
+            // Outages are logged when they begin and end, failed transactions by the writer: not
+            // once a request.
             OAuthError::Store(error) if error.is_known_outage() => tracing::debug!(%error, "the store failed"),
             OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
-            // When there is too much to do, a line for each is too much too.
+            // Under overload, a line for each request would add to it.
             OAuthError::Write(WriteError::Busy) | OAuthError::PasswordHashing(PasswordHashingError::Busy) => {
                 tracing::debug!("too busy")
             }
@@ -168,7 +167,8 @@ impl IntoResponse for OAuthError {
         let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
         response.extensions_mut().insert(Refusal(error));
         if status == StatusCode::UNAUTHORIZED {
-            // RFC 9110 §11.6.1: a 401 always carries a challenge, whichever way the client tried.
+            // RFC 9110 §11.6.1: a 401 always contains a challenge, whichever method the client
+            // used.
             let challenge = HeaderValue::from_static("Basic realm=\"tollgate\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

@@ -1,7 +1,7 @@
-//! `POST /oauth/introspect` (RFC 7662): what the store knows of a token, this moment.
+//! `POST /oauth/introspect` (RFC 7662): the current state of a token.
 //!
-//! A client is told of tokens that were issued to it, and of those for an API that it introspects
-//! for. Of all others it is told what is told of tokens that never were (RFC 7662 §4): exactly
+//! A client may introspect tokens that were issued to it, and tokens for an API that it introspects
+//! for. For every other token it gets the answer of an unknown token (RFC 7662 §4): exactly
 //! `{"active":false}`.
 
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::openapi::forms;
 use crate::{App, AppState, header_list, json};
 
 /// RFC 9701 §5
-const SIGNED: &str = "application/token-introspection+jwt";
+const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
-/// Bytes of what is told of most tokens.
-const USUAL_ANSWER: usize = 512;
+/// Typical bytes of an answer.
+const TYPICAL_ANSWER_BYTES: usize = 512;
 
-/// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
+/// RFC 7662 §2.2. For an inactive token, only `active` is sent.
 #[derive(Serialize, Default, utoipa::ToSchema)]
 struct Introspection<'a> {
     active: bool,
@@ -40,22 +40,22 @@ struct Introspection<'a> {
     claims: Option<Claims<'a>>,
 }
 
-/// What there is to tell.
-enum Finding {
-    /// That the token is good for nothing, or none of the client's business.
+/// State of a token, as far as the client may know it.
+enum TokenState {
+    /// Not active, or not for this client to know.
     Inactive,
-    /// That a refresh token is good.
+    /// An active refresh token.
     Refresh,
-    /// What an access token says.
+    /// An active access token.
     Access(Arc<AccessToken>),
 }
 
-impl Finding {
-    fn told<'a>(&'a self, issuer: &'a str) -> Introspection<'a> {
+impl TokenState {
+    fn to_introspection<'a>(&'a self, issuer: &'a str) -> Introspection<'a> {
         match self {
-            Finding::Inactive => Introspection::default(),
-            Finding::Refresh => Introspection { active: true, ..Introspection::default() },
-            Finding::Access(token) => {
+            TokenState::Inactive => Introspection::default(),
+            TokenState::Refresh => Introspection { active: true, ..Introspection::default() },
+            TokenState::Access(token) => {
                 let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
                 let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
                 Introspection { active: true, token_type, claims: Some(token.claims(issuer)) }
@@ -64,7 +64,7 @@ impl Finding {
     }
 }
 
-/// Tells what a token is worth this moment (RFC 7662).
+/// Introspects a token (RFC 7662).
 #[utoipa::path(
     post, path = "/oauth/introspect",
     request_body(content = forms::OneTokenForm, content_type = "application/x-www-form-urlencoded"),
@@ -86,36 +86,41 @@ pub(crate) async fn post(
     let client = authenticated.confidential()?;
     let unverified_token = form.required("token", "token is missing")?;
     let finding = introspect(&app, client, unverified_token, authenticated.now).await?;
-    let found = finding.told(&app.issuer);
+    let found = finding.to_introspection(&app.issuer);
     app.metrics.introspected(found.active);
     if !wants_signed(&caller.headers) {
-        return Ok(json::sized(&found, USUAL_ANSWER));
+        return Ok(json::sized(&found, TYPICAL_ANSWER_BYTES));
     }
     let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": app.clock.now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
     let signed =
         app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
-    Ok(([(CONTENT_TYPE, SIGNED)], signed).into_response())
+    Ok(([(CONTENT_TYPE, SIGNED_MEDIA_TYPE)], signed).into_response())
 }
 
-/// Whether the answer is to be a signed JWT (RFC 9701 §4).
+/// Whether the client asked for a signed JWT (RFC 9701 §4).
 fn wants_signed(headers: &HeaderMap) -> bool {
     header_list::members(headers, ACCEPT)
-        .any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
+        .any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED_MEDIA_TYPE))
 }
 
-async fn introspect(app: &App, client: &Client, unverified_token: &str, now: Versions) -> Result<Finding, OAuthError> {
+async fn introspect(
+    app: &App,
+    client: &Client,
+    unverified_token: &str,
+    now: Versions,
+) -> Result<TokenState, OAuthError> {
     if SecretKind::Refresh.is_well_formed(unverified_token) {
         return Box::pin(refresh_token(app, client, unverified_token)).await;
     }
-    let Some(token) = bearer::good_as_of(app, unverified_token, now).await? else {
-        return Ok(Finding::Inactive);
+    let Some(token) = bearer::find_active_token_as_of(app, unverified_token, now).await? else {
+        return Ok(TokenState::Inactive);
     };
-    Ok(if may_know(app, client, &token, now).await? { Finding::Access(token) } else { Finding::Inactive })
+    Ok(if may_introspect(app, client, &token, now).await? { TokenState::Access(token) } else { TokenState::Inactive })
 }
 
-/// Whether a token was issued to this client, or is for an API that it introspects for.
-async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions) -> Result<bool, OAuthError> {
+/// Whether the token was issued to this client, or is for an API that it introspects for.
+async fn may_introspect(app: &App, client: &Client, token: &AccessToken, now: Versions) -> Result<bool, OAuthError> {
     if token.client == client.id {
         return Ok(true);
     }
@@ -128,12 +133,12 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions
     Ok(false)
 }
 
-/// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
-async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Finding, OAuthError> {
+/// State of a refresh token: only its own client learns it, and only whether it is active.
+async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<TokenState, OAuthError> {
     let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
-        return Ok(Finding::Inactive);
+        return Ok(TokenState::Inactive);
     };
     let token = app.cache.refresh_token(presented).await?;
     let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, app.clock.now()));
-    Ok(if is_good { Finding::Refresh } else { Finding::Inactive })
+    Ok(if is_good { TokenState::Refresh } else { TokenState::Inactive })
 }

@@ -1,5 +1,5 @@
-//! What all grants have in common: a token is drafted, recorded, and only then signed and handed
-//! out.
+//! Issuing, shared by all grant types: a token is prepared, recorded, and only then signed and
+//! returned.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -38,35 +38,35 @@ pub(crate) struct TokenAnswer {
     pub(super) authorization_details: AuthorizationDetails,
 }
 
-/// Whom a token is about.
-pub(super) struct About {
+/// Subject of a token, and what the token inherits from it.
+pub(super) struct TokenSubject {
     pub(super) subject: String,
-    /// The grant it comes of, if it does.
+    /// The grant (session) of the token.
     pub(super) session: Option<String>,
     pub(super) auth_time: Option<u64>,
     pub(super) acr: Option<String>,
     pub(super) act: Option<ActorClaim>,
-    /// The tokens that it is exchanged from.
+    /// Tokens from which this one is exchanged.
     pub(super) exchanged_from: Vec<TokenId>,
-    /// When it must end at the latest, Unix seconds.
+    /// Latest expiry, Unix seconds.
     pub(super) ends_at: u64,
 }
 
-impl About {
-    /// Somebody of whom nothing else is said.
-    pub(super) fn subject(subject: String) -> About {
+impl TokenSubject {
+    /// A subject without further information.
+    pub(super) fn subject(subject: String) -> TokenSubject {
         let (session, auth_time, acr, act) = (None, None, None, None);
-        About { subject, session, auth_time, acr, act, exchanged_from: Vec::new(), ends_at: u64::MAX }
+        TokenSubject { subject, session, auth_time, acr, act, exchanged_from: Vec::new(), ends_at: u64::MAX }
     }
 
-    /// A client in its own name.
-    pub(super) fn client(id: &ClientId) -> About {
-        About::subject(id.to_string())
+    /// A client acting for itself.
+    pub(super) fn client(id: &ClientId) -> TokenSubject {
+        TokenSubject::subject(id.to_string())
     }
 
-    /// The user who gave a grant.
-    pub(super) fn user(grant: &Grant) -> About {
-        About {
+    /// The user of a grant.
+    pub(super) fn user(grant: &Grant) -> TokenSubject {
+        TokenSubject {
             subject: grant.subject.clone(),
             session: Some(grant.id.to_string()),
             auth_time: Some(grant.terms.auth_time),
@@ -78,15 +78,15 @@ impl About {
     }
 }
 
-/// A token that is about to be recorded, with its text if that says nothing by itself.
-pub(super) struct Drafted {
+/// A token to be recorded. `opaque` is its text if the client gets opaque tokens.
+pub(super) struct UnsignedToken {
     pub(super) draft: TokenDraft,
     opaque: Option<Secret>,
-    /// The user whom it is about, where no grant stands for them.
+    /// The user, where the token has no grant.
     pub(super) user: Option<UserId>,
 }
 
-/// The key that the token will be bound to, if the request proves one.
+/// The key or certificate to which the token will be bound, if the request proves one.
 pub(super) fn confirmation(
     caller: &AuthenticatedClient,
     jkt: Option<String>,
@@ -106,45 +106,45 @@ pub(super) fn confirmation(
     }
 }
 
-/// Drafts an access token, to be signed by one of these keys.
+/// Prepares an access token, to be signed by one of these keys.
 pub(super) fn draft(
     app: &App,
     keys: &KeyRing,
     client: &Client,
-    about: About,
+    subject: TokenSubject,
     access: Access,
     cnf: Option<Confirmation>,
-) -> Result<Drafted, OAuthError> {
+) -> Result<UnsignedToken, OAuthError> {
     let now_ms = app.clock.now_ms();
     let now = now_ms / 1000;
     let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
     let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
     let details = TokenDetails {
         cnf,
-        act: about.act,
+        act: subject.act,
         authorization_details: access.details,
-        auth_time: about.auth_time,
-        acr: about.acr,
-        exchanged_from: about.exchanged_from,
+        auth_time: subject.auth_time,
+        acr: subject.acr,
+        exchanged_from: subject.exchanged_from,
     };
     let draft = TokenDraft {
         unique: TokenId::unique(now_ms, rng::random_id()?),
         client: client.id.clone(),
-        subject: about.subject,
-        session: about.session,
+        subject: subject.subject,
+        session: subject.session,
         key_id: keys.key_id(client.metadata.alg, &access.audience)?,
         scope: access.scope,
         audience: access.audience,
         details,
         opaque: opaque.as_ref().map(Secret::hash),
         issued_at: now,
-        expires_at: now.saturating_add(app.token_lifetime).min(about.ends_at),
+        expires_at: now.saturating_add(app.token_lifetime).min(subject.ends_at),
     };
-    Ok(Drafted { draft, opaque, user: None })
+    Ok(UnsignedToken { draft, opaque, user: None })
 }
 
-/// What the client gets of a recorded token. Only a recorded token can be revoked, and its record
-/// decides the epoch in its `jti`: so it is signed after the commit.
+/// The response for a recorded token. Only a recorded token can be revoked, and the record
+/// determines the epoch in its `jti`, so it is signed after the commit.
 pub(super) fn answer(
     app: &App,
     client: &Client,
@@ -167,32 +167,32 @@ pub(super) fn answer(
     })
 }
 
-impl Drafted {
-    /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in
-    /// place of a signed one.
+impl UnsignedToken {
+    /// Splits into the request to record, decided by the data that `caller` was authenticated by,
+    /// and the text of an opaque token.
     pub(super) fn parts(self, caller: &AuthenticatedClient) -> (IssueRequest, Option<Secret>) {
         let registrations_version = caller.unconfirmed.then_some(caller.now.registrations);
         (IssueRequest { draft: self.draft, registrations_version, user: self.user }, self.opaque)
     }
 }
 
-/// Records a token that needs nothing but that, and answers with it.
+/// Records a token that consumes nothing, and returns the response.
 pub(super) async fn issue(
     app: &App,
     caller: &AuthenticatedClient,
-    drafted: Drafted,
+    drafted: UnsignedToken,
 ) -> Result<TokenAnswer, OAuthError> {
     let (issue, opaque) = drafted.parts(caller);
     let token = app.writer.issue(issue).await?;
     answer(app, &caller.client, &token, opaque)
 }
 
-/// What an ID token is about.
+/// Content of an ID token.
 pub(super) struct IdToken<'a> {
     pub(super) client: &'a Client,
     pub(super) user: &'a User,
     pub(super) grant: &'a Grant,
-    /// Which of the user's claims it has.
+    /// Scope that selects claims of the user.
     pub(super) scope: &'a Scope,
     pub(super) nonce: Option<&'a str>,
     pub(super) access_token: &'a str,
@@ -225,8 +225,8 @@ pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, O
     Ok(app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?)
 }
 
-/// The left half of the hash that goes with an algorithm (OpenID Connect Core §3.1.3.6); Ed25519's
-/// is SHA-512.
+/// Left half of the hash that belongs to an algorithm (OpenID Connect Core §3.1.3.6); SHA-512 for
+/// Ed25519.
 fn half_hash(alg: TokenAlg, access_token: &str) -> String {
     match alg {
         TokenAlg::EdDsa => base64url(&Sha512::digest(access_token.as_bytes())[..32]),

@@ -1,7 +1,6 @@
-//! `/.well-known/oauth-authorization-server` (RFC 8414) and
-//! `/.well-known/openid-configuration` (OpenID Connect Discovery): what this server
-//! can do, and nothing it cannot. One document: each has members that the other
-//! allows.
+//! `/.well-known/oauth-authorization-server` (RFC 8414) and `/.well-known/openid-configuration`
+//! (OpenID Connect Discovery): exactly what this server supports. Both return the same document,
+//! because each allows the members of the other.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +14,7 @@ use tollgate_model::{AuthMethod, GrantType, UserClaims};
 use super::authorize::ACR;
 use crate::{App, AppState};
 
-/// Tells what this server can do (RFC 8414).
+/// Returns the metadata of this server (RFC 8414).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server",
     responses((status = 200, description = "Metadata", body = Object)),
@@ -25,12 +24,12 @@ pub(crate) async fn get(State(app): State<AppState>) -> Response {
     if let (Some(members), Value::Object(abilities)) = (metadata.as_object_mut(), abilities(&app)) {
         members.extend(abilities);
     }
-    // Clients in browsers read it from other origins; there is nothing secret in it.
+    // Clients in browsers read it cross-origin; nothing in it is secret.
     let headers = [(CACHE_CONTROL, "public, max-age=300"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, Json(metadata)).into_response()
 }
 
-/// Tells what this server can do (OpenID Connect Discovery).
+/// Returns the metadata of this server (OpenID Connect Discovery).
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration",
     responses((status = 200, description = "Metadata", body = Object)),
@@ -65,8 +64,8 @@ fn endpoints(app: &App) -> Value {
 
 fn abilities(app: &App) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
-    // Certificates come of proxies or of TLS that ends here, where it asks for them;
-    // otherwise nobody can authenticate by one.
+    // Certificates come from proxies or from TLS that ends here, if it requests them; otherwise no
+    // client can authenticate by one.
     let by_proxy = app.grants.certificate_header.is_some();
     let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::requests_client_certificates);
     let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::has_client_authorities);

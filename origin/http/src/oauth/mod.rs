@@ -1,4 +1,4 @@
-//! The OAuth 2.0 endpoints. One file an endpoint, and below `grants` one a grant.
+//! OAuth 2.0 endpoints, one file each; `grants` has one file for each grant type.
 
 pub(super) mod assertion;
 pub(super) mod authorization;

@@ -1,5 +1,5 @@
-//! `POST /oauth/par` (RFC 9126): a client sends its authorization request itself, and the browser
-//! carries nothing but a handle.
+//! `POST /oauth/par` (RFC 9126): a client pushes its authorization request, and the browser carries
+//! only a handle.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,7 +24,7 @@ pub(crate) struct Pushed {
     expires_in: u64,
 }
 
-/// Takes an authorization request from the client itself (RFC 9126).
+/// Accepts a pushed authorization request (RFC 9126).
 #[utoipa::path(
     post, path = "/oauth/par",
     request_body(content = forms::PushedForm, content_type = "application/x-www-form-urlencoded"),
@@ -41,9 +41,9 @@ pub(crate) async fn post(
         return Err(OAuthError::InvalidRequest("a pushed request must not have a request_uri"));
     }
     let mut request = read(&app, &client, &form, true).await.map_err(|refused| refused.error)?;
-    // RFC 9449 §10.1: a proof with the request says the same as dpop_jkt.
+    // RFC 9449 §10.1: a proof with the request means the same as `dpop_jkt`.
     let proven =
-        dpop::proven(&app, &caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
+        dpop::verify_proof(&app, &caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
     match (&request.jkt, proven) {
         (Some(named), Some(proven)) if *named != proven => {
             return Err(OAuthError::InvalidDpopProof("the proof's key is not that of dpop_jkt"));

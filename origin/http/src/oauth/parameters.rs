@@ -1,10 +1,10 @@
-//! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short
-//! endpoints JSON.
+//! Request parameters: a form (`application/x-www-form-urlencoded`) parsed strictly, or JSON at the
+//! short endpoints.
 //!
-//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for
-//! those that are lists; an empty one counts as left out; unknown ones are ignored.
-//! Percent-encoding must be whole and give UTF-8. Where values are stored or looked for as they
-//! came, [`Parameters::storable`] is asked for; elsewhere each is read as what it must be.
+//! A parameter must not repeat (RFC 6749 §3.2), because two readers would pick different values,
+//! unless it is a list. An empty parameter counts as missing; unknown ones are ignored.
+//! Percent-encoding must be complete and yield UTF-8. Where values are stored or searched for
+//! verbatim, call [`Parameters::storable`]; elsewhere each value is parsed as its type.
 
 use std::fmt;
 
@@ -23,15 +23,15 @@ use super::error::OAuthError;
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-/// The parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
+/// Parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
 const LISTS: [&str; 2] = ["resource", "audience"];
 
-/// Names and values, sorted by name; those of one name in the order in which they came. No `Debug`:
-/// there are secrets among them.
+/// Names and values, sorted by name, equal names in the order of the request. No `Debug`: the
+/// values include secrets.
 #[derive(Default, Clone)]
 pub(crate) struct Parameters(Vec<(String, String)>);
 
-/// What is wrong with a request's parameters.
+/// Why parameters cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParameterError {
     #[error("a parameter comes twice")]
@@ -45,20 +45,19 @@ impl Parameters {
         self.named(name).first().map(|(_, value)| value.as_str())
     }
 
-    /// All of this name.
+    /// All values of this name.
     fn named(&self, name: &str) -> &[(String, String)] {
         let begin = self.0.partition_point(|(other, _)| other.as_str() < name);
         let named = self.0.get(begin..).unwrap_or_default();
         named.split_at(named.partition_point(|(other, _)| other == name)).0
     }
 
-    /// The value of a parameter that a request must have.
+    /// Value of a required parameter.
     pub(crate) fn required(&self, name: &str, missing: &'static str) -> Result<&str, OAuthError> {
         self.get(name).ok_or(OAuthError::InvalidRequest(missing))
     }
 
-    /// Takes the parameters of a signed request: those that stand outside count for nothing (RFC
-    /// 9101 §6.3).
+    /// Uses the parameters of a request object; those outside it do not count (RFC 9101 §6.3).
     pub(crate) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Parameters, ParameterError> {
         let mut pairs: Vec<(String, String)> = pairs.into_iter().collect();
         pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
@@ -70,7 +69,7 @@ impl Parameters {
         Ok(Parameters(pairs))
     }
 
-    /// Reads `a=b&c=d`.
+    /// Parses `a=b&c=d`.
     pub(crate) fn from_form(form: &str) -> Result<Parameters, ParameterError> {
         let pairs = form.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -79,7 +78,7 @@ impl Parameters {
         Parameters::from_pairs(pairs.collect::<Result<Vec<_>, ParameterError>>()?)
     }
 
-    /// The parameters, if all of them can be stored.
+    /// The parameters, if the database can store all of them.
     pub(crate) fn storable(self) -> Result<Parameters, ParameterError> {
         match self.0.iter().all(|(_, value)| is_storable(value)) {
             true => Ok(self),
@@ -103,10 +102,10 @@ impl RequestParameters for Parameters {
     }
 }
 
-/// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what
-/// is not whole.
+/// Decodes `+` and `%XX` of a form (WHATWG URL, application/x-www-form-urlencoded), but refuses
+/// incomplete encodings.
 pub(crate) fn decode(text: &str) -> Result<String, ParameterError> {
-    // Most texts say what they mean, and this is found out for many bytes at once.
+    // Most texts need no decoding, which is checked for many bytes at a time.
     if !text.bytes().fold(false, |found, byte| found | matches!(byte, b'+' | b'%')) {
         return Ok(text.to_owned());
     }
@@ -127,7 +126,7 @@ pub(crate) fn decode(text: &str) -> Result<String, ParameterError> {
     String::from_utf8(decoded).map_err(|_| ParameterError::Malformed)
 }
 
-/// The members of an object, as they come.
+/// Members of an object, in order.
 struct Members(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -152,10 +151,10 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// Who sends a request to an OAuth endpoint, and its parameters: a form and nothing else.
+/// Caller and parameters of an OAuth endpoint: a form only.
 pub(crate) struct FormOnly(pub(crate) Caller, pub(crate) Parameters);
 
-/// Who sends a request to a short endpoint, and its parameters: a form or JSON.
+/// Caller and parameters of a short endpoint: a form or JSON.
 pub(crate) struct FormOrJson(pub(crate) Caller, pub(crate) Parameters);
 
 impl<S: Send + Sync> FromRequest<S> for FormOnly {
@@ -199,7 +198,7 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
     body.map_err(|_| OAuthError::InvalidRequest("the body could not be read or is too large"))
 }
 
-/// The media type without its parameters, if it is one of those known here and stands there once.
+/// Media type without parameters, if it is a supported one and sent once.
 fn media_type(headers: &HeaderMap) -> Option<&'static str> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (value, None) = (values.next()?.to_str().ok()?, values.next()) else {

@@ -1,5 +1,5 @@
-//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): clients that register
-//! themselves, where the operator lets them, and look after their registration.
+//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): dynamic client
+//! registration and its management, where the operator enables it.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -17,18 +17,18 @@ use tollgate_model::{
 };
 use tollgate_system::rng;
 
-use super::bearer::{BearerRefusal, shown};
+use super::bearer::{BearerRefusal, authenticate_bearer};
 use super::caller::Caller;
 use super::error::OAuthError;
 use crate::openapi::refusals::{NotFound, TooLarge};
 use crate::problem::Problem;
 use crate::{App, AppState};
 
-/// The scope value of those who may register clients.
+/// Scope value that allows the registration of clients.
 const REGISTER: &str = "tollgate:register";
 const PATH: &str = "/oauth/register";
 
-/// Registers a client (RFC 7591 §3), where the operator lets clients do so.
+/// Registers a client (RFC 7591 §3).
 #[utoipa::path(
     post, path = "/oauth/register",
     request_body(content = ClientMetadata, content_type = "application/json"),
@@ -48,7 +48,7 @@ async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
         RegistrationMode::Off => Err(Problem::not_found().into_response()),
         RegistrationMode::Open => Ok(()),
         RegistrationMode::Token => {
-            let token = shown(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
+            let token = authenticate_bearer(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
             if !token.audience.has(&app.issuer) {
                 return Err(BearerRefusal::Invalid.into_response());
             }
@@ -79,8 +79,9 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// What a client asks to be. A sector is one's own only if it says so itself: else anybody could
-/// join another's, and know its users (OpenID Connect Dynamic Client Registration §5).
+/// Parses requested metadata. The document of a `sector_identifier_uri` must list the client's
+/// redirect URIs: otherwise a client could join another's sector and recognise its users (OpenID
+/// Connect Dynamic Client Registration §5).
 async fn wanted(
     app: &App,
     body: &[u8],
@@ -100,7 +101,7 @@ async fn wanted(
     Ok(metadata)
 }
 
-/// `GET`: what is registered (RFC 7592 §2.1).
+/// `GET`: reads a registration (RFC 7592 §2.1).
 #[utoipa::path(
     get, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
@@ -116,7 +117,7 @@ pub(crate) async fn show(
     Ok(Json(view(&app, &client, None, None)))
 }
 
-/// `PUT`: what is to be registered instead, all of it (RFC 7592 §2.2).
+/// `PUT`: replaces all metadata of a registration (RFC 7592 §2.2).
 #[utoipa::path(
     put, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
@@ -148,7 +149,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     let mut client = Client { metadata, ..client };
     let mut secret = None;
     if has_secret(&client) && client.secrets.is_empty() {
-        // It authenticated in another way before, and needs a secret from now on.
+        // It used another authentication method before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &rng::random()?);
         let stored = StoredSecret::generated(&new, app.clock.now());
         store.rotate_secret(&client.id, &stored, 0).await?;
@@ -158,8 +159,8 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     Ok(view(app, &client, secret.as_ref(), None))
 }
 
-/// `DELETE`: the client is no more, and what it was given ends (RFC 7592 §2.3). Its id is never
-/// given again.
+/// `DELETE`: removes a client and ends its grants and tokens (RFC 7592 §2.3). Its ID is never
+/// reused.
 #[utoipa::path(
     delete, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
@@ -180,8 +181,8 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The client of this id whose registration the token manages, where clients manage their
-/// registration. A token of another's tells nothing of it (RFC 7592 §2.1).
+/// The client of this ID whose registration access token was presented, where clients may manage
+/// their registration. The token of another client reveals nothing (RFC 7592 §2.1).
 async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
     if app.grants.registration == RegistrationMode::Off {
         return Err(Problem::not_found().into_response());
@@ -199,7 +200,7 @@ async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Res
     own.ok_or_else(|| BearerRefusal::Invalid.into_response())
 }
 
-/// What a client is told of its registration.
+/// Response to a registration.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RegisteredClient {
     client_id: String,
@@ -221,8 +222,8 @@ fn has_secret(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
-/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only
-/// their hashes are kept.
+/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are returned only when they are generated; only hashes
+/// are stored.
 fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
     RegisteredClient {
         client_id: client.id.to_string(),

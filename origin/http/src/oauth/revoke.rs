@@ -1,5 +1,5 @@
-//! `POST /oauth/revoke` and `/revoke` (RFC 7009). The answer comes after the commit:
-//! who has it may rely on every edge refusing the token as soon as news reaches it.
+//! `POST /oauth/revoke` and `/revoke` (RFC 7009). The response is sent after the commit: every edge
+//! refuses the token as soon as the delta arrives.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,7 +26,7 @@ pub(crate) async fn post_form(
     revoke(&app, &caller, &form, "/oauth/revoke").await
 }
 
-/// Revokes a token: the short name.
+/// Revokes a token; short path.
 #[utoipa::path(
     post, path = "/revoke",
     request_body(
@@ -42,8 +42,8 @@ pub(crate) async fn post_form_or_json(
     revoke(&app, &caller, &form, "/revoke").await
 }
 
-/// What a token is, its form says: a wrong `token_type_hint` changes nothing (RFC
-/// 7009 §2.1).
+/// The kind of a token follows from its form: a wrong `token_type_hint` has no effect (RFC 7009
+/// §2.1).
 async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Result<StatusCode, OAuthError> {
     let client = authenticate(app, caller, form, path).await?.client;
     let unverified_token = form.required("token", "token is missing")?;
@@ -54,14 +54,12 @@ async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Re
 }
 
 async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
-    // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone,
-    // and for us it never was there.
+    // An unknown token is no error (RFC 7009 §2.2): its holder wants it invalid, and it is.
     let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
         return Ok(StatusCode::OK);
     };
-    // Another client's token stays as it is. RFC 7009 §2.1 says that the request is
-    // refused, and leaves open how; the same 200 as for an unknown token (§2.2)
-    // refuses it without telling a stranger that the token exists.
+    // The token of another client stays valid. RFC 7009 §2.1 requires a refusal without saying how;
+    // the 200 of an unknown token (§2.2) does not reveal that the token exists.
     let token = app.store.find_verified_token(&recognised).await?;
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
@@ -73,8 +71,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     Ok(StatusCode::OK)
 }
 
-/// A refresh token goes with its grant and everything that came of it (RFC 7009
-/// §2.1).
+/// Revoking a refresh token revokes its grant and all its tokens (RFC 7009 §2.1).
 async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
     let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(StatusCode::OK);

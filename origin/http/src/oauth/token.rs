@@ -1,5 +1,5 @@
-//! `POST /oauth/token`, and `/token` for those who prefer JSON (RFC 6749 §3.2): authenticates the
-//! client and hands the request to its grant.
+//! `POST /oauth/token`, and `/token` which also accepts JSON (RFC 6749 §3.2): authenticates the
+//! client and passes the request to its grant type.
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use tollgate_model::GrantType;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::caller::Caller;
-use super::client_auth::{AuthenticatedClient, authenticate, from_memory};
+use super::client_auth::{AuthenticatedClient, authenticate, authenticate_cached};
 use super::dpop;
 use super::error::OAuthError;
 use super::grants;
@@ -17,23 +17,23 @@ use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::openapi::forms;
 use crate::{App, AppState, json};
 
-/// Keys that may be revoked under the hands of one request before it is told to try again.
-const KEYS_TRIED: usize = 4;
+/// How often a request is retried because its signing key was revoked meanwhile.
+const MAX_KEY_RETRIES: usize = 4;
 
-/// Bytes of a usual answer beside its signed tokens: the names, the scope, a refresh token.
-const ROOM_BESIDE_TOKENS: usize = 320;
+/// Typical bytes of an answer without its tokens: member names, scope, refresh token.
+const ANSWER_OVERHEAD_BYTES: usize = 320;
 
-/// What a grant decides on.
+/// A token request of an authenticated client.
 #[derive(Clone)]
 pub(super) struct TokenRequest<'a> {
     pub(super) app: &'a App,
     pub(super) caller: &'a AuthenticatedClient,
     pub(super) form: &'a Parameters,
-    /// The thumbprint of the key that the request proves to have (RFC 9449).
+    /// Thumbprint of the DPoP key (RFC 9449).
     pub(super) jkt: Option<String>,
 }
 
-/// Gives tokens (RFC 6749 §3.2).
+/// Issues tokens (RFC 6749 §3.2).
 #[utoipa::path(
     post, path = "/oauth/token",
     request_body(content = forms::TokenForm, content_type = "application/x-www-form-urlencoded"),
@@ -47,7 +47,7 @@ pub(crate) async fn post_form(
     token(&app, &caller, &form, "/oauth/token").await
 }
 
-/// Gives tokens: the short name.
+/// Issues tokens; short path.
 #[utoipa::path(
     post, path = "/token",
     request_body(
@@ -64,23 +64,23 @@ pub(crate) async fn post_form_or_json(
 }
 
 async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str) -> Result<Response, OAuthError> {
-    if may_be_judged_again(caller, form)
-        && let Some(client) = from_memory(app, caller, form).await
+    if is_retry_safe(caller, form)
+        && let Some(client) = authenticate_cached(app, caller, form).await
     {
         let answer = answer(app, caller, &client, form, path).await;
-        // Whatever is refused is refused by what holds now.
+        // A refusal is decided again, by the current data.
         if answer.is_ok() || app.cache.versions().await?.registrations == client.now.registrations {
             return answer;
         }
     }
-    // Larger than what most requests take, and each carries room for the larger of both.
+    // In a box: the future of this rare path is larger than that of most requests.
     Box::pin(async { answer(app, caller, &authenticate(app, caller, form, path).await?, form, path).await }).await
 }
 
-/// Whether nothing is done before the transaction that records the token, and that decides again on
-/// all that may have changed: then the request may be judged again. What takes a proof or a code is
-/// not so, nor what is looked up on the way.
-fn may_be_judged_again(caller: &Caller, form: &Parameters) -> bool {
+/// Whether the request may be decided again from the start. True only if the transaction that
+/// records the token is the first side effect and checks again everything that may have changed. A
+/// request with a proof or a code consumes it, and one with other lookups does not qualify either.
+fn is_retry_safe(caller: &Caller, form: &Parameters) -> bool {
     let grant_type = form.get("grant_type").and_then(|name| name.parse().ok());
     let is_such = matches!(grant_type, Some(GrantType::ClientCredentials | GrantType::RefreshToken));
     is_such && !caller.headers.contains_key("dpop")
@@ -98,26 +98,25 @@ async fn answer(
     if !authenticated.client.metadata.allows(grant_type) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for that grant_type"));
     }
-    let jkt = dpop::proven(app, &caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
+    let jkt = dpop::verify_proof(app, &caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
     let has_proof = jkt.is_some();
     let request = TokenRequest { app, caller: authenticated, form, jkt };
-    let answer = grant_by_a_good_key(grant_type, request).await?;
+    let answer = grant_with_key_retry(grant_type, request).await?;
     app.metrics.issued(grant_type.as_str());
     let tokens = answer.access_token.len() + answer.id_token.as_ref().map_or(0, String::len);
-    let mut response = json::sized(&answer, tokens + ROOM_BESIDE_TOKENS);
+    let mut response = json::sized(&answer, tokens + ANSWER_OVERHEAD_BYTES);
     if has_proof {
-        // RFC 9449 §8.2: the next nonce comes before the old one ends.
+        // RFC 9449 §8.2: the next nonce is sent before the current one expires.
         let nonce: HeaderValue = dpop::nonce(app, app.clock.now());
         response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
     }
     Ok(response)
 }
 
-/// Grants again when the key that was to sign is revoked while the request is under way. Nothing
-/// was taken then, and there is another key, or will be in a moment; that one may be revoked, too,
-/// by an operator who goes through them all.
-async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    for _ in 0..KEYS_TRIED {
+/// Repeats a grant when its signing key was revoked meanwhile. Nothing was consumed then, and the
+/// next key is there in a moment; that one may be revoked too, by an operator who revokes all.
+async fn grant_with_key_retry(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    for _ in 0..MAX_KEY_RETRIES {
         match grant(grant_type, request.clone()).await {
             Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => request.app.keys.reload().await?,
             answer => return answer,
@@ -127,8 +126,7 @@ async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -
 }
 
 async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    // A request carries room for the largest of them: those that are asked for seldom have theirs
-    // elsewhere.
+    // In boxes: otherwise each request would reserve memory for the largest grant.
     match grant_type {
         GrantType::ClientCredentials => grants::client_credentials::grant(request).await,
         GrantType::RefreshToken => grants::refresh_token::grant(request).await,

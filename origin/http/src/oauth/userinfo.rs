@@ -1,6 +1,5 @@
-//! `/oauth/userinfo` (OpenID Connect Core §5.3): what a client may know of the user
-//! who gave it an access token; and `/oauth/tokeninfo`: what the bearer of an access
-//! token may know of it.
+//! `/oauth/userinfo` (OpenID Connect Core §5.3): claims of the user for the client of an access
+//! token; and `/oauth/tokeninfo`: what an access token says, for its bearer.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tollgate_model::{Client, GrantId, User};
 
-use super::bearer::{BearerRefusal, shown};
+use super::bearer::{BearerRefusal, authenticate_bearer};
 use super::caller::Caller;
 use crate::AppState;
 
-/// Tells what the client may know of the user (OpenID Connect Core §5.3).
+/// Returns the claims of the user (OpenID Connect Core §5.3).
 #[utoipa::path(
     method(get, post), path = "/oauth/userinfo",
     responses(
@@ -32,14 +31,14 @@ pub(crate) async fn any(
     method: Method,
     caller: Caller,
 ) -> Result<Response, BearerRefusal> {
-    let token = shown(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
+    let token = authenticate_bearer(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
     let no_openid = || BearerRefusal::Scope("openid".to_owned());
     if !token.scope.has("openid") {
         return Err(no_openid());
     }
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
-    // What the user agreed to tell the client of the grant, no other client learns by a
-    // token that it exchanged.
+    // Claims are for the client of the grant: another client must not learn them by an exchanged
+    // token.
     let grant = app.store.find_grant(&grant).await?.filter(|grant| grant.client == token.client);
     let grant = grant.ok_or(BearerRefusal::Invalid)?;
     let user = app.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
@@ -59,7 +58,7 @@ pub(crate) async fn any(
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
 }
 
-/// Tells the bearer of an access token what it says.
+/// Returns what the presented access token says.
 #[utoipa::path(
     method(get, post), path = "/oauth/tokeninfo",
     responses((status = 200, description = "Its claims, and `expires_in` seconds", body = Object), BearerRefusal),
@@ -70,7 +69,7 @@ pub(crate) async fn tokeninfo(
     method: Method,
     caller: Caller,
 ) -> Result<Json<Value>, BearerRefusal> {
-    let token = shown(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
+    let token = authenticate_bearer(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
     let mut info = json!(token.claims(&app.issuer));
     info["expires_in"] = Value::from(token.expires_at.saturating_sub(app.clock.now()));
     Ok(Json(info))

@@ -41,7 +41,7 @@ fn cookie_name(app: &App) -> String {
 pub(super) fn issuer_cookie_name(app: &App, name: &str) -> String {
     let prefix = if app.issuer.starts_with("https://") { format!("__Host-{name}") } else { name.to_owned() };
     // Issuers on one host differ by their paths and must not replace each other's cookies.
-    match app.at("").as_str() {
+    match app.issuer_path("").as_str() {
         "" => prefix,
         path => format!("{prefix}-{}", base64url(&SecretHash::of(path).as_bytes()[..6])),
     }

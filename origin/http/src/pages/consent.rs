@@ -15,7 +15,7 @@ use super::login::{get_client, get_pending_request};
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use crate::oauth::authorization::ReturnTo;
-use crate::oauth::authorize::{go_on, is_hinted, issue_code};
+use crate::oauth::authorize::{is_hinted, issue_code, next_page};
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
 
@@ -47,11 +47,11 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     let request = get_pending_request(&page.app, handle).await?;
     let client = get_client(&page.app, &request).await?;
     let Some((login, user)) = page.user().await? else {
-        return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(&page.app, &client, request, &page.browser, Some(handle)).await;
     };
     let is_expected = is_hinted(&page.app, &client, &request, &login).await?;
     if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) != Ok(AuthorizationStep::Consent) {
-        return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(&page.app, &client, request, &page.browser, Some(handle)).await;
     }
     let template = ConsentPage {
         layout: page.layout().for_user(&user, ""),
@@ -79,12 +79,12 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     let client = get_client(app, &request).await?;
     let allowed = page.decision()?.ok_or_else(WebError::undecided)?;
     let Some((login, user)) = page.user().await? else {
-        return go_on(app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(app, &client, request, &page.browser, Some(handle)).await;
     };
     // Meanwhile the sign-in may have become too old for this request, or another user signed in.
     let is_expected = is_hinted(app, &client, &request, &login).await?;
     if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) == Ok(AuthorizationStep::SignIn) {
-        return go_on(app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(app, &client, request, &page.browser, Some(handle)).await;
     }
     let answered = app.store.complete_authorization_request(&SecretHash::of(handle), page.app.clock.now()).await?;
     let request = answered.ok_or_else(WebError::request_expired)?;

@@ -13,7 +13,7 @@ use super::known_device;
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest, UI_LOCALES, query_pair};
 use super::sign_in::authenticate;
-use crate::oauth::authorize::go_on;
+use crate::oauth::authorize::next_page;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
@@ -69,7 +69,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     {
         // The user signed in meanwhile in another window, or came back to this page.
         let client = get_client(&page.app, &request).await?;
-        return go_on(&page.app, &client, request, &page.browser, page.params.get("request")).await;
+        return next_page(&page.app, &client, request, &page.browser, page.params.get("request")).await;
     }
     let name = user.map(|(_, user)| user.name.to_string());
     let username = request.login_hint.clone().or(name).unwrap_or_default();
@@ -156,7 +156,7 @@ async fn continue_request(
 ) -> Result<Response, WebError> {
     request.signed_in = Some(login);
     let client = get_client(&page.app, &request).await?;
-    go_on(&page.app, &client, request, &page.browser, page.params.get("request")).await
+    next_page(&page.app, &client, request, &page.browser, page.params.get("request")).await
 }
 
 /// The client of a pending request, if it is active.

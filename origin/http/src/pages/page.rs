@@ -43,7 +43,7 @@ impl Layout {
         Layout {
             messages,
             brand: Arc::clone(&app.appearance.brand),
-            base_path: app.at(""),
+            base_path: app.issuer_path(""),
             csrf: String::new(),
             ui_locales: String::new(),
             username: String::new(),

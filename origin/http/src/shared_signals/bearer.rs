@@ -39,7 +39,7 @@ impl From<StoreError> for BearerError {
 /// The client whose token the request shows.
 pub(crate) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
     let unverified_token = bearer(headers)?;
-    let token = crate::oauth::bearer::good(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
+    let token = crate::oauth::bearer::find_active_token(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
     // One that is bound to a key is no bearer token: shown as one, it was stolen.
     if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
         return Err(BearerError::Invalid);

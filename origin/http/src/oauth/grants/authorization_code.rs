@@ -1,9 +1,9 @@
-//! The authorization code grant (RFC 6749 §4.1.3), with PKCE always (RFC 7636 §4.5).
+//! The authorization code grant (RFC 6749 §4.1.3); PKCE is required (RFC 7636 §4.5).
 
 use tollgate_model::{GrantError, Redemption, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
 
-use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
+use super::redeem::{GrantRedemption, first_refresh, redeem_grant, requested_within_grant, revoke_reused};
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::TokenAnswer;
 use crate::oauth::token::TokenRequest;
@@ -25,8 +25,9 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         }
         Err(error) => return Err(error.into()),
     }
-    let access = granted(&request, &code.grant)?;
+    let access = requested_within_grant(&request, &code.grant)?;
     let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::Code { hash: code.hash, refresh: kept };
-    take(request, Taking { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() }).await
+    redeem_grant(request, GrantRedemption { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() })
+        .await
 }

@@ -1,9 +1,9 @@
-//! The device grant (RFC 8628 §3.4 and §3.5): a device asks until its user has decided elsewhere.
+//! The device grant (RFC 8628 §3.4 and §3.5): a device polls until its user has decided.
 
 use tollgate_model::{DeviceCode, DevicePollOutcome, DeviceStatus, GrantError, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
 
-use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
+use super::redeem::{GrantRedemption, first_refresh, redeem_grant, requested_within_grant, revoke_reused};
 use crate::App;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::TokenAnswer;
@@ -20,10 +20,10 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let grant = match code.poll(&client.id, now_ms) {
         DevicePollOutcome::Approved(grant) => grant,
         DevicePollOutcome::Pending => {
-            return Err(polled(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?);
+            return Err(record_poll(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?);
         }
         DevicePollOutcome::SlowDown { interval } => {
-            return Err(polled(app, &code, interval, now_ms, OAuthError::SlowDown).await?);
+            return Err(record_poll(app, &code, interval, now_ms, OAuthError::SlowDown).await?);
         }
         DevicePollOutcome::Denied => return Err(OAuthError::AccessDenied),
         DevicePollOutcome::Expired => return Err(OAuthError::ExpiredToken),
@@ -34,14 +34,14 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
             return Err(error.into());
         }
     };
-    let access = granted(&request, &grant)?;
+    let access = requested_within_grant(&request, &grant)?;
     let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::DeviceCode { hash: code.hash, refresh: kept };
-    take(request, Taking { grant: &grant, claim, access, refresh, nonce: None }).await
+    redeem_grant(request, GrantRedemption { grant: &grant, claim, access, refresh, nonce: None }).await
 }
 
-/// Remembers a poll. One that came at the same moment as another came too early.
-async fn polled(
+/// Records a poll. Of two simultaneous polls, the second is too early.
+async fn record_poll(
     app: &App,
     code: &DeviceCode,
     interval: u64,

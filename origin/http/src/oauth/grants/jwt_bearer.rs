@@ -1,9 +1,8 @@
-//! The JWT bearer grant (RFC 7523 §2.1): a client shows a JWT and gets an access token for whom it
-//! is about.
+//! The JWT bearer grant (RFC 7523 §2.1): a client exchanges a JWT for an access token of its
+//! subject.
 //!
-//! Two may sign it: the client itself, for itself alone; or an issuer that the operator registered
-//! as trusted for this client, for users whom it provisioned here under the external id
-//! `ISSUER|SUBJECT`.
+//! The JWT is signed by the client itself, with the client as subject; or by an issuer that the
+//! operator trusts for this client, with a user as subject whose external ID is `ISSUER|SUBJECT`.
 
 use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
@@ -14,11 +13,11 @@ use tollgate_storage::{ReplayKey, StoreError};
 use crate::App;
 use crate::oauth::assertion;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
+use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation, draft, issue};
 use crate::oauth::token::TokenRequest;
 
-/// The longest an assertion may be good, in seconds.
-const LONGEST: u64 = 3600;
+/// Maximum lifetime of an assertion, in seconds.
+const MAX_ASSERTION_LIFETIME: u64 = 3600;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form, jkt } = request;
@@ -33,18 +32,18 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;
         check(app, &claims).await?;
         match jose::text(&claims, "sub").map_err(refused)? == client.id.as_str() {
-            true => (About::client(&client.id), None),
+            true => (TokenSubject::client(&client.id), None),
             false => return Err(OAuthError::BadGrant("a client may speak for itself alone")),
         }
     } else {
-        let claims = verified_by_issuer(app, client, &unverified_issuer, jwt).await?;
+        let claims = verify_by_issuer(app, client, &unverified_issuer, jwt).await?;
         check(app, &claims).await?;
-        let (about, user) = about_user(app, client, &claims).await?;
+        let (about, user) = subject_of_user(app, client, &claims).await?;
         (about, Some(user))
     };
     let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let mut drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
-    // They may be disabled meanwhile: that is found out where the token is recorded.
+    // The user may be disabled meanwhile: the transaction that records the token checks it.
     drafted.user = user;
     issue(app, caller, drafted).await
 }
@@ -54,8 +53,8 @@ fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
     Ok(jose::text(&jws.unverified_claims, "iss").map_err(refused)?.to_owned())
 }
 
-/// The claims of a JWT that an issuer signed whom the operator trusts for this client.
-async fn verified_by_issuer(
+/// Verifies a JWT of an issuer that the operator trusts for this client.
+async fn verify_by_issuer(
     app: &App,
     client: &Client,
     unverified_issuer: &str,
@@ -68,14 +67,14 @@ async fn verified_by_issuer(
     Jws::parse(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }
 
-/// RFC 7523 §3: it is for this server, it is good now, and where it has an id it was not shown
-/// before.
+/// Checks audience and lifetime and, if there is a `jti`, that the assertion is not replayed (RFC
+/// 7523 §3).
 async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError> {
     let endpoint = format!("{}/oauth/token", app.issuer);
     if !jose::is_for(claims, &[&app.issuer, &endpoint]) {
         return Err(OAuthError::BadGrant("the assertion is not for this server"));
     }
-    let expires_at = jose::check_times(claims, LONGEST, app.clock.now()).map_err(refused)?;
+    let expires_at = jose::check_times(claims, MAX_ASSERTION_LIFETIME, app.clock.now()).map_err(refused)?;
     let Some(id) = claims.get("jti").and_then(Value::as_str) else {
         return Ok(());
     };
@@ -83,21 +82,25 @@ async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError>
     let hash = SecretHash::of(&format!("bearer|{}|{issuer}|{id}", issuer.len()));
     match app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
         true => Ok(()),
-        false => Err(OAuthError::BadGrant("the assertion was shown before")),
+        false => Err(OAuthError::BadGrant("replayed assertion: its jti was used before")),
     }
 }
 
-async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<(About, UserId), OAuthError> {
+async fn subject_of_user(
+    app: &App,
+    client: &Client,
+    claims: &Map<String, Value>,
+) -> Result<(TokenSubject, UserId), OAuthError> {
     let (issuer, subject) = (jose::text(claims, "iss").map_err(refused)?, jose::text(claims, "sub").map_err(refused)?);
     let user = app.store.find_user_by_external_id(&format!("{issuer}|{subject}")).await?;
     let user =
         user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
     let subject = user.subject_for(&client.metadata, &app.keys.current().derive_key("tollgate pairwise subjects v1"));
-    // No grant says that this subject is theirs.
+    // There is no grant that ties the subject to the user.
     if subject != user.id.as_str() && !app.store.record_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());
     }
-    Ok((About::subject(subject), user.id))
+    Ok((TokenSubject::subject(subject), user.id))
 }
 
 fn refused(JoseError(problem): JoseError) -> OAuthError {

@@ -1,10 +1,10 @@
-//! The grants of the token endpoint, one file each. Every one decides what the client may have, and
-//! has it recorded in one transaction with whatever it takes for it.
+//! The grant types of the token endpoint. Each decides what the client may have, and records it in
+//! one transaction with the credential that it consumes.
 
 pub(super) mod authorization_code;
 pub(super) mod client_credentials;
 pub(super) mod device_code;
 pub(super) mod jwt_bearer;
+mod redeem;
 pub(super) mod refresh_token;
-mod taken;
 pub(super) mod token_exchange;

@@ -1,10 +1,10 @@
-//! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one
-//! that was used (RFC 9700 §4.14.2).
+//! The refresh token grant (RFC 6749 §6) with rotation: each use returns a new refresh token and
+//! invalidates the used one (RFC 9700 §4.14.2).
 
 use tollgate_model::GrantError;
 use tollgate_storage::{NewRefreshToken, RedeemCredential};
 
-use super::taken::{Taking, granted, take};
+use super::redeem::{GrantRedemption, redeem_grant, requested_within_grant};
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::TokenAnswer;
 use crate::oauth::token::TokenRequest;
@@ -18,13 +18,13 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let family = app.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
     let (grant, now) = (&family.grant, request.app.clock.now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
-    let access = granted(&request, grant)?;
+    let access = requested_within_grant(&request, grant)?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
     let rules = app.grants.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
-    // Whether it was used before is decided where it is written: two that ask at one
-    // moment must not both be the first.
+    // Reuse is detected in the transaction that rotates the token: of two simultaneous requests,
+    // only one may be first.
     let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.reuse_grace };
-    take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
+    redeem_grant(request, GrantRedemption { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }

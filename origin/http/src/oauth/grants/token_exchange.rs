@@ -1,9 +1,9 @@
-//! Token exchange (RFC 8693): a client turns a token it holds, or one it was shown as an API, into
-//! a narrower one for elsewhere.
+//! Token exchange (RFC 8693): a client exchanges a token that was issued to it, or that it received
+//! as an API, for a narrower one.
 //!
-//! What comes out is never good for more or for longer than what went in, is bound to a key if that
-//! was, and ends with it: with its grant, and when it is revoked itself. Who hands a token on
-//! stands in its `act`: there is no impersonation here that leaves no trace.
+//! The new token never has more access or a longer life than the old one, is bound to a key if the
+//! old one was, and ends with it: with its grant, and when it is revoked. The `act` claim always
+//! names who passed the token on; there is no impersonation without a trace.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -21,15 +21,15 @@ use crate::oauth::bearer;
 use crate::oauth::certificate::Certificate;
 use crate::oauth::client_auth::AuthenticatedClient;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{About, Drafted, TokenAnswer, answer, confirmation, draft, issue};
+use crate::oauth::issue::{TokenAnswer, TokenSubject, UnsignedToken, answer, confirmation, draft, issue};
 use crate::oauth::parameters::Parameters;
 use crate::oauth::token::TokenRequest;
 
 /// RFC 8693 §3
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-const NOT_GOOD: &str = "a token that was presented is not good";
-/// Tokens that one may be exchanged from, directly and by way of others.
+const TOKEN_NOT_ACTIVE: &str = "a presented token is not active";
+/// Maximum tokens from which one may be exchanged, directly and indirectly.
 const MAX_SOURCES: usize = 32;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
@@ -41,10 +41,10 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     if !matches!(form.get("requested_token_type"), None | Some(ACCESS_TOKEN | JWT)) {
         return Err(OAuthError::InvalidRequest("requested_token_type must be that of an access token"));
     }
-    let subject = presented(app, form, "subject_token", "subject_token_type").await?;
+    let subject = find_presented_token(app, form, "subject_token", "subject_token_type").await?;
     let subject = subject.ok_or(OAuthError::InvalidRequest("subject_token is missing"))?;
     check_holder(app, caller, &subject, jkt.as_deref()).await?;
-    let actor = presented(app, form, "actor_token", "actor_token_type").await?;
+    let actor = find_presented_token(app, form, "actor_token", "actor_token_type").await?;
     if let Some(actor) = &actor {
         if actor.client != client.id {
             return Err(OAuthError::InvalidRequest("actor_token was not issued to this client"));
@@ -52,13 +52,13 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         check_binding(caller, actor, jkt.as_deref())?;
     }
     let sources: Vec<&AccessToken> = iter::once(&subject).chain(&actor).map(|token| &**token).collect();
-    let access = narrowed(app, client, &subject, form)?;
-    let about = About {
+    let access = narrow_access(app, client, &subject, form)?;
+    let about = TokenSubject {
         subject: subject.subject.clone(),
         session: subject.session.clone(),
         auth_time: subject.details.auth_time,
         acr: subject.details.acr.clone(),
-        act: acting(client, &subject, actor.as_deref())?,
+        act: actor_claim(client, &subject, actor.as_deref())?,
         exchanged_from: exchanged_from(&sources)?,
         ends_at: sources.iter().map(|token| token.expires_at).min().unwrap_or_default(),
     };
@@ -66,19 +66,21 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, about, access, cnf)?;
     let tokens = record(app, caller, &subject, drafted).await.map_err(|error| match error {
-        OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => OAuthError::InvalidRequest(NOT_GOOD),
+        OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => {
+            OAuthError::InvalidRequest(TOKEN_NOT_ACTIVE)
+        }
         error => error,
     })?;
     Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
 }
 
-/// Records the token, and answers with it. What it comes from must still be good in the transaction
-/// that does: else a revocation at this moment would miss it.
+/// Records the token, and returns the response. Its sources must still be active in that
+/// transaction, otherwise a simultaneous revocation would miss it.
 async fn record(
     app: &App,
     caller: &AuthenticatedClient,
     subject: &AccessToken,
-    drafted: Drafted,
+    drafted: UnsignedToken,
 ) -> Result<TokenAnswer, OAuthError> {
     let Some(grant) = subject.session.as_deref().and_then(|session| session.parse().ok()) else {
         return issue(app, caller, drafted).await;
@@ -91,15 +93,15 @@ async fn record(
     }
 }
 
-/// A token that the request presents under this name, if it does.
-async fn presented(
+/// A token in this parameter of the request.
+async fn find_presented_token(
     app: &App,
     form: &Parameters,
     name: &'static str,
     type_name: &'static str,
 ) -> Result<Option<Arc<AccessToken>>, OAuthError> {
     let Some(unverified_token) = form.get(name) else {
-        // RFC 8693 §2.1: a type without a token must not be.
+        // RFC 8693 §2.1: a type without a token is an error.
         return match form.get(type_name) {
             Some(_) => Err(OAuthError::InvalidRequest("a token type comes without its token")),
             None => Ok(None),
@@ -108,14 +110,14 @@ async fn presented(
     if !matches!(form.get(type_name), Some(ACCESS_TOKEN | JWT)) {
         return Err(OAuthError::InvalidRequest("the tokens' types must be given, and be those of access tokens"));
     }
-    let token = bearer::good(app, unverified_token).await?;
-    token.map(Some).ok_or(OAuthError::InvalidRequest(NOT_GOOD))
+    let token = bearer::find_active_token(app, unverified_token).await?;
+    token.map(Some).ok_or(OAuthError::InvalidRequest(TOKEN_NOT_ACTIVE))
 }
 
-/// A client may exchange what was issued to it, and what it was shown as the API that the token is
-/// for. Its own client exchanges one that is bound to a key with that key alone: else whoever stole
-/// it could be rid of the binding. An API cannot have that key; what it gets is bound to one of its
-/// own, see [`binding`].
+/// Checks that the client may exchange this token: one that was issued to it, or that it received
+/// as the API of the token's audience. The client that a bound token was issued to must prove its
+/// key, otherwise a thief could remove the binding. An API cannot have that key; its token is bound
+/// to a key of its own, see [`binding`].
 async fn check_holder(
     app: &App,
     caller: &AuthenticatedClient,
@@ -136,23 +138,23 @@ async fn check_holder(
     }
 }
 
-/// A token that is bound to a key or a certificate comes with the proof of it.
+/// Checks the proof of a bound token.
 fn check_binding(caller: &AuthenticatedClient, token: &AccessToken, jkt: Option<&str>) -> Result<(), OAuthError> {
     match &token.details.cnf {
         Some(Confirmation::Key(key)) if Some(key.as_str()) != jkt => {
-            Err(OAuthError::InvalidDpopProof("a token that was presented is bound to another key"))
+            Err(OAuthError::InvalidDpopProof("a presented token is bound to another key"))
         }
         Some(Confirmation::Certificate(thumbprint))
             if caller.certificate.as_ref().map(Certificate::thumbprint).as_ref() != Some(thumbprint) =>
         {
-            Err(OAuthError::InvalidRequest("a token that was presented is bound to another certificate"))
+            Err(OAuthError::InvalidRequest("a presented token is bound to another certificate"))
         }
         _ => Ok(()),
     }
 }
 
-/// The key that the new token is bound to. One that is exchanged from a bound token is bound, too:
-/// to the key that the request proves, else to the certificate of its connection.
+/// Key of the new token. A token that is exchanged from a bound one is bound as well: to the key
+/// that the request proves, or to the certificate of its connection.
 fn binding(
     caller: &AuthenticatedClient,
     sources: &[&AccessToken],
@@ -163,12 +165,12 @@ fn binding(
         return Ok(cnf);
     }
     let certificate = caller.certificate.as_ref().map(|own| Confirmation::Certificate(own.thumbprint()));
-    let unbound = "a token that was presented is bound to a key: send a DPoP proof, or use a certificate";
+    let unbound = "a presented token is bound to a key: send a DPoP proof, or use a certificate";
     certificate.map(Some).ok_or(OAuthError::InvalidRequest(unbound))
 }
 
-/// The tokens that the new one ends with: those that were presented, and those that they were
-/// exchanged from.
+/// Tokens with which the new one ends: the presented ones, and those from which they were
+/// exchanged.
 fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> {
     let all = sources.iter().flat_map(|token| token.details.exchanged_from.iter().copied().chain([token.id]));
     let distinct: BTreeSet<TokenId> = all.collect();
@@ -178,10 +180,10 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
     }
 }
 
-/// What the new token is good for: scope and details within the old one's, audiences of the old one
-/// or of the client. What the old one was not good for, the client's registration must give it:
-/// audience and scope values alike.
-fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
+/// Access of the new token: scope and authorization details within the old one's, and an audience
+/// of the old one or of the client. What the old token does not allow, the client's own
+/// registration must allow: audiences and scope values alike.
+fn narrow_access(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
     let mut wanted = requested_access(form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
     wanted.resources.extend(named.map_err(tollgate_model::AuthorizationError::Resource)?);
@@ -208,9 +210,8 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
     Ok(Access { scope, audience, details })
 }
 
-/// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin
-/// with.
-fn acting(
+/// The `act` claim: the subject of the actor token, else the client, unless the token was its own.
+fn actor_claim(
     client: &Client,
     subject: &AccessToken,
     actor: Option<&AccessToken>,

@@ -1,5 +1,5 @@
-//! Taking what a user gave: a code, a device code or a refresh token is spent in the
-//! transaction that records the token.
+//! Redeems an authorization code, device code or refresh token, in the transaction that records the
+//! token.
 
 use tollgate_model::authorization::requested_access;
 use tollgate_model::{
@@ -10,24 +10,24 @@ use tollgate_system::rng;
 
 use crate::App;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{About, IdToken, TokenAnswer, answer, confirmation, draft, id_token};
+use crate::oauth::issue::{IdToken, TokenAnswer, TokenSubject, answer, confirmation, draft, id_token};
 use crate::oauth::token::TokenRequest;
 
-/// What is to be taken, and for what.
-pub(super) struct Taking<'a> {
+/// A redemption to be written.
+pub(super) struct GrantRedemption<'a> {
     pub(super) grant: &'a Grant,
     pub(super) claim: RedeemCredential,
-    /// What the access token is to be good for.
+    /// Access of the new token.
     pub(super) access: Access,
-    /// The refresh token to hand out.
+    /// Refresh token to return.
     pub(super) refresh: Option<Secret>,
-    /// The `nonce` of the ID token.
+    /// `nonce` of the ID token.
     pub(super) nonce: Option<&'a str>,
 }
 
-/// What the access token of a grant is to be good for: of what was given that which
-/// the request asks for (RFC 6749 §6), as far as the client may have it now.
-pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
+/// Access of the new token: the part of the grant that the request asks for (RFC 6749 §6) and the
+/// client may still have.
+pub(super) fn requested_within_grant(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
     let access = grant.terms.access.narrow(requested_access(request.form)?)?;
     let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NoAccessLeft)?;
@@ -37,31 +37,34 @@ pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Acces
     Ok(left)
 }
 
-/// Takes it, and answers with the tokens it stands for.
-pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Result<TokenAnswer, OAuthError> {
+/// Redeems the credential, and returns the tokens.
+pub(super) async fn redeem_grant(
+    request: TokenRequest<'_>,
+    redemption: GrantRedemption<'_>,
+) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form: _, jkt } = request;
-    let (client, grant) = (&caller.client, taking.grant);
+    let (client, grant) = (&caller.client, redemption.grant);
     let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
+    let drafted = draft(app, &keys, client, TokenSubject::user(grant), redemption.access, confirmation(caller, jkt)?)?;
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = RedeemRequest { credential: taking.claim, grant: grant.id.clone(), issue, at: app.clock.now() };
+    let redeem = RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: app.clock.now() };
     let token = match app.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => token,
-        RedeemOutcome::Replayed => return Err(replayed(client, grant)),
+        RedeemOutcome::Replayed => return Err(replay_error(client, grant)),
         RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
         RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
     let mut tokens = answer(app, client, &token, opaque)?;
-    tokens.refresh_token = taking.refresh.map(|refresh| refresh.reveal().to_owned());
+    tokens.refresh_token = redemption.refresh.map(|refresh| refresh.reveal().to_owned());
     let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
     if scope.has("openid") {
-        let id_token = about_user(app, client, grant, &scope, taking.nonce, &tokens.access_token);
+        let id_token = subject_of_user(app, client, grant, &scope, redemption.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);
     }
     Ok(tokens)
 }
 
-async fn about_user(
+async fn subject_of_user(
     app: &App,
     client: &Client,
     grant: &Grant,
@@ -73,8 +76,7 @@ async fn about_user(
     id_token(app, &IdToken { client, user: &user, grant, scope, nonce, access_token }).await
 }
 
-/// The grant's first refresh token, in plain and as it is kept, if the client gets
-/// one.
+/// The first refresh token of the grant, in plain and as stored, if the client gets one.
 pub(super) fn first_refresh(
     app: &App,
     client: &Client,
@@ -87,15 +89,15 @@ pub(super) fn first_refresh(
     let first = app.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
     let expires_at = app.grants.refresh.expiry(grant.ends_at, app.clock.now());
-    // A client that authenticates proves by that who it is; another can prove it by its
-    // key alone (RFC 9449 §5).
+    // A confidential client proves its identity by authentication; a public one can prove it only
+    // by its key (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
     let kept = NewRefreshToken { hash: secret.hash(), expires_at, jkt };
     Ok((Some(secret), Some(kept)))
 }
 
-/// Revokes a grant of which something was taken before: whoever took it and whoever
-/// shows it now are two, and one is a thief (RFC 9700 §4.2 and §4.14).
+/// Revokes a grant whose code or refresh token was used twice: two parties have it, and one of them
+/// is a thief (RFC 9700 §4.2 and §4.14).
 pub(super) async fn revoke_reused(
     app: &App,
     client: &Client,
@@ -107,10 +109,10 @@ pub(super) async fn revoke_reused(
         let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, app.clock.now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
     }
-    Ok(replayed(client, grant))
+    Ok(replay_error(client, grant))
 }
 
-fn replayed(client: &Client, grant: &Grant) -> OAuthError {
-    tracing::warn!(client = %client.id, grant = %grant.id, "something was taken twice: the grant is revoked");
+fn replay_error(client: &Client, grant: &Grant) -> OAuthError {
+    tracing::warn!(client = %client.id, grant = %grant.id, "a code or refresh token was used twice: the grant is revoked");
     GrantError::Replayed.into()
 }
