@@ -8,15 +8,15 @@ use super::output::line;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum AuditCommand {
-    /// Show the newest lines, newest first
+    /// Show the newest entries, newest first
     List {
         #[command(flatten)]
         filter: FilterFlags,
-        /// So many at most, up to 1000
+        /// Maximum number of entries, up to 1000
         #[arg(long, default_value_t = 50)]
         limit: u64,
     },
-    /// Print all lines, oldest first; with --json one object on each line
+    /// Print all entries, oldest first; with --json one object per line
     Export {
         #[command(flatten)]
         filter: FilterFlags,
@@ -26,26 +26,26 @@ pub(super) enum AuditCommand {
     },
 }
 
-/// Which lines.
+/// Selects entries.
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterFlags {
-    /// About this kind alone: token, session, subject, client, key, everything, login, user,
+    /// Only entries about this kind: token, session, subject, client, key, everything, login, user,
     /// resource, route, edge, issuer or stream
     #[arg(long)]
     kind: Option<AuditKind>,
-    /// Of this action alone, such as create or revoke
+    /// Only this action, e.g. create or revoke
     #[arg(long)]
     action: Option<AuditAction>,
-    /// By this actor alone, such as cli:alice or client:reports
+    /// Only this actor, e.g. cli:alice or client:reports
     #[arg(long)]
     actor: Option<String>,
-    /// About what has this name alone
+    /// Only entries about the target with this name
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// From this Unix second on
+    /// From this Unix time in seconds, inclusive
     #[arg(long, value_name = "TIME")]
     since: Option<u64>,
-    /// Up to this Unix second
+    /// Up to this Unix time in seconds
     #[arg(long, value_name = "TIME")]
     until: Option<u64>,
 }
@@ -72,10 +72,10 @@ impl AuditCommand {
     }
 }
 
-/// Prints page by page: the log may be longer than memory.
+/// Prints page by page, because the log may not fit in memory.
 async fn export(session: &Session, filter: AuditFilter, csv: bool) -> anyhow::Result<()> {
     if csv && session.output.is_json() {
-        bail!("--csv and --json exclude each other");
+        bail!("use either --csv or --json");
     }
     if csv {
         line(AuditView::CSV_HEADING)?;

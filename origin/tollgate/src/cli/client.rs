@@ -12,92 +12,91 @@ use tollgate_services::password_hashing::hash_password_blocking;
 use tollgate_system::{clock, rng};
 
 use super::output::table;
-use super::user::ending;
+use super::user::termination;
 use super::{Session, input};
 
-/// How long the secret that is replaced stays good, in seconds, unless something else is said: a
-/// day.
-const OVERLAP: u64 = 24 * 60 * 60;
+/// Seconds that a replaced secret stays valid by default: a day.
+const DEFAULT_OVERLAP: u64 = 24 * 60 * 60;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ClientCommand {
-    /// Register a client and print its secret, this once
+    /// Register a client and print its secret, once
     Create(Box<CreateFlags>),
     /// List the clients
     List,
-    /// Show all that is registered of a client
+    /// Show the registration of a client
     Show {
-        /// Its client_id
+        /// client_id
         id: ClientId,
     },
-    /// Give a client another secret and print it, this once; the one it has stays good for a while
+    /// Create a new secret for a client and print it, once; the old secret stays valid for a while
     RotateSecret {
-        /// Its client_id
+        /// client_id
         id: ClientId,
-        /// How many seconds the secret it has stays good [default: 86400]
+        /// Seconds that the old secret stays valid [default: 86400]
         #[arg(long, value_name = "SECONDS")]
         overlap: Option<u64>,
         #[command(flatten)]
         secret: SecretFlags,
     },
-    /// Refuse a client from now on, revoke its tokens and end the grants it was given
+    /// Disable a client, and revoke its tokens and grants
     Disable {
-        /// Its client_id
+        /// client_id
         id: ClientId,
     },
-    /// Let a client that was disabled authenticate again; what was revoked stays revoked
+    /// Enable a disabled client; its revoked tokens and grants stay revoked
     Enable {
-        /// Its client_id
+        /// client_id
         id: ClientId,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateFlags {
-    /// What people call it
+    /// Name shown to users
     #[arg(long)]
     name: String,
-    /// Who answers for it
+    /// Person or team responsible for the client
     #[arg(long)]
     owner: Option<String>,
-    /// A scope value that its tokens may have; repeat it or separate values by spaces
+    /// Scope value that its tokens may have; repeatable, or separate values by spaces
     #[arg(long)]
     scope: Vec<String>,
-    /// An audience that its tokens may name; repeatable [default: the server's default audience]
+    /// Audience that its tokens may have; repeatable [default: the server's default audience]
     #[arg(long)]
     audience: Vec<Audience>,
-    /// How its access tokens are signed: EdDSA, ES256, RS256 or HS256 [default: EdDSA]
+    /// Signature algorithm of its access tokens: EdDSA, ES256, RS256 or HS256 [default: EdDSA]
     #[arg(long)]
     alg: Option<TokenAlg>,
-    /// The form of its access tokens: jwt or opaque [default: jwt]
+    /// Format of its access tokens: jwt or opaque [default: jwt]
     #[arg(long, value_name = "FORM")]
     token_format: Option<TokenFormat>,
-    /// A grant it may use; repeatable. Short names: authorization_code, client_credentials,
+    /// Grant type that it may use; repeatable. Short names: authorization_code, client_credentials,
     /// refresh_token, device_code, token_exchange, jwt_bearer [default: client_credentials;
     /// with --redirect-uri: authorization_code, refresh_token]
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
-    /// Where authorization answers may be sent; repeatable
+    /// Redirect URI for authorization responses; repeatable
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
-    /// Where users may be sent after a logout; repeatable
+    /// Redirect URI for after a logout; repeatable
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
-    /// It cannot keep a secret: an app on the user's device or in the browser
+    /// Register a public client: an app in a browser or on a user's device, without a secret
     #[arg(long)]
     public: bool,
-    /// It is the operator's own: users are not asked for consent
+    /// Register an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
-    /// All else, as a JSON object with the members of RFC 7591, e.g.
+    /// Further metadata, as a JSON object with the members of RFC 7591, e.g.
     /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// Give it the scope tollgate:admin, with which the admin API is used; it needs the issuer as
-    /// an audience too
+    /// Allow the scope tollgate:admin, for the admin API; the client also needs the issuer as an
+    /// audience
     #[arg(long)]
     admin: bool,
-    /// Its client_id [default: a random one]
+    /// client_id [default: a random one]
     #[arg(long)]
     id: Option<ClientId>,
     #[command(flatten)]
@@ -106,14 +105,14 @@ pub(super) struct CreateFlags {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SecretFlags {
-    /// Read the secret from standard input, one line of 16 to 256 characters [default: a random one
-    /// is made and printed, this once]
+    /// Read the secret from standard input, one line of 16 to 256 characters [default: a random
+    /// secret, printed once]
     #[arg(long)]
     secret_stdin: bool,
 }
 
 impl SecretFlags {
-    /// The secret as it is stored, and in plain if it was made here and must be shown.
+    /// The secret as stored; and in plain text, if it was generated here and must be shown.
     fn choose(&self, now: u64) -> anyhow::Result<(StoredSecret, Option<Secret>)> {
         if !self.secret_stdin {
             let secret = Secret::new(SecretKind::Client, &rng::random()?);
@@ -163,13 +162,13 @@ impl CreateFlags {
     }
 }
 
-/// A grant by its registered name, or by the end of one that is a URN.
+/// The grant type with this registered name, or with this last part of a URN.
 fn grant_type(name: &str) -> anyhow::Result<GrantType> {
     let named = |grant: &&GrantType| {
         let last = grant.as_str().rsplit(':').next().unwrap_or_default().replace('-', "_");
         grant.as_str() == name || last == name.replace('-', "_")
     };
-    GrantType::ALL.iter().find(named).copied().with_context(|| format!("there is no grant {name}"))
+    GrantType::ALL.iter().find(named).copied().with_context(|| format!("grant type {name} does not exist"))
 }
 
 impl ClientCommand {
@@ -186,16 +185,16 @@ impl ClientCommand {
                 session.output.print(&view, |view| serde_json::to_string_pretty(view).unwrap_or_default())
             }
             ClientCommand::RotateSecret { id, overlap, secret } => {
-                rotate(&id, overlap.unwrap_or(OVERLAP), &secret, session).await
+                rotate(&id, overlap.unwrap_or(DEFAULT_OVERLAP), &secret, session).await
             }
             ClientCommand::Disable { id } => {
-                let disabled = session.store.disable_client(&id, &ending("the client was disabled")).await?;
-                let client = disabled.with_context(|| format!("there is no client {id}"))?;
+                let disabled = session.store.disable_client(&id, &termination("the client was disabled")).await?;
+                let client = disabled.with_context(|| format!("client {id} does not exist"))?;
                 session.output.print(&ClientView::from(&client), |view| format!("disabled {}", view.client_id))
             }
             ClientCommand::Enable { id } => {
                 let enabled = session.store.enable_client(&id).await?;
-                let client = enabled.with_context(|| format!("there is no client {id}"))?;
+                let client = enabled.with_context(|| format!("client {id} does not exist"))?;
                 session.output.print(&ClientView::from(&client), |view| format!("enabled {}", view.client_id))
             }
         }
@@ -203,13 +202,13 @@ impl ClientCommand {
 }
 
 async fn find(session: &Session, id: &ClientId) -> anyhow::Result<Client> {
-    session.store.find_client(id).await?.with_context(|| format!("there is no client {id}"))
+    session.store.find_client(id).await?.with_context(|| format!("client {id} does not exist"))
 }
 
 async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
     let metadata = flags.metadata()?;
     if metadata.scope.is_admin() && !flags.admin {
-        bail!("the scope tollgate:admin lets a client revoke anything: give --admin if that is meant");
+        bail!("the scope tollgate:admin allows everything in the admin API: add --admin to confirm");
     }
     let id = match flags.id {
         Some(id) => id,
@@ -220,7 +219,7 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
     let has_secret =
         matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
     if flags.secret.secret_stdin && !has_secret {
-        bail!("this client does not authenticate by a secret: leave --secret-stdin out");
+        bail!("this client does not authenticate with a secret: remove --secret-stdin");
     }
     let mut client_secret = None;
     if has_secret {
@@ -229,26 +228,26 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
         client_secret = shown.map(|secret| secret.reveal().to_owned());
     }
     session.store.create_client(&client).await?;
-    session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, told)
+    session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, created_text)
 }
 
 async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Session) -> anyhow::Result<()> {
     let client = find(session, id).await?;
     if client.secrets.is_empty() {
-        bail!("{id} does not authenticate by a secret");
+        bail!("client {id} does not authenticate with a secret");
     }
     let now = clock::now();
     let (stored, shown) = secret.choose(now)?;
     session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
     let client_secret = shown.map(|secret| secret.reveal().to_owned());
-    session.output.print(&ClientView { client_secret, ..ClientView::from(&find(session, id).await?) }, told)
+    session.output.print(&ClientView { client_secret, ..ClientView::from(&find(session, id).await?) }, created_text)
 }
 
-fn told(view: &ClientView) -> String {
+fn created_text(view: &ClientView) -> String {
     let Some(secret) = &view.client_secret else {
         return format!("client_id      {}", view.client_id);
     };
-    let note = "The secret is shown this once; only its hash is stored.";
+    let note = "The secret is shown only once; the database stores its hash.";
     format!("client_id      {}\nclient_secret  {secret}\n{note}", view.client_id)
 }
 

@@ -21,7 +21,7 @@ struct SettingView {
     /// The value without its secret parts; absent if neither a value nor a default value exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// `default`, or where it is set.
+    /// `default`, or where the value is set.
     source: String,
 }
 
@@ -31,7 +31,7 @@ impl ConfigCommand {
             ConfigCommand::Sample => super::output::line(tollgate_config::sample().trim_end()),
             ConfigCommand::Show => {
                 let sources = Sources::read(common.settings.settings(), common.config.as_deref())?;
-                // Invalid values are reported as at a start.
+                // Reports invalid values as `serve` does.
                 Settings::from_sources(&sources)?;
                 output.print(&setting_views(&sources), |all| text(all))
             }

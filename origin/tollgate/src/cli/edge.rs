@@ -13,29 +13,29 @@ use super::output::table;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EdgeCommand {
-    /// Register an edge, so that changes are pushed to it
+    /// Register an edge to push changes to
     Add {
-        /// What to call it
+        /// Name
         name: EdgeName,
-        /// Where it answers; pushes go to URL/_tollgate/push
+        /// Its URL; changes are pushed to URL/_tollgate/push
         #[arg(long)]
         url: EdgeUrl,
     },
-    /// List the edges and how far each has come
+    /// List the edges and their progress
     List,
-    /// Print the key by which an edge proves its name, for TOLLGATE_EDGE_KEY; a secret
+    /// Print the secret key that authenticates an edge, for TOLLGATE_EDGE_KEY
     Key {
-        /// Its name
+        /// Name
         name: EdgeName,
     },
-    /// Push to an edge no longer
+    /// Remove an edge: changes are no longer pushed to it
     Remove {
-        /// Its name
+        /// Name
         name: EdgeName,
     },
 }
 
-/// The newest sequence, if anybody served from the database yet.
+/// The newest sequence number; none before the first start of a server.
 async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
     match session.store.get_feed_head().await {
         Ok(head) => Ok(Some(head.sequence)),
@@ -44,16 +44,16 @@ async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
     }
 }
 
-/// A new edge, with the key that it is shown by.
+/// A new edge with its key.
 #[derive(Serialize)]
-struct Added {
+struct AddedView {
     #[serde(flatten)]
     edge: EdgeView,
     key: String,
 }
 
-/// What an edge is given to prove its name with.
-async fn key(session: &Session, edge: &Edge) -> anyhow::Result<String> {
+/// The key with which an edge authenticates.
+async fn edge_key(session: &Session, edge: &Edge) -> anyhow::Result<String> {
     let secret = session.keys().await?.edge_secret(&edge.name, edge.number());
     Ok(format!("{}:{}:{}", edge.name, edge.number(), base64url(secret.as_slice())))
 }
@@ -65,12 +65,12 @@ impl EdgeCommand {
                 let (acknowledged_at_ms, contacted_at_ms) = (None, None);
                 let created_at = clock::now();
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
-                let key = key(session, &edge).await?;
+                let key = edge_key(session, &edge).await?;
                 session.store.create_edge(&edge).await?;
-                let added = Added { edge: EdgeView::new(&edge, newest(session).await?), key };
+                let added = AddedView { edge: EdgeView::new(&edge, newest(session).await?), key };
                 session.output.print(&added, |added| {
                     let (EdgeView { name, url, .. }, key) = (&added.edge, &added.key);
-                    format!("added {name} at {url}\nfor the edge itself, a secret: TOLLGATE_EDGE_KEY={key}")
+                    format!("added {name} at {url}\nsecret setting for this edge: TOLLGATE_EDGE_KEY={key}")
                 })
             }
             EdgeCommand::List => {
@@ -94,12 +94,12 @@ impl EdgeCommand {
             EdgeCommand::Key { name } => {
                 let edges = session.store.list_edges().await?;
                 let edge = edges.iter().find(|edge| edge.name == name);
-                let key = key(session, edge.with_context(|| format!("there is no edge {name}"))?).await?;
+                let key = edge_key(session, edge.with_context(|| format!("edge {name} does not exist"))?).await?;
                 session.output.print(&json!({ "name": name.as_str(), "key": key }), |_| key.clone())
             }
             EdgeCommand::Remove { name } => {
                 if !session.store.delete_edge(&name).await? {
-                    bail!("there is no edge {name}");
+                    bail!("edge {name} does not exist");
                 }
                 session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }

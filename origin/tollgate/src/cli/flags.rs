@@ -1,20 +1,20 @@
-//! The flags of settings, made from the table of settings.
+//! Command-line flags for settings, generated from the table of settings.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tollgate_config::{DefaultValue, FormerName, GROUPS, Secrecy, Setting, all};
 
-/// Settings given as flags: if `COMMON`, those that every command accepts, else those that only
-/// `serve` accepts. Secrets have no flags: every user of the machine can read command lines.
+/// Settings given as flags: those of every command if `COMMON`, otherwise those of `serve` only.
+/// Secrets have no flags, because every user of the machine can read command lines.
 #[derive(Debug, Default)]
 pub(super) struct SettingFlags<const COMMON: bool>(Vec<(String, String)>);
 
 impl<const COMMON: bool> SettingFlags<COMMON> {
-    /// Names and values of the settings that are given.
+    /// Names and values of the given settings.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         self.0.clone()
     }
 
-    /// The settings that have flags here.
+    /// Settings that have such flags.
     fn table() -> impl Iterator<Item = &'static Setting> {
         all().filter(|setting| setting.is_common == COMMON && setting.secrecy != Secrecy::Secret)
     }

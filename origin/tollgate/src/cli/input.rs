@@ -1,18 +1,18 @@
-//! What commands read from standard input: secrets, which must stand neither in a command line nor
-//! on a screen.
+//! Reads secrets from standard input. A secret must not appear in a command line, which other users
+//! can list, nor on a screen.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
-/// The one line that stands there. `what`: what it is, for the error.
+/// Reads one line. `what` names the secret in errors.
 pub(super) fn line(what: &str) -> anyhow::Result<Zeroizing<String>> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        bail!("standard input is a terminal: the {what} would be seen; pipe it in");
+        bail!("standard input is a terminal, which would show the {what}: use a pipe");
     }
     let mut line = Zeroizing::new(String::new());
-    stdin.lock().read_line(&mut line).with_context(|| format!("the {what} could not be read"))?;
+    stdin.lock().read_line(&mut line).with_context(|| format!("cannot read the {what}"))?;
     Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -12,32 +12,31 @@ use tollgate_system::clock;
 
 use super::Session;
 use super::output::table;
-use crate::issuers::{check_new, settings_of};
+use crate::issuers::{check_is_new, issuer_settings};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum IssuerCommand {
-    /// Serve another issuer, with keys, clients, users and rules of its own; a running server
-    /// begins at once
+    /// Add an issuer with its own keys, clients, users and rules; a running server starts it
     Add(AddArgs),
-    /// List the issuers that are served
+    /// List the issuers
     List,
-    /// Serve an issuer no more; its database stays
+    /// Stop serving an issuer; its database is kept
     Remove {
-        /// What it is called
+        /// Name
         name: IssuerName,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// What to call it, here and as --issuer of other commands
+    /// Name, also for --issuer of other commands
     name: IssuerName,
-    /// Its URL, told from others by host or path [default: the default issuer's, with the name as
-    /// path]
+    /// Issuer URL, with a host or path of its own [default: the default issuer's URL followed by
+    /// /NAME]
     #[arg(long, value_name = "URL")]
     url: Option<IssuerUrl>,
-    /// Its own database [default: a SQLite file, or a PostgreSQL schema, beside the default
-    /// issuer's]
+    /// Database URL [default: a SQLite file in the folder of the default issuer's, or a PostgreSQL
+    /// schema in its database]
     #[arg(long = "database", value_name = "URL")]
     database: Option<String>,
 }
@@ -47,7 +46,7 @@ struct IssuerView {
     /// None for the default issuer.
     name: Option<IssuerName>,
     issuer: String,
-    /// Where its data is, without what may be secret.
+    /// Database URL without secrets.
     database: String,
     created_at: Option<u64>,
 }
@@ -59,7 +58,7 @@ impl IssuerCommand {
             IssuerCommand::List => list(session).await,
             IssuerCommand::Remove { name } => {
                 if !session.store.delete_issuer(&name).await? {
-                    bail!("there is no issuer {name}");
+                    bail!("issuer {name} does not exist");
                 }
                 session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }
@@ -71,9 +70,9 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
     let (default, keys) = (session.issuer().await?, session.keys().await?);
     let url = match args.url {
         Some(url) => url,
-        None => format!("{default}/{}", args.name).parse().context("--url is needed")?,
+        None => format!("{default}/{}", args.name).parse().context("--url is required")?,
     };
-    check_new(&default, &session.store.list_issuers().await?, &args.name, &url)?;
+    check_is_new(&default, &session.store.list_issuers().await?, &args.name, &url)?;
     let sealed_database = match args.database {
         Some(database) => {
             let database =
@@ -83,11 +82,12 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
         None => None,
     };
     let issuer = Issuer { name: args.name, url, sealed_database, created_at: clock::now() };
-    // Its database is ready before anybody is told of it, and what is wrong with it is told here.
-    let settings = settings_of(&session.settings, &keys, &issuer)?;
-    let store = Store::open(&settings.database_url).await.context("its database")?;
-    store.adopt_issuer(issuer.url.as_str()).await.context("its database")?;
-    crate::issuer_keys::open_keys(&store, &settings).await.context("its database")?;
+    // The database is prepared before the issuer is registered, so that errors are reported here
+    // and not in the server's log.
+    let settings = issuer_settings(&session.settings, &keys, &issuer)?;
+    let store = Store::open(&settings.database_url).await.context("database of the new issuer")?;
+    store.adopt_issuer(issuer.url.as_str()).await.context("database of the new issuer")?;
+    crate::issuer_keys::open_keys(&store, &settings).await.context("database of the new issuer")?;
     store.close().await;
     session.store.create_issuer(&issuer).await?;
     let view = IssuerView::new(session, &keys, &issuer)?;
@@ -116,13 +116,13 @@ async fn list(session: &Session) -> anyhow::Result<()> {
 
 impl IssuerView {
     fn new(session: &Session, keys: &KeyRing, issuer: &Issuer) -> anyhow::Result<IssuerView> {
-        let database = without_secrets(&settings_of(&session.settings, keys, issuer)?.database_url);
+        let database = without_secrets(&issuer_settings(&session.settings, keys, issuer)?.database_url);
         let (name, created_at) = (Some(issuer.name.clone()), Some(issuer.created_at));
         Ok(IssuerView { name, issuer: issuer.url.to_string(), database, created_at })
     }
 }
 
-/// A database's URL without user, password and options but the schema.
+/// A database URL without user, password and options, except the schema.
 fn without_secrets(url: &str) -> String {
     let (base, options) = url.split_once('?').unwrap_or((url, ""));
     let base = match base.split_once("://") {

@@ -15,63 +15,64 @@ use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum KeyCommand {
-    /// List the keys, without their private parts
+    /// List the keys, without private parts
     List {
-        /// Those that are gone, too
+        /// Include deleted keys
         #[arg(long)]
         all: bool,
     },
-    /// Make the next key: edges and clients learn of it at once, it signs some time later
+    /// Create the next key: published now, and used for signing after the publish-ahead time
     Rotate(RotateArgs),
-    /// Revoke a key at every edge, at once, and make another
+    /// Revoke a key at every edge and replace it
     Revoke {
-        /// The key's kid, or that of an audience's HS256 key
+        /// kid of the key, or of an audience's HS256 key
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Why, for the record
+        /// Reason, for the list of revocations and the audit log
         #[arg(long)]
         reason: Option<Reason>,
     },
-    /// Print the secret JWK that checks HS256 tokens of an audience; whoever has it can make such
-    /// tokens
+    /// Print the secret JWK that verifies HS256 tokens of an audience. It can also sign them: keep
+    /// it secret
     Audience {
-        /// The audience
+        /// Audience
         audience: Audience,
-        /// Print a JWKS with all that edges need now, for TOLLGATE_EDGE_SECRET_KEYS
+        /// Print a JWKS with all current keys of the audience, for TOLLGATE_EDGE_SECRET_KEYS
         #[arg(long)]
         jwks: bool,
     },
-    /// Print the public key that edges pin, for TOLLGATE_EDGE_SNAPSHOT_KEY; two, comma separated,
-    /// while it rotates
+    /// Print the public key that edges pin, for TOLLGATE_EDGE_SNAPSHOT_KEY; during a rotation two,
+    /// separated by a comma
     Snapshot,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
-    /// Only the key of this algorithm, HS256 included [default: EdDSA, ES256 and RS256]
+    /// Rotate only the key of this algorithm: EdDSA, ES256, RS256 or HS256 [default: EdDSA, ES256
+    /// and RS256]
     #[arg(long)]
     alg: Option<TokenAlg>,
-    /// The key that signs snapshots: first makes the next one, to be pinned at every edge; then,
-    /// with --now, signs with it
+    /// Rotate the key that signs snapshots: the first run creates the next key, which you pin at
+    /// every edge; a second run with --now uses it
     #[arg(long, conflicts_with = "alg")]
     snapshot: bool,
-    /// Sign as soon as it is published, though an edge or a cache may not know it yet
+    /// Sign as soon as the key is published; caches and edges may not have it yet
     #[arg(long)]
     now: bool,
 }
 
-/// What became of one key's rotation.
+/// Result of one key's rotation.
 #[derive(Serialize)]
 struct RotationView {
     kid: String,
     alg: String,
     purpose: String,
-    /// Whether it was on its way before.
+    /// The key was scheduled before.
     already: bool,
     published_at: Option<u64>,
-    /// None while it waits to be published, or for `--now`.
+    /// None before it is published, or until `--now`.
     signs_from: Option<u64>,
-    /// Seconds between its publication and its first signature.
+    /// Seconds between publication and first signature.
     ahead: u64,
 }
 
@@ -79,7 +80,7 @@ struct RotationView {
 struct RevokedKeyView {
     kid: String,
     already: bool,
-    /// The keys that were made or told to sign sooner in its place.
+    /// Keys that were created, or start to sign earlier, to replace it.
     replaced_by: Vec<String>,
 }
 
@@ -91,7 +92,7 @@ impl KeyCommand {
             KeyCommand::Revoke { kid, reason } => revoke(session, kid, reason).await,
             KeyCommand::Audience { audience, jwks } => {
                 let keys = session.keys().await?;
-                let key = keys.audience_key(&audience).context("the HS256 keys are being replaced: try again")?;
+                let key = keys.audience_key(&audience).context("the HS256 keys are being rotated: try again")?;
                 let jwk = match jwks {
                     true => {
                         let all = keys.audience_keys(&audience);
@@ -99,7 +100,7 @@ impl KeyCommand {
                     }
                     false => json!(key.to_secret_jwk()),
                 };
-                // JSON for people too, but on one line, as the setting takes it.
+                // Without --json also JSON, on one line, as the setting requires.
                 session.output.print(&jwk, Value::to_string)
             }
             KeyCommand::Snapshot => {
@@ -115,13 +116,13 @@ async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
     let (keys, now) = (session.keys().await?, clock::now());
     let shown: Vec<&PublicKey> = keys.listing().iter().filter(|key| all || key.state != KeyState::Gone).collect();
     session.output.print(&shown, |shown| {
-        let moment = |at: Option<u64>| at.map_or("-".to_owned(), |at| ago(at, now));
+        let moment = |at: Option<u64>| at.map_or("-".to_owned(), |at| relative_time(at, now));
         let row = |key: &&PublicKey| {
             let [kid, alg, purpose] = [&key.kid, &key.alg, &key.purpose].map(Clone::clone);
-            let [made, signs, retires] = [Some(key.created_at), key.signs_from, key.retires_at].map(moment);
-            [kid, alg, purpose, key.state.as_str().to_owned(), made, signs, retires]
+            let [created, signs, retires] = [Some(key.created_at), key.signs_from, key.retires_at].map(moment);
+            [kid, alg, purpose, key.state.as_str().to_owned(), created, signs, retires]
         };
-        let heading = ["KID", "ALG", "PURPOSE", "STATE", "MADE", "SIGNS FROM", "LAST TOKEN ENDS"];
+        let heading = ["KID", "ALG", "PURPOSE", "STATE", "CREATED", "SIGNS FROM", "LAST TOKEN ENDS"];
         table(heading, &shown.iter().map(row).collect::<Vec<_>>())
     })
 }
@@ -145,10 +146,10 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
             KeyRotation::Changed(key) => (key, false),
             KeyRotation::AlreadyScheduled(key) => (key, true),
             KeyRotation::TooManyKeys => bail!(
-                "{MAX_KEYS_PER_ALGORITHM} keys for {alg} wait for their last tokens to expire, and edges take no more: see `tollgate key list`"
+                "there are {MAX_KEYS_PER_ALGORITHM} keys for {alg}, the maximum: wait until the tokens of the oldest have expired, see `tollgate key list`"
             ),
             KeyRotation::NotPinned => bail!(
-                "there is no next snapshot key: make one with `tollgate key rotate --snapshot` and pin it at every edge first"
+                "there is no next snapshot key: create it with `tollgate key rotate --snapshot` and pin it at every edge first"
             ),
         };
         views.push(RotationView::new(key, already));
@@ -159,21 +160,21 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
     let (master, keys, now) = (session.master_key().await?, session.keys().await?, clock::now());
-    keys.check_revocable(&kid).map_err(instead)?;
+    keys.check_revocable(&kid).map_err(explain_not_revocable)?;
     let by = command_line_actor();
     let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
-    // A running server does the same, and whoever is first does it; but there may be none.
+    // A running server does the same, and the first of the two does the work.
     let replaced_by = rotation::run_due_tasks(&session.store, &master, session.settings.keys, now).await?;
     let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
     let view = RevokedKeyView { kid, already: !revoked.is_new_to_edges, replaced_by };
     session.output.print(&view, |view| match view.already {
-        true => format!("the key {} was revoked already", view.kid),
-        false => format!("revoked the key {}", view.kid),
+        true => format!("key {} was already revoked", view.kid),
+        false => format!("revoked key {}", view.kid),
     })
 }
 
-/// What to do about a key that cannot be revoked.
-fn instead(error: KeyNotRevocable) -> anyhow::Error {
+/// Adds what to do instead.
+fn explain_not_revocable(error: KeyNotRevocable) -> anyhow::Error {
     let help = match &error {
         KeyNotRevocable::SignsNoTokens(purpose) if purpose == "derive" => {
             ": replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its audiences, by the kid that \
@@ -193,30 +194,30 @@ impl RotationView {
 
     fn to_text(&self) -> String {
         let when = match (self.signs_from, self.purpose.as_str()) {
-            (Some(from), _) => format!("signs {}", ago(from, clock::now())),
+            (Some(from), _) => format!("signs {}", relative_time(from, clock::now())),
             (None, "snapshot") => {
                 "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
                 `tollgate key rotate --snapshot --now`"
                     .to_owned()
             }
-            (None, _) => format!("signs {} after a server has published it", span(self.ahead)),
+            (None, _) => format!("signs {} after a server has published it", duration(self.ahead)),
         };
-        let already = if self.already { ", as was decided before" } else { "" };
+        let already = if self.already { ", as scheduled before" } else { "" };
         format!("{} {}: {when}{already}", self.alg, self.kid)
     }
 }
 
-/// A moment as people say it.
-fn ago(at: u64, now: u64) -> String {
+/// A time relative to now.
+fn relative_time(at: u64, now: u64) -> String {
     match at.checked_sub(now) {
         Some(0) => "now".to_owned(),
-        Some(ahead) => format!("in {}", span(ahead)),
-        None => format!("{} ago", span(now - at)),
+        Some(ahead) => format!("in {}", duration(ahead)),
+        None => format!("{} ago", duration(now - at)),
     }
 }
 
-/// A length of time in its largest unit.
-fn span(seconds: u64) -> String {
+/// A duration in its largest unit.
+fn duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

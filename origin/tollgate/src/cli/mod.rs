@@ -1,6 +1,6 @@
-//! The command line: one file a noun. Every verb but `serve`, `login`, `logout` and those of
-//! `token` works on the database directly, with the same functions the server uses; a running
-//! server notices.
+//! The command line, one file per noun. All commands except `serve`, `config`, `login`, `logout` and
+//! `token` work on the database directly, with the functions that the server uses; a running server
+//! picks up their changes.
 
 mod audit;
 mod client;
@@ -35,15 +35,15 @@ use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
 use tollgate_storage::{Store, StoreError};
-
 use tracing_subscriber::EnvFilter;
 
 use self::flags::SettingFlags;
 use self::output::Output;
 
-/// OAuth 2.0 origin whose revocations reach every edge within a second
+/// OAuth 2.0 and OpenID Connect server whose revocations take effect at every edge within a second
 ///
-/// Settings come from flags, over the environment (TOLLGATE_*), over .env, over tollgate.toml.
+/// Settings are read from flags, then the environment (TOLLGATE_*), then .env, then tollgate.toml; the
+/// first value found applies.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, max_term_width = 100)]
 struct Cli {
@@ -57,23 +57,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the origin
+    /// Run the server
     Serve(ServeFlags),
-    /// Show settings, and explain them in a settings file
+    /// Show the settings, or print a documented settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Look at tokens and check them
+    /// Inspect and verify tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Get tokens for yourself, by a browser on this or another machine
+    /// Sign in with a browser on this or another device, and store the tokens
     Login(login::LoginFlags),
-    /// Revoke the tokens of a login and forget them
+    /// Revoke the tokens of a login and delete them
     Logout(login::LogoutFlags),
     #[command(flatten)]
     Database(DatabaseCommand),
 }
 
-/// What `tollgate serve` takes.
+/// Flags and settings of `tollgate serve`.
 #[derive(Debug, Args)]
 struct ServeFlags {
     #[command(flatten)]
@@ -82,28 +82,28 @@ struct ServeFlags {
     settings: SettingFlags<false>,
 }
 
-/// The commands that work on the database.
+/// Commands that work on the database.
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
     /// Register, list, disable and enable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Register, list, disable and enable users
+    /// Create, list, disable and enable users
     #[command(subcommand)]
     User(user::UserCommand),
     /// Register, list and remove resource servers
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
-    /// List, set and remove what scope values of resource servers mean in words
+    /// List, set and remove the descriptions of scope values
     #[command(subcommand)]
     Scope(scope::ScopeCommand),
-    /// List, rotate and revoke keys
+    /// List, rotate and revoke signing keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Serve other issuers beside the default one
+    /// Add, list and remove further issuers
     #[command(subcommand)]
     Issuer(issuer::IssuerCommand),
-    /// Revoke a token, or the tokens of a session, subject, client, key or time
+    /// Revoke a token, or all tokens of a session, subject, client or key, or before a time
     Revoke(revoke::RevokeCommand),
     /// Lift revocations
     Reinstate(revoke::ReinstateCommand),
@@ -113,42 +113,43 @@ enum DatabaseCommand {
     /// Show and export the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Register, list and remove the edges that are pushed to
+    /// Register, list and remove edges
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
-    /// Add, list and remove the rules that edges follow
+    /// Add, list and remove the route rules of the edges
     #[command(subcommand)]
     Route(route::RouteCommand),
     /// Export and inspect snapshots
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
-    /// Register, list and remove receivers of security events
+    /// Register, list and remove streams of security events
     #[command(subcommand)]
     Stream(stream::StreamCommand),
 }
 
-/// Settings that every command takes.
+/// Flags that every command accepts.
 #[derive(Debug, Args)]
 struct CommonFlags {
-    /// TOML file with settings [default: tollgate.toml, if there is one]
+    /// TOML file with settings [default: tollgate.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    /// The registered issuer to work on, by name [default: the default issuer]
-    // A text, for `token verify` has an argument of that name, and clap keeps one value for both.
+    /// Name of the registered issuer to work on [default: the default issuer]
+    // Not an `IssuerName`: `token verify` has an argument of the same name, and clap stores one value
+    // for both.
     #[arg(long, global = true, value_name = "NAME")]
     issuer: Option<String>,
     #[command(flatten)]
     settings: SettingFlags<true>,
 }
 
-/// Parses the command line, runs the command and gives the exit code: 0, 1 for a failure, 2 for
-/// arguments that cannot be used.
+/// Parses the command line and runs the command. Exit codes: 0 for success, 1 for a failure, 2 for
+/// invalid arguments.
 #[must_use]
 pub fn run() -> ExitCode {
     let Cli { common, output, command } = Cli::parse();
-    let done = match command {
+    let result = match command {
         Command::Serve(..) if common.issuer.is_some() => {
-            Err(anyhow::anyhow!("serve serves all issuers: leave --issuer out"))
+            Err(anyhow::anyhow!("serve runs all issuers: remove --issuer"))
         }
         Command::Serve(ServeFlags { start: flags, settings }) => start(&common, settings.settings())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings, flags)))),
@@ -159,12 +160,12 @@ pub fn run() -> ExitCode {
         Command::Database(command) => start(&common, Vec::new())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output, common.issuer)))),
     };
-    exit_code(done)
+    exit_code(result)
 }
 
-/// Tells the person what failed, on one line.
-fn exit_code(done: anyhow::Result<()>) -> ExitCode {
-    match done {
+/// Prints an error with its causes on one line.
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", with_causes(error.as_ref()));
@@ -173,21 +174,20 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The settings, these flags over those of [`CommonFlags`], with the log and the runtime that they
-/// make possible.
+/// Reads the settings, from `flags` and [`CommonFlags`] first, and starts the log and the runtime.
 fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(Settings, Runtime)> {
     let flags = [common.settings.settings(), flags].concat();
     let sources = Sources::read(flags, common.config.as_deref())?;
     let settings = Settings::from_sources(&sources)?;
     start_log(&settings)?;
     for (name, source) in sources.unknown() {
-        tracing::warn!(setting = name, %source, "unknown setting: is it misspelt?");
+        tracing::warn!(setting = name, %source, "unknown setting");
     }
     for deprecated in sources.deprecated() {
         let (setting, replacement, source) = (deprecated.name, deprecated.new_name, deprecated.source);
         tracing::warn!(setting, replacement, %source, "deprecated setting");
     }
-    Ok((settings, Runtime::new().context("cannot start the runtime")?))
+    Ok((settings, Runtime::new().context("cannot start the asynchronous runtime")?))
 }
 
 impl DatabaseCommand {
@@ -196,12 +196,12 @@ impl DatabaseCommand {
         let default = Session { settings, store, output };
         let session = match (&self, issuer) {
             (DatabaseCommand::Issuer(_), Some(_)) => {
-                bail!("issuers are registered with the default one: leave --issuer out")
+                bail!("issuers are registered with the default issuer: remove --issuer")
             }
-            (_, Some(name)) => default.of_issuer(&name.parse().context("--issuer")?).await?,
+            (_, Some(name)) => default.into_issuer(&name.parse().context("--issuer")?).await?,
             (_, None) => default,
         };
-        let done = match self {
+        let result = match self {
             DatabaseCommand::Client(command) => command.run(&session).await,
             DatabaseCommand::User(command) => command.run(&session).await,
             DatabaseCommand::Resource(command) => command.run(&session).await,
@@ -218,11 +218,11 @@ impl DatabaseCommand {
             DatabaseCommand::Stream(command) => command.run(&session).await,
         };
         session.store.close().await;
-        done
+        result
     }
 }
 
-/// Opens the database for a command; its audit entries name the person who runs it.
+/// Opens the database; audit entries name the user who runs the command.
 async fn open(settings: &Settings) -> anyhow::Result<Store> {
     Ok(Store::open(&settings.database_url).await?.with_actor(&command_line_actor()))
 }
@@ -232,7 +232,7 @@ fn command_line_actor() -> Actor {
     Actor::command_line(std::env::var("USER").ok().as_deref())
 }
 
-/// Logs go to standard error: standard output is for what a command was asked for.
+/// Logs to standard error; standard output is for the results of commands.
 fn start_log(settings: &Settings) -> anyhow::Result<()> {
     let filter: EnvFilter = settings.log.parse().context("TOLLGATE_LOG")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -243,7 +243,7 @@ fn start_log(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command's view of the origin, and how it tells what it did.
+/// What a command works with: the settings, an issuer's database, and the output format.
 struct Session {
     settings: Settings,
     store: Store,
@@ -251,7 +251,7 @@ struct Session {
 }
 
 impl Session {
-    /// Whose database this is; refuses one that is not the public URL's, if that was set.
+    /// The issuer of this database. An error if `TOLLGATE_PUBLIC_URL` is set to another one.
     async fn issuer(&self) -> anyhow::Result<String> {
         let stored = self.store.get_issuer().await?;
         match &self.settings.public_url {
@@ -260,12 +260,12 @@ impl Session {
         }
     }
 
-    /// The same for a registered issuer, on its database.
-    async fn of_issuer(self, name: &IssuerName) -> anyhow::Result<Session> {
+    /// Switches to the database of a registered issuer.
+    async fn into_issuer(self, name: &IssuerName) -> anyhow::Result<Session> {
         let registered = self.store.list_issuers().await?;
         let issuer = registered.iter().find(|issuer| issuer.name == *name);
-        let issuer = issuer.with_context(|| format!("there is no issuer {name}: see `tollgate issuer list`"))?;
-        let settings = crate::issuers::settings_of(&self.settings, &self.keys().await?, issuer)?;
+        let issuer = issuer.with_context(|| format!("issuer {name} does not exist: see `tollgate issuer list`"))?;
+        let settings = crate::issuers::issuer_settings(&self.settings, &self.keys().await?, issuer)?;
         self.store.close().await;
         let store = open(&settings).await?;
         Ok(Session { settings, store, output: self.output })
@@ -285,18 +285,18 @@ mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_valid() {
         super::Cli::command().debug_assert();
     }
 
-    /// One in 64 names in base64url begins so.
+    /// One of 64 base64url identifiers begins with a hyphen.
     #[test]
-    fn a_name_may_begin_with_a_hyphen() {
+    fn identifiers_may_begin_with_a_hyphen() {
         for command in [["key", "revoke"], ["revoke", "key"], ["revoke", "session"]] {
             let line = ["tollgate", command[0], command[1], "-jZVhR-rdd1", "--reason", "stolen"];
             assert!(super::Cli::try_parse_from(line).is_ok(), "{line:?}");
-            let nameless = ["tollgate", command[0], command[1], "--reason", "stolen"];
-            assert!(super::Cli::try_parse_from(nameless).is_err(), "{nameless:?}");
+            let without_id = ["tollgate", command[0], command[1], "--reason", "stolen"];
+            assert!(super::Cli::try_parse_from(without_id).is_err(), "{without_id:?}");
         }
     }
 }

@@ -1,41 +1,35 @@
-//! Printing results: JSON for programs, lines for people.
+//! Prints results: JSON for programs, text for people.
 
 use std::io::{ErrorKind, Write as _};
 
 use serde::Serialize;
 
-/// How every command but `serve` tells what it found, made or changed.
+/// Output format of all commands except `serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Output {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 impl Output {
-    /// Whether programs read what is printed.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints `value` on a line of its own, as JSON or as `text`: for what may be too much to hold.
+    /// Prints `value` on one line, as JSON or as `text`: for results too large to hold in memory.
     pub(super) fn print_line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         line(&if self.json { serde_json::to_string(value)? } else { text(value) })
     }
 
-    /// Prints `value` as JSON or else the lines that `text` makes of it.
+    /// Prints `value` as JSON, or as the text that `text` returns.
     pub(super) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
         line(&text)
     }
 }
 
-/// Prints a text that is the whole answer, whatever the form: for what is put into another command.
-pub(super) fn plain(text: &str) -> anyhow::Result<()> {
-    line(text)
-}
-
-/// Prints a line to standard output. A reader that went away, like `head`, is no error.
+/// Prints a line to standard output. A closed pipe (`… | head`) is not an error.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -43,7 +37,7 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Rows with their columns aligned under a heading; `none` where there are no rows.
+/// A text table with aligned columns; `none` without rows.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
         return "none".to_owned();

@@ -11,17 +11,17 @@ use super::output::table;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ResourceCommand {
-    /// Register a resource server, or replace the one of that audience
+    /// Register a resource server, or replace the one with this audience
     Create {
-        /// What its tokens name as aud, usually its URL
+        /// Audience (aud) of its tokens, usually its URL
         audience: Audience,
-        /// What people call it
+        /// Name shown to users
         #[arg(long)]
         name: String,
-        /// A scope value and what it means in words, as read='Read your reports'; repeatable
+        /// Scope value with its description, e.g. read='Read your reports'; repeatable
         #[arg(long, value_name = "VALUE=WORDS")]
         scope: Vec<String>,
-        /// The client as which it introspects its tokens
+        /// Client with which it introspects tokens
         #[arg(long, value_name = "CLIENT")]
         introspected_by: Option<ClientId>,
     },
@@ -29,7 +29,7 @@ pub(super) enum ResourceCommand {
     List,
     /// Remove a resource server
     Remove {
-        /// Its audience
+        /// Audience
         audience: Audience,
     },
 }
@@ -46,7 +46,7 @@ impl ResourceCommand {
                 if let Some(client) = &introspected_by
                     && session.store.find_client(client).await?.is_none()
                 {
-                    bail!("there is no client {client}");
+                    bail!("client {client} does not exist");
                 }
                 let resource = Resource { audience, name, scopes, introspected_by }.checked()?;
                 session.store.save_resource(&resource).await?;
@@ -68,7 +68,7 @@ impl ResourceCommand {
             }
             ResourceCommand::Remove { audience } => {
                 if !session.store.delete_resource(&audience).await? {
-                    bail!("there is no resource server {audience}");
+                    bail!("resource server {audience} does not exist");
                 }
                 session
                     .output

@@ -13,16 +13,16 @@ use super::output::table;
 pub(super) enum RevocationCommand {
     /// List revocations, newest first
     List {
-        /// Those of this kind alone: token, session, subject, client, key or everything
+        /// Only this kind: token, session, subject, client, key or everything
         #[arg(long, value_parser = kind)]
         kind: Option<RevocationKind>,
-        /// Those with this name alone
+        /// Only revocations of this name
         #[arg(long)]
         name: Option<String>,
-        /// Those that are lifted or void, too
+        /// Include lifted and expired revocations
         #[arg(long)]
         all: bool,
-        /// At most as many
+        /// Maximum number
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
@@ -60,7 +60,7 @@ fn row(view: &RevocationView) -> [String; 7] {
     let state = match (&view.lifted_by, view.in_force) {
         (Some(by), _) => format!("lifted by {by}"),
         (None, true) => "in force".to_owned(),
-        (None, false) => "void".to_owned(),
+        (None, false) => "expired".to_owned(),
     };
     let (id, at) = (view.id.to_string(), view.revoked_at.to_string());
     [id, view.kind.to_owned(), name, view.revoked_by.clone(), at, state, view.reason.clone().unwrap_or_default()]

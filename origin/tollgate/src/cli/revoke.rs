@@ -1,5 +1,5 @@
-//! `tollgate revoke` and `tollgate reinstate`: a token, or all of a session, a subject, a client, a
-//! key, or a time.
+//! `tollgate revoke` and `tollgate reinstate`: one token, or all tokens of a session, subject,
+//! client or key, or before a time.
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -12,44 +12,44 @@ use tollgate_system::clock;
 
 use super::{Session, command_line_actor};
 
-/// What to revoke, or whose revocation to lift.
+/// Target of a revocation.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TargetCommand {
     /// One token
-    Token(Named),
-    /// The tokens of a session or grant so far, by its sid
-    Session(Named),
-    /// The tokens of a subject so far, by its sub
-    Subject(Named),
-    /// The tokens of a client so far, by its client_id; it may get new ones unless it is disabled
-    Client(Named),
-    /// Every token that a key signed or signs, by its kid
-    Key(Named),
-    /// Every token issued before a time
-    Before(Timed),
+    Token(NamedTarget),
+    /// Tokens issued so far in a session or grant, by sid
+    Session(NamedTarget),
+    /// Tokens issued so far for a subject, by sub
+    Subject(NamedTarget),
+    /// Tokens issued so far to a client, by client_id; it can get new ones unless it is disabled
+    Client(NamedTarget),
+    /// All tokens signed with a key, by kid
+    Key(NamedTarget),
+    /// All tokens issued before a time
+    Before(TimeTarget),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Named {
-    /// Its identifier; for a token its jti, or the token itself
+pub(super) struct NamedTarget {
+    /// Identifier; for a token its jti, or the token itself
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     name: String,
     #[command(flatten)]
-    why: Why,
+    reason: ReasonFlag,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Timed {
-    /// Unix seconds, or now
+pub(super) struct TimeTarget {
+    /// Unix time in seconds, or now
     #[arg(value_name = "TIME")]
     time: String,
     #[command(flatten)]
-    why: Why,
+    reason: ReasonFlag,
 }
 
 #[derive(Debug, Args)]
-struct Why {
-    /// Why, for the record and the audit log
+struct ReasonFlag {
+    /// Reason, for the list of revocations and the audit log
     #[arg(long)]
     reason: Option<Reason>,
 }
@@ -70,7 +70,7 @@ pub(super) struct ReinstateCommand {
 struct RevokedView {
     #[serde(flatten)]
     revocation: RevocationView,
-    /// Whether it was revoked as far already, so that edges were not told anew.
+    /// The target was already revoked to this extent, so edges got no update.
     already: bool,
 }
 
@@ -88,14 +88,14 @@ impl RevokeCommand {
         let revoke = match &target {
             Target::Token(jti) => {
                 let token = session.store.find_token(jti.parse()?).await?;
-                let token = token.with_context(|| format!("there is no token {jti}, or it expired"))?;
+                let token = token.with_context(|| format!("token {jti} does not exist, or it has expired"))?;
                 NewRevocation::token(&token, by, reason, now)
-                    .with_context(|| format!("the token {jti} expired: no edge accepts it any more"))?
+                    .with_context(|| format!("token {jti} has expired: edges already reject it"))?
             }
             Target::Client(id) => {
                 let id: ClientId = id.parse()?;
                 if session.store.find_client(&id).await?.is_none() {
-                    bail!("there is no client {id}");
+                    bail!("client {id} does not exist");
                 }
                 NewRevocation::any(target.clone(), by, reason, now)?
             }
@@ -107,7 +107,7 @@ impl RevokeCommand {
             already: !revoked.is_new_to_edges,
         };
         session.output.print(&view, |view| match view.already {
-            true => format!("{target} was revoked already"),
+            true => format!("{target} was already revoked"),
             false => format!("revoked {target}"),
         })
     }
@@ -130,31 +130,30 @@ impl ReinstateCommand {
 
 impl TargetCommand {
     async fn resolve(self, session: &Session, issuer: &str, now: u64) -> anyhow::Result<(Target, Option<Reason>)> {
-        let (kind, Named { name, why }) = match self {
+        let (kind, NamedTarget { name, reason }) = match self {
             TargetCommand::Token(named) => {
                 let id = token_id(session, &named.name, issuer).await?;
-                (RevocationKind::Token, Named { name: id.to_string(), ..named })
+                (RevocationKind::Token, NamedTarget { name: id.to_string(), ..named })
             }
             TargetCommand::Session(named) => (RevocationKind::Session, named),
             TargetCommand::Subject(named) => (RevocationKind::Subject, named),
             TargetCommand::Client(named) => (RevocationKind::Client, named),
             TargetCommand::Key(named) => (RevocationKind::Key, named),
-            TargetCommand::Before(Timed { time, why }) => {
+            TargetCommand::Before(TimeTarget { time, reason }) => {
                 let name = if time == "now" { now.to_string() } else { time };
-                (RevocationKind::Everything, Named { name, why })
+                (RevocationKind::Everything, NamedTarget { name, reason })
             }
         };
-        Ok((Target::new(kind, &name)?, why.reason))
+        Ok((Target::new(kind, &name)?, reason.reason))
     }
 }
 
-/// The identifier of a token that is named by it, or given itself.
+/// The ID of a token: given as such, or read from the verified token itself.
 async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Result<TokenId> {
     if !token.contains('.') && !SecretKind::Access.is_well_formed(token) {
         return Ok(token.parse()?);
     }
-    let recognised = session.keys().await?.verify_token(token, issuer);
-    let record =
-        session.store.find_verified_token(&recognised.context("this origin did not issue that token")?).await?;
-    Ok(record.context("this origin has no record of that token, or it expired")?.id)
+    let verified = session.keys().await?.verify_token(token, issuer);
+    let record = session.store.find_verified_token(&verified.context("this issuer did not issue the token")?).await?;
+    Ok(record.context("there is no record of the token, or it has expired")?.id)
 }

@@ -9,24 +9,25 @@ use super::output::table;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum RouteCommand {
-    /// Add a rule; the longest matching path wins, a rule that names the method before one for all
+    /// Add a rule; the longest matching path applies, and a rule for the method before one for all
+    /// methods
     Add {
-        /// The path, exact, or everything below it when it ends in /*
+        /// Path: an exact path, or everything below it if it ends with /*
         #[arg(long)]
         path: String,
-        /// A method the rule is for; repeatable [default: all]
+        /// Method of the rule; repeatable [default: all]
         #[arg(long, value_name = "METHOD")]
         method: Vec<String>,
-        /// A scope value that the token must have; repeat it or separate values by spaces
+        /// Scope value that the token must have; repeatable, or separate values by spaces
         #[arg(long)]
         scope: Vec<String>,
-        /// Let requests pass without a token
+        /// Allow requests without a token
         #[arg(long)]
         public: bool,
-        /// What an edge does when its knowledge is older than promised: deny or allow
+        /// What an edge does while its replica is older than the staleness bound: deny or allow
         #[arg(long, default_value = "deny")]
         on_stale: OnStale,
-        /// What it then does with a token that was issued after all it knows: deny or allow
+        /// What an edge then does with tokens issued after its replica: deny or allow
         #[arg(long, default_value = "deny")]
         on_not_covered: OnStale,
     },
@@ -34,10 +35,10 @@ pub(super) enum RouteCommand {
     List,
     /// Remove the rule with this path and these methods
     Remove {
-        /// The path as it was added
+        /// Path of the rule
         #[arg(long)]
         path: String,
-        /// The methods as they were added
+        /// Methods of the rule; repeatable
         #[arg(long, value_name = "METHOD")]
         method: Vec<String>,
     },
@@ -70,10 +71,10 @@ impl RouteCommand {
             RouteCommand::Remove { path, method } => {
                 let route = Route::new(&path, &method, Scope::default(), false, OnStale::Deny)?;
                 if !session.store.delete_route(&route).await? {
-                    bail!("there is no rule {route}");
+                    bail!("rule {route} does not exist");
                 }
-                let told = json!({ "path": route.path(), "methods": route.methods(), "removed": true });
-                session.output.print(&told, |_| format!("removed {route}"))
+                let view = json!({ "path": route.path(), "methods": route.methods(), "removed": true });
+                session.output.print(&view, |_| format!("removed {route}"))
             }
         }
     }

@@ -1,5 +1,5 @@
-//! `tollgate scope list|set|remove`: what scope values mean in words, one at a time. They are kept
-//! with their resource server.
+//! `tollgate scope list|set|remove`: descriptions of single scope values, which are stored with
+//! their resource server.
 
 use serde::Serialize;
 use serde_json::json;
@@ -13,32 +13,31 @@ use super::output::table;
 pub(super) enum ScopeCommand {
     /// List the scope values of all resource servers, or of one
     List {
-        /// The audience of the resource server [default: all]
+        /// Audience of the resource server [default: all]
         #[arg(long)]
         audience: Option<Audience>,
     },
-    /// Say what a scope value means to people, in place of what was said before
+    /// Set the description of a scope value
     Set {
-        /// The scope value, e.g. reports:read
+        /// Scope value, e.g. reports:read
         value: String,
-        /// The audience of its resource server
+        /// Audience of the resource server
         #[arg(long)]
         audience: Audience,
-        /// What users read when they are asked for consent, e.g. 'Read your reports'
+        /// Description on the consent page, e.g. 'Read your reports'
         #[arg(long)]
         words: String,
     },
-    /// Remove a scope value: users read the bare value again
+    /// Remove a scope value and its description; the consent page then shows the value itself
     Remove {
-        /// The scope value
+        /// Scope value
         value: String,
-        /// The audience of its resource server
+        /// Audience of the resource server
         #[arg(long)]
         audience: Audience,
     },
 }
 
-/// A scope value as it is printed.
 #[derive(Serialize)]
 struct ScopeView<'a> {
     value: &'a str,

@@ -15,17 +15,17 @@ use super::Session;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum SnapshotCommand {
-    /// Write the snapshot as of now, for a CDN or a store that edges start from
+    /// Write the current snapshot, for a CDN or a store from which edges start
     Export {
-        /// The file, or - for standard output, which then gets nothing else
+        /// File, or - for standard output without further text
         file: PathBuf,
     },
-    /// Say what is in a snapshot, or why an edge would refuse it
+    /// Show the content of a snapshot, or why an edge would reject it
     Inspect {
-        /// The file
+        /// File
         file: PathBuf,
-        /// The key that must have signed it, as `tollgate key snapshot` prints it [default: this
-        /// origin's]
+        /// Public key of its signature, as `tollgate key snapshot` prints it [default: this
+        /// issuer's]
         #[arg(long)]
         key: Option<String>,
     },
@@ -39,9 +39,9 @@ struct SnapshotView {
     sequence: u64,
     as_of_ms: u64,
     chain: String,
-    /// Tokens of this issuing epoch and the ones before it are covered; 0 when none is.
+    /// Tokens of this issuing epoch and of earlier ones are covered; 0 when none are.
     epoch: u32,
-    /// Revoked tokens: the covered ones and the listed ones.
+    /// Revoked tokens, covered and listed.
     revoked: usize,
     covered: usize,
     listed: usize,
@@ -54,7 +54,7 @@ struct SnapshotView {
     keys: usize,
     routes: usize,
     bytes: usize,
-    /// Bytes that tell of the covered tokens.
+    /// Bytes of the data about covered tokens.
     covered_bytes: usize,
 }
 
@@ -64,11 +64,11 @@ impl SnapshotCommand {
             SnapshotCommand::Export { file } => export(session, &file).await,
             SnapshotCommand::Inspect { file, key } => {
                 let pins = match key {
-                    Some(key) => vec![pin(&key)?],
+                    Some(key) => vec![parse_pin(&key)?],
                     None => session.keys().await?.snapshot_pins().to_vec(),
                 };
-                let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-                session.output.print(&look_into(bytes, &pins, &file)?, SnapshotView::to_text)
+                let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+                session.output.print(&inspect(bytes, &pins, &file)?, SnapshotView::to_text)
             }
         }
     }
@@ -81,11 +81,10 @@ async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let feed = FeedResponder::new(session.store.clone(), keys.clone(), issuer, audience);
     let snapshot = feed.export().await?;
     if file == Path::new("-") {
-        return std::io::stdout().lock().write_all(&snapshot).context("standard output");
+        return std::io::stdout().lock().write_all(&snapshot).context("cannot write to standard output");
     }
-    files::replace(file, &snapshot, Access::Everyone)
-        .with_context(|| format!("{} cannot be written", file.display()))?;
-    let view = look_into(snapshot, keys.current().snapshot_pins(), file)?;
+    files::replace(file, &snapshot, Access::Everyone).with_context(|| format!("cannot write {}", file.display()))?;
+    let view = inspect(snapshot, keys.current().snapshot_pins(), file)?;
     session.output.print(&view, |view| format!("wrote {} bytes to {}", view.bytes, view.file))
 }
 
@@ -114,11 +113,11 @@ impl SnapshotView {
     }
 }
 
-/// What an edge that pins the key `pin` finds in a snapshot.
-fn look_into(bytes: Vec<u8>, pins: &[[u8; 32]], file: &Path) -> anyhow::Result<SnapshotView> {
+/// Decodes a snapshot as an edge with these pinned keys does.
+fn inspect(bytes: Vec<u8>, pins: &[[u8; 32]], file: &Path) -> anyhow::Result<SnapshotView> {
     let size = bytes.len();
     let snapshot =
-        Snapshot::decode(bytes, pins).map_err(|error| anyhow::anyhow!("an edge would refuse it: {error}"))?;
+        Snapshot::decode(bytes, pins).map_err(|error| anyhow::anyhow!("an edge would reject the snapshot: {error}"))?;
     Ok(SnapshotView {
         file: file.display().to_string(),
         issuer: snapshot.issuer().to_owned(),
@@ -142,7 +141,7 @@ fn look_into(bytes: Vec<u8>, pins: &[[u8; 32]], file: &Path) -> anyhow::Result<S
     })
 }
 
-fn pin(text: &str) -> anyhow::Result<[u8; 32]> {
+fn parse_pin(text: &str) -> anyhow::Result<[u8; 32]> {
     match from_base64url(text).and_then(|bytes| bytes.try_into().ok()) {
         Some(pin) => Ok(pin),
         None => bail!("--key must be 32 bytes in base64url"),

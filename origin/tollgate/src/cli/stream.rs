@@ -13,39 +13,39 @@ use super::output::table;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum StreamCommand {
-    /// Register a receiver of security events; it is told of what is revoked and reinstated from
-    /// now on
+    /// Register a stream of security events; it starts with the next revocation or reinstatement
     Add(AddFlags),
-    /// List the streams and how far each receiver has come
+    /// List the streams and the progress of each receiver
     List,
-    /// Tell a receiver no longer
+    /// Remove a stream
     Remove {
-        /// Its name
+        /// Name
         name: StreamName,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AddFlags {
-    /// What to call it; also its stream_id
+    /// Name, also the stream_id
     name: StreamName,
-    /// Push to this URL (RFC 8935): https, or http on this machine
+    /// Push events to this URL (RFC 8935): https, or http on this machine
     #[arg(long, value_name = "URL", required_unless_present = "poll", conflicts_with = "poll")]
     push: Option<PushUrl>,
     /// Let the receiver poll (RFC 8936) at /ssf/poll/NAME
     #[arg(long, requires = "client")]
     poll: bool,
-    /// The Authorization header to push with, e.g. "Bearer …"; kept encrypted
+    /// Authorization header of pushes, e.g. "Bearer …"; stored encrypted
     #[arg(long, value_name = "HEADER", requires = "push")]
     authorization: Option<String>,
-    /// The client whose tokens may read the stream: for this origin, with the scope ssf.read
+    /// Client whose tokens may read the stream; they need this issuer as audience and the scope
+    /// ssf.read
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<ClientId>,
-    /// `aud` of the events
+    /// Audience (aud) of the events
     #[arg(long)]
     audience: Audience,
-    /// An event to tell of, session-revoked or token-claims-change; repeatable, or separate by
-    /// commas [default: both]
+    /// Event type, session-revoked or token-claims-change; repeatable, or separate by commas
+    /// [default: both]
     #[arg(long, value_delimiter = ',')]
     events: Vec<EventType>,
 }
@@ -60,11 +60,11 @@ struct StreamView {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     events: Vec<&'static str>,
-    /// The sequence up to which it acknowledged everything.
+    /// Sequence number up to which the receiver acknowledged all events.
     acknowledged_sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at_ms: Option<u64>,
-    /// How many events it refused for good.
+    /// Number of events that the receiver rejected.
     refused: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -102,7 +102,7 @@ impl StreamCommand {
             }
             StreamCommand::Remove { name } => {
                 if !session.store.delete_stream(&name).await? {
-                    bail!("there is no stream {name}");
+                    bail!("stream {name} does not exist");
                 }
                 session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }
@@ -114,7 +114,7 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
     if let Some(client) = &flags.client
         && session.store.find_client(client).await?.is_none()
     {
-        bail!("there is no client {client}");
+        bail!("client {client} does not exist");
     }
     let mut events = if flags.events.is_empty() { EventType::ALL.to_vec() } else { flags.events };
     events.sort_unstable();
@@ -143,19 +143,19 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
         created_at: clock::now(),
     };
     let stream = match session.store.create_stream(&stream).await {
-        Err(StoreError::AlreadyExists(_)) => bail!("there is a stream {} already", stream.name),
-        inserted => inserted?,
+        Err(StoreError::AlreadyExists(_)) => bail!("stream {} already exists", stream.name),
+        created => created?,
     };
     session.output.print(&StreamView::from(&stream), |view| match &view.url {
-        Some(url) => format!("added {}, pushed to {url}", view.name),
-        None => format!("added {}, polled at /ssf/poll/{}", view.name, view.name),
+        Some(url) => format!("added {}, which pushes to {url}", view.name),
+        None => format!("added {}, to be polled at /ssf/poll/{}", view.name, view.name),
     })
 }
 
 async fn seal(session: &Session, header: &str, context: &str) -> anyhow::Result<Vec<u8>> {
-    // The message says nothing of the value, which is a secret.
-    let usable = !header.is_empty() && reqwest::header::HeaderValue::from_str(header).is_ok();
-    anyhow::ensure!(usable, "--authorization must be the value of a header");
+    // The value is a secret, so the message does not quote it.
+    let is_valid = !header.is_empty() && reqwest::header::HeaderValue::from_str(header).is_ok();
+    anyhow::ensure!(is_valid, "--authorization must be a valid header value");
     session.keys().await?.seal_secret(header, context).context("--authorization")
 }
 

@@ -1,5 +1,5 @@
-//! `tollgate token inspect|verify|status`; neither needs settings or a database. Verdicts are JSON
-//! with and without `--json`.
+//! `tollgate token inspect|verify|status`. They need neither settings nor a database. `verify` prints
+//! JSON with and without `--json`.
 
 use std::process::ExitCode;
 
@@ -17,9 +17,9 @@ use super::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TokenCommand {
-    /// Print what a token says, without checking whether it is true
+    /// Print the header and claims of a token without verifying it
     Inspect {
-        /// The token
+        /// Token
         token: String,
     },
     Verify(VerifyArgs),
@@ -39,18 +39,18 @@ impl TokenCommand {
 fn inspect(unverified_token: &str, output: &Output) -> anyhow::Result<()> {
     let parts: Vec<&str> = unverified_token.split('.').collect();
     let [header, claims, _] = parts.as_slice() else {
-        anyhow::bail!("a token has three parts with dots between them, this has {}", parts.len());
+        anyhow::bail!("not a JWT: a JWT has three parts, separated by dots; this has {}", parts.len());
     };
-    let header = json_part(header).context("the header")?;
-    let claims = json_part(claims).context("the claims")?;
-    eprintln!("Not verified: anyone can write a token that says this.");
-    let told = json!({ "verified": false, "header": header, "claims": claims });
-    output.print(&told, |_| format!("header  {header}\nclaims  {claims}"))
+    let header = json_part(header).context("header")?;
+    let claims = json_part(claims).context("claims")?;
+    eprintln!("Not verified: anyone can create a token with these claims.");
+    let view = json!({ "verified": false, "header": header, "claims": claims });
+    output.print(&view, |_| format!("header  {header}\nclaims  {claims}"))
 }
 
 fn json_part(part: &str) -> anyhow::Result<Value> {
-    let bytes = from_base64url(part).context("is not base64url")?;
-    serde_json::from_slice(&bytes).context("is not JSON")
+    let bytes = from_base64url(part).context("not base64url")?;
+    serde_json::from_slice(&bytes).context("not JSON")
 }
 
 fn run_verify(args: &VerifyArgs) -> ExitCode {
@@ -70,26 +70,26 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
     };
     let revocations = ReplicaView { replica: &replica, is_fresh: true };
     let now = args.at.unwrap_or_else(clock::now);
-    let judged = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
+    let exit_code = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
         Ok(_) => (true, "valid".to_owned()),
         Err(refusal) => (false, refusal.code().to_owned()),
     });
-    judged.unwrap_or_else(|error| bad_arguments(&error.to_string()))
+    exit_code.unwrap_or_else(|error| bad_arguments(&error.to_string()))
 }
 
-/// An edge's configuration in which nothing is told: verifying takes all of it from the arguments.
-const CONFIG: &[u8] = br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#;
+/// An empty edge configuration: verification takes all values from the arguments.
+const EMPTY_EDGE_CONFIG: &[u8] = br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#;
 
-/// The keys, and the file of revoked tokens as the snapshot an edge would get.
+/// Reads the keys, and the revoked tokens as a replica like that of an edge.
 fn prepare(args: &VerifyArgs) -> Result<(KeySet, Replica), String> {
     let keys = KeySet::from_jwks(&args.read_jwks()?).map_err(|error| format!("--jwks: {error}"))?;
     let revoked: Vec<RevocationId> =
         args.read_revoked()?.iter().map(|token_id| RevocationId::for_token(&args.issuer, token_id)).collect();
-    // The snapshot never leaves this process, so its key may be known.
+    // The snapshot never leaves this process, so its key need not be secret.
     let signer = SnapshotSigner::from_seed(&[0; 32]);
     let parts = SnapshotParts {
         others: &revoked,
-        ..SnapshotParts::new(&args.issuer, 0, 0, HashChain::genesis(&args.issuer), CONFIG)
+        ..SnapshotParts::new(&args.issuer, 0, 0, HashChain::genesis(&args.issuer), EMPTY_EDGE_CONFIG)
     };
     let bytes = build_snapshot(&parts, &signer).map_err(|error| format!("--revoked: {error}"))?;
     let snapshot = Snapshot::decode(bytes, &[signer.public_key()]).map_err(|error| format!("--issuer: {error}"))?;

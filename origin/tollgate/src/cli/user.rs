@@ -1,7 +1,5 @@
 //! `tollgate user create|list|password|disable|enable|make-admin|unmake-admin`
 
-use std::io::{BufRead as _, IsTerminal as _};
-
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tollgate_model::encoding::base64url;
@@ -13,90 +11,83 @@ use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use super::output::table;
-use super::{Session, command_line_actor};
+use super::{Session, command_line_actor, input};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
-    /// Register a user
+    /// Create a user
     Create {
-        /// What they sign in with, e.g. their address
+        /// Username, e.g. the email address
         name: String,
         #[command(flatten)]
         password: PasswordFlags,
-        /// Their full name, for the scope profile
+        /// Full name, for the scope profile
         #[arg(long, value_name = "NAME")]
         full_name: Option<String>,
-        /// Their address, for the scope email
+        /// Email address, for the scope email
         #[arg(long)]
         email: Option<String>,
-        /// More claims, as a JSON object, e.g. '{"locale":"de"}'
+        /// Further claims, as a JSON object, e.g. '{"locale":"de"}'
         #[arg(long, value_name = "JSON")]
         claims: Option<String>,
-        /// Who they are to whoever provisioned them
+        /// externalId: identifier in the system that provisions users (SCIM)
         #[arg(long, value_name = "ID")]
         external_id: Option<String>,
-        /// Let them use the console, /admin
+        /// Make the user an administrator, who may use the console at /admin
         #[arg(long)]
         admin: bool,
     },
     /// List the users
     List,
-    /// Give a user another password, and sign out every browser of theirs
+    /// Set the password of a user, and sign out all their browsers
     Password {
-        /// What they sign in with
+        /// Username
         name: String,
         #[command(flatten)]
         password: PasswordFlags,
     },
-    /// Let a user sign in no more, and revoke what they gave to clients
+    /// Disable a user and revoke their grants
     Disable {
-        /// What they sign in with
+        /// Username
         name: String,
     },
-    /// Let a user who was disabled sign in again; what they had given to clients stays revoked
+    /// Enable a disabled user; their revoked grants stay revoked
     Enable {
-        /// What they sign in with
+        /// Username
         name: String,
     },
-    /// Let a user use the console at /admin
+    /// Make a user an administrator, who may use the console at /admin
     MakeAdmin {
-        /// What they sign in with
+        /// Username
         name: String,
     },
-    /// Let a user use the console no longer
+    /// Remove the administrator role from a user
     UnmakeAdmin {
-        /// What they sign in with
+        /// Username
         name: String,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswordFlags {
-    /// Read the password from standard input, one line [default: a random one is made and printed,
-    /// this once]
+    /// Read the password from standard input, one line [default: a random password, printed once]
     #[arg(long)]
     password_stdin: bool,
 }
 
-/// A password, and whether it was made here and must be shown.
-struct Chosen {
+struct NewPassword {
     password: Zeroizing<String>,
-    made: bool,
+    /// Generated here, so it must be shown.
+    is_generated: bool,
 }
 
 impl PasswordFlags {
-    fn choose(&self) -> anyhow::Result<Chosen> {
+    fn choose(&self) -> anyhow::Result<NewPassword> {
         if !self.password_stdin {
-            return Ok(Chosen { password: random_password()?, made: true });
+            return Ok(NewPassword { password: random_password()?, is_generated: true });
         }
-        let stdin = std::io::stdin();
-        if stdin.is_terminal() {
-            bail!("standard input is a terminal: the password would be seen; pipe it in");
-        }
-        let mut line = Zeroizing::new(String::new());
-        stdin.lock().read_line(&mut line).context("the password could not be read")?;
-        let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
-        Ok(Chosen { password: checked_password(&password)?, made: false })
+        let password = input::line("password")?;
+        Ok(NewPassword { password: checked_password(&password)?, is_generated: false })
     }
 }
 
@@ -105,9 +96,9 @@ fn random_password() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(base64url(&rng::random::<15>()?)))
 }
 
-/// The first user of a database that has none: `admin`, an administrator, with a random password.
-/// None when there are users, and for all but one of several processes that start at once.
-pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizing<String>>> {
+/// Creates the administrator `admin` in a database without users, and returns the random password.
+/// Returns none if users exist; of several processes that start together, one creates the user.
+pub(super) async fn create_first_admin(store: &Store) -> anyhow::Result<Option<Zeroizing<String>>> {
     if store.has_users().await? {
         return Ok(None);
     }
@@ -145,7 +136,7 @@ impl UserCommand {
                     ..User::new(UserId::from_random(&rng::random()?), name.parse()?, clock::now())
                 };
                 session.store.create_user(&user).await?;
-                session.output.print(&with_password(&user, &chosen), told)
+                session.output.print(&with_password(&user, &chosen), created_text)
             }
             UserCommand::List => {
                 let users = session.store.list_users().await?;
@@ -162,19 +153,19 @@ impl UserCommand {
             UserCommand::Password { name, password } => {
                 let (user, chosen) = (find(session, &name).await?, password.choose()?);
                 if user.auth_source != AuthSource::Local {
-                    bail!("the password of {name} is kept by the users' API: it is changed there");
+                    bail!("{name} has an account in the external user directory: change the password there");
                 }
-                let ending = ending("an administrator set the password");
+                let termination = termination("an administrator set the password");
                 session
                     .store
-                    .update_password(&user.id, &hash_password_blocking(&chosen.password)?, None, &ending)
+                    .update_password(&user.id, &hash_password_blocking(&chosen.password)?, None, &termination)
                     .await?;
-                session.output.print(&with_password(&user, &chosen), told)
+                session.output.print(&with_password(&user, &chosen), created_text)
             }
             UserCommand::Disable { name } => {
-                let (user, ending) = (find(session, &name).await?, ending("the user was disabled"));
-                session.store.disable_user(&user.id, &ending).await?;
-                let disabled_at = user.disabled_at.unwrap_or(ending.at);
+                let (user, termination) = (find(session, &name).await?, termination("the user was disabled"));
+                session.store.disable_user(&user.id, &termination).await?;
+                let disabled_at = user.disabled_at.unwrap_or(termination.at);
                 let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
                 session.output.print(&view, |_| format!("disabled {}", user.name))
             }
@@ -190,31 +181,31 @@ impl UserCommand {
     }
 }
 
-/// An end that is made at the command line, now.
-pub(super) fn ending(reason: &'static str) -> Termination {
+/// A termination by the command line, now.
+pub(super) fn termination(reason: &'static str) -> Termination {
     Termination::new(&command_line_actor(), reason, clock::now())
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {
     let user = find(session, name).await?;
     session.store.set_admin(&user.id, is_admin).await?;
-    let what = if is_admin { "is an administrator" } else { "is no administrator any more" };
+    let what = if is_admin { "is now an administrator" } else { "is no longer an administrator" };
     let view = UserView::from(&find(session, name).await?);
     session.output.print(&view, |view| format!("{} {what}", view.name))
 }
 
 async fn find(session: &Session, name: &str) -> anyhow::Result<User> {
-    session.store.find_user_by_typed_name(name).await?.with_context(|| format!("there is no user {name}"))
+    session.store.find_user_by_typed_name(name).await?.with_context(|| format!("user {name} does not exist"))
 }
 
-fn with_password(user: &User, chosen: &Chosen) -> UserView {
-    UserView { password: chosen.made.then(|| chosen.password.to_string()), ..UserView::from(user) }
+fn with_password(user: &User, chosen: &NewPassword) -> UserView {
+    UserView { password: chosen.is_generated.then(|| chosen.password.to_string()), ..UserView::from(user) }
 }
 
-fn told(view: &UserView) -> String {
+fn created_text(view: &UserView) -> String {
     let Some(password) = &view.password else {
         return format!("id    {}\nname  {}", view.id, view.name);
     };
-    let note = "The password is shown this once; only its hash is stored.";
+    let note = "The password is shown only once; the database stores its hash.";
     format!("id        {}\nname      {}\npassword  {password}\n{note}", view.id, view.name)
 }

@@ -10,7 +10,7 @@ use tollgate_model::{Audience, Issuer, IssuerName, IssuerUrl};
 ///
 /// # Errors
 /// When its database's URL cannot be decrypted.
-pub fn settings_of(default: &Settings, keys: &KeyRing, issuer: &Issuer) -> anyhow::Result<Settings> {
+pub fn issuer_settings(default: &Settings, keys: &KeyRing, issuer: &Issuer) -> anyhow::Result<Settings> {
     let database_url = match &issuer.sealed_database {
         Some(sealed) => {
             let opened = keys.open_secret(sealed, &Issuer::secret_context(&issuer.name));
@@ -36,7 +36,7 @@ pub fn default_audience(settings: &Settings, issuer: &str) -> anyhow::Result<Aud
 ///
 /// # Errors
 /// When it is the default issuer's, or another's.
-pub fn check_new(default: &str, others: &[Issuer], name: &IssuerName, url: &IssuerUrl) -> anyhow::Result<()> {
+pub fn check_is_new(default: &str, others: &[Issuer], name: &IssuerName, url: &IssuerUrl) -> anyhow::Result<()> {
     if url.as_str() == default {
         bail!("{url} is the default issuer");
     }

@@ -11,6 +11,6 @@ mod running;
 mod supervisor;
 
 pub(crate) use dispatch::Dispatcher;
-pub use issuer_settings::{check_new, default_audience, settings_of};
+pub use issuer_settings::{check_is_new, default_audience, issuer_settings};
 pub(crate) use running::{Running, Shared};
 pub(crate) use supervisor::Supervisor;

@@ -16,7 +16,7 @@ use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{Store, StoreError};
 
 use super::dispatch::{Place, Table};
-use super::{Dispatcher, Running, Shared, settings_of};
+use super::{Dispatcher, Running, Shared, issuer_settings};
 
 /// How soon after a failure to try again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -130,7 +130,7 @@ impl Supervisor {
         let stop = self.stop.child_token();
         // Its type is hidden: the compiler does not see of so large a one that it may be sent.
         let starting: BoxFuture<'_, anyhow::Result<Running>> = Box::pin(async {
-            let settings = settings_of(&self.settings, &self.keys.current(), issuer)?;
+            let settings = issuer_settings(&self.settings, &self.keys.current(), issuer)?;
             let store = Store::open(&settings.database_url).await?;
             Running::start(&settings, issuer.url.to_string(), store, &self.shared, stop.clone()).await
         });

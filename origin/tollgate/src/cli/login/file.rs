@@ -1,4 +1,4 @@
-//! Where logins are kept: one file of the user's own, readable by nobody else, replaced as a whole.
+//! The file with stored logins: readable only by its owner, replaced atomically.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -8,13 +8,13 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tollgate_system::files::{self, Access};
 
-/// Bytes of the file at most: what is larger was not written here.
+/// Maximum size of the file; a larger one was not written by this program.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// A login: which origin, as which client, and what it gave. No `Debug`: its tokens are secrets.
+/// A login at an origin. No `Debug`: its tokens are secrets.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Login {
-    /// The issuer.
+    /// Issuer.
     pub(super) origin: String,
     pub(super) client_id: String,
     pub(super) scope: String,
@@ -27,64 +27,63 @@ pub(super) struct Login {
 
 #[derive(Default, Serialize, Deserialize)]
 struct Content {
-    /// The last one first.
+    /// Latest first.
     logins: Vec<Login>,
 }
 
-/// The file as it was read.
-pub(super) struct Kept {
+pub(super) struct LoginFile {
     path: PathBuf,
     content: Content,
 }
 
-impl Kept {
-    /// Reads the file, `tollgate/login.json` in the user's folder for settings (XDG Base
-    /// Directory).
-    pub(super) fn open() -> anyhow::Result<Kept> {
-        let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-        let folder = folder.context("neither XDG_CONFIG_HOME nor HOME says where tokens can be kept")?;
-        Kept::at(folder.join("tollgate").join("login.json"))
+impl LoginFile {
+    /// Reads `tollgate/login.json` in the user's configuration directory (XDG Base Directory).
+    pub(super) fn open() -> anyhow::Result<LoginFile> {
+        let absolute_path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder =
+            absolute_path("XDG_CONFIG_HOME").or_else(|| absolute_path("HOME").map(|home| home.join(".config")));
+        let folder =
+            folder.context("cannot find a folder for tokens: set XDG_CONFIG_HOME or HOME to an absolute path")?;
+        LoginFile::at(folder.join("tollgate").join("login.json"))
     }
 
-    fn at(path: PathBuf) -> anyhow::Result<Kept> {
-        let broken = || format!("{} cannot be read; remove it to begin anew", path.display());
+    fn at(path: PathBuf) -> anyhow::Result<LoginFile> {
+        let broken = || format!("{} cannot be read; delete it to start over", path.display());
         let content = match std::fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
             Err(error) => return Err(error).with_context(broken),
             Ok(found) if found.len() > MAX_BYTES => bail!(broken()),
             Ok(_) => serde_json::from_slice(&std::fs::read(&path).with_context(broken)?).with_context(broken)?,
         };
-        Ok(Kept { path, content })
+        Ok(LoginFile { path, content })
     }
 
-    /// The logins, the last one first.
+    /// Logins, latest first.
     pub(super) fn logins(&self) -> impl Iterator<Item = &Login> {
         self.content.logins.iter()
     }
 
-    pub(super) fn last(&self) -> Option<&Login> {
+    pub(super) fn latest(&self) -> Option<&Login> {
         self.content.logins.first()
     }
 
-    /// Keeps a login in place of an older one of the same client at the same origin; where it is
-    /// kept.
-    pub(super) fn keep(&self, login: &Login) -> anyhow::Result<&Path> {
+    /// Stores a login, replacing an older one of the same client and origin. Returns the path of the
+    /// file.
+    pub(super) fn store(&self, login: &Login) -> anyhow::Result<&Path> {
         let others = self.others(login);
         self.write(&Content { logins: std::iter::once(login.clone()).chain(others).collect() })?;
         Ok(&self.path)
     }
 
-    /// Forgets a login.
-    pub(super) fn forget(&self, login: &Login) -> anyhow::Result<()> {
+    pub(super) fn remove(&self, login: &Login) -> anyhow::Result<()> {
         self.write(&Content { logins: self.others(login).collect() })
     }
 
-    /// Waits until no other process works on the file; others wait until the answer is dropped.
+    /// Waits for exclusive access to the file, which ends when the returned value is dropped.
     pub(super) fn lock(&self) -> anyhow::Result<File> {
-        self.make_folder()?;
-        let file = private().open(self.path.with_extension("lock")).context("cannot lock the file with the tokens")?;
-        file.lock().context("cannot lock the file with the tokens")?;
+        self.create_folder()?;
+        let file = owner_only().open(self.path.with_extension("lock")).context("cannot lock the file with tokens")?;
+        file.lock().context("cannot lock the file with tokens")?;
         Ok(file)
     }
 
@@ -94,22 +93,22 @@ impl Kept {
     }
 
     fn write(&self, content: &Content) -> anyhow::Result<()> {
-        self.make_folder()?;
+        self.create_folder()?;
         files::replace(&self.path, &serde_json::to_vec_pretty(content)?, Access::Owner)
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    fn make_folder(&self) -> anyhow::Result<()> {
+    fn create_folder(&self) -> anyhow::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder).with_context(|| format!("cannot make {}", folder.display()))
+        builder.recursive(true).create(folder).with_context(|| format!("cannot create {}", folder.display()))
     }
 }
 
-/// Opens files that nobody but their owner can read.
-fn private() -> OpenOptions {
+/// Options that create files readable only by their owner.
+fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
     #[cfg(unix)]
@@ -133,28 +132,28 @@ mod tests {
     }
 
     #[test]
-    fn the_last_login_comes_first_and_replaces_its_like() {
+    fn latest_login_comes_first_and_replaces_the_same_login() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tollgate").join("login.json");
-        let open = || Kept::at(path.clone()).expect("readable");
+        let open = || LoginFile::at(path.clone()).expect("readable");
         for (origin, token) in [("https://a.example", "1"), ("https://b.example", "2"), ("https://a.example", "3")] {
-            open().keep(&login(origin, token)).expect("kept");
+            open().store(&login(origin, token)).expect("stored");
         }
         let tokens: Vec<String> = open().logins().map(|login| login.access_token.clone()).collect();
         assert_eq!(tokens, ["3", "2"]);
-        open().forget(&login("https://a.example", "")).expect("forgotten");
-        assert_eq!(open().last().map(|login| login.origin.clone()).as_deref(), Some("https://b.example"));
+        open().remove(&login("https://a.example", "")).expect("removed");
+        assert_eq!(open().latest().map(|login| login.origin.clone()).as_deref(), Some("https://b.example"));
         std::fs::write(&path, "{").expect("written");
-        assert!(Kept::at(path).is_err(), "what cannot be read is not overwritten");
+        assert!(LoginFile::at(path).is_err(), "an unreadable file is not overwritten");
     }
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_can_read_it() {
+    fn file_is_readable_only_by_its_owner() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tollgate").join("login.json");
-        Kept::at(path.clone()).expect("nothing yet").keep(&login("https://a.example", "1")).expect("kept");
+        LoginFile::at(path.clone()).expect("no file yet").store(&login("https://a.example", "1")).expect("stored");
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
     }

@@ -1,10 +1,10 @@
-//! `tollgate login` and `tollgate logout`: a person at a terminal gets tokens by the
-//! device grant (RFC 8628), keeps them in a file that nobody else can read, and gives
-//! them back. They speak to an origin over the network and never to its database.
+//! `tollgate login` and `tollgate logout`: sign a user in with the device grant (RFC 8628), store the
+//! tokens in a file that only the user can read, and revoke them. They use an origin over the
+//! network, never its database.
 
+mod device_prompt;
 mod file;
 mod origin;
-mod waiting;
 
 use std::process::ExitCode;
 
@@ -13,29 +13,26 @@ use serde::Serialize;
 use tollgate_model::Scope;
 use tollgate_system::clock;
 
-use self::file::{Kept, Login};
+use self::file::{Login, LoginFile};
 use self::origin::{Origin, Tokens};
 use super::output::Output;
 
-/// The client as which the command line asks, unless another is named.
-const CLIENT: &str = "tollgate-cli";
-/// Seconds that a printed token must still be good, so that it is not refused on its
-/// way.
-const MARGIN: u64 = 30;
+const DEFAULT_CLIENT_ID: &str = "tollgate-cli";
+/// Minimum remaining lifetime of a printed token, in seconds; otherwise it is refreshed.
+const MIN_REMAINING_LIFETIME: u64 = 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginFlags {
     #[command(flatten)]
-    which: Which,
-    /// A scope value to ask for; repeat it or separate values by spaces [default: all
-    /// that the client may have]
+    selector: LoginSelector,
+    /// Scope value to request; repeatable, or separate values by spaces [default: all that the client
+    /// may have]
     #[arg(long)]
     scope: Vec<String>,
-    /// Print no QR code
+    /// Do not print a QR code
     #[arg(long)]
     no_qr: bool,
-    /// Print the access token of the last login and nothing else, refreshed if it is
-    /// about to expire
+    /// Print only the access token of the latest login, refreshed if it is about to expire
     #[arg(long, conflicts_with_all = ["scope", "no_qr"])]
     print_token: bool,
 }
@@ -43,24 +40,24 @@ pub(super) struct LoginFlags {
 #[derive(Debug, clap::Args)]
 pub(super) struct LogoutFlags {
     #[command(flatten)]
-    which: Which,
+    selector: LoginSelector,
 }
 
-/// Which login is meant.
+/// Selects a login.
 #[derive(Debug, clap::Args)]
-struct Which {
-    /// The origin's URL [default: that of the last login, else http://127.0.0.1:8080]
+struct LoginSelector {
+    /// URL of the origin [default: that of the latest login, otherwise http://127.0.0.1:8080]
     #[arg(value_name = "URL")]
     origin: Option<String>,
-    /// The public client as which to ask; the operator registers it once, see
-    /// `tollgate client create --help` [default: tollgate-cli]
+    /// Public client to use; an administrator registers it once, see `tollgate client create --help`
+    /// [default: tollgate-cli]
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
 }
 
-/// What a login is told as: never its tokens.
+/// A login as printed, without its tokens.
 #[derive(Serialize)]
-struct View<'a> {
+struct LoginView<'a> {
     origin: &'a str,
     client_id: &'a str,
     scope: &'a str,
@@ -70,9 +67,9 @@ struct View<'a> {
 
 impl LoginFlags {
     pub(super) fn run(self, output: &Output) -> ExitCode {
-        done(async {
+        run(async {
             match self.print_token {
-                true => print_token(&self.which).await,
+                true => print_token(&self.selector).await,
                 false => login(self, output).await,
             }
         })
@@ -81,25 +78,21 @@ impl LoginFlags {
 
 impl LogoutFlags {
     pub(super) fn run(self, output: &Output) -> ExitCode {
-        done(async {
-            let kept = Kept::open()?;
-            let login = self.which.among(&kept)?.clone();
+        run(async {
+            let file = LoginFile::open()?;
+            let login = self.selector.select(&file)?.clone();
             let origin = Origin::discover(&login.origin).await?;
-            // The refresh token stands for the whole grant: with it all access tokens of this
-            // login are revoked.
+            // Revoking the refresh token also revokes all access tokens of its grant.
             let token = login.refresh_token.as_ref().unwrap_or(&login.access_token);
-            origin
-                .revoke(&login.client_id, token)
-                .await
-                .context("the tokens are kept, for they could not be revoked")?;
-            kept.forget(&login)?;
+            origin.revoke(&login.client_id, token).await.context("cannot revoke the tokens; they are still stored")?;
+            file.remove(&login)?;
             let view = view(&login);
-            output.print(&view, |view| format!("signed out of {}; its tokens are revoked and forgotten", view.origin))
+            output.print(&view, |view| format!("signed out of {}: the tokens are revoked and deleted", view.origin))
         })
     }
 }
 
-fn done(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     crate::server::install_tls();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     super::exit_code(runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(work)))
@@ -107,57 +100,58 @@ fn done(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
 
 async fn login(flags: LoginFlags, output: &Output) -> anyhow::Result<()> {
     let scope = Scope::from_arguments(&flags.scope)?.to_string();
-    let kept = Kept::open()?;
-    let url = flags.which.origin.clone().or_else(|| Some(kept.last()?.origin.clone()));
-    let client_id = flags.which.client_id.as_deref().unwrap_or(CLIENT);
+    let file = LoginFile::open()?;
+    let url = flags.selector.origin.clone().or_else(|| Some(file.latest()?.origin.clone()));
+    let client_id = flags.selector.client_id.as_deref().unwrap_or(DEFAULT_CLIENT_ID);
     let origin = Origin::discover(url.as_deref().unwrap_or("http://127.0.0.1:8080")).await?;
-    let asked = origin.ask(client_id, &scope).await?;
-    waiting::show(&asked, !flags.no_qr, output)?;
-    let tokens = waiting::wait(&origin, client_id, &asked, output).await?;
-    let login = kept_as(&origin.issuer, client_id, None, tokens);
-    let place = kept.keep(&login)?;
+    let authorization = origin.authorize_device(client_id, &scope).await?;
+    device_prompt::show(&authorization, !flags.no_qr, output)?;
+    let tokens = device_prompt::wait(&origin, client_id, &authorization, output).await?;
+    let login = to_login(&origin.issuer, client_id, None, tokens);
+    let path = file.store(&login)?;
     output.print_line(&view(&login), |view| {
-        format!("Signed in to {}. The tokens are in {}.\nUse them: curl -H \"Authorization: Bearer $(tollgate login --print-token)\" …",
-            view.origin, place.display())
+        format!("Signed in to {}. The tokens are stored in {}.\nTo use them: curl -H \"Authorization: Bearer $(tollgate login --print-token)\" …",
+            view.origin, path.display())
     })
 }
 
-async fn print_token(which: &Which) -> anyhow::Result<()> {
-    let kept = Kept::open()?;
-    // Of several programs that print at once, one refreshes, and the others find what it
-    // was given.
-    let lock = kept.lock()?;
-    let kept = Kept::open()?;
-    let mut login = which.among(&kept)?.clone();
-    if clock::now().saturating_add(MARGIN) >= login.expires_at {
+async fn print_token(selector: &LoginSelector) -> anyhow::Result<()> {
+    let file = LoginFile::open()?;
+    // Of several concurrent processes one refreshes; the others wait for the lock and then read the
+    // new token.
+    let lock = file.lock()?;
+    let file = LoginFile::open()?;
+    let mut login = selector.select(&file)?.clone();
+    if clock::now().saturating_add(MIN_REMAINING_LIFETIME) >= login.expires_at {
         let Some(refresh_token) = &login.refresh_token else {
-            bail!("the token is expired and cannot be refreshed: `tollgate login {}` gets another", login.origin);
+            bail!("the token has expired and cannot be refreshed: run `tollgate login {}`", login.origin);
         };
         let origin = Origin::discover(&login.origin).await?;
         let tokens = origin.refresh(&login.client_id, refresh_token).await;
-        let tokens = tokens.with_context(|| format!("`tollgate login {}` gets another token", login.origin))?;
-        login = kept_as(&login.origin, &login.client_id, Some(&login), tokens);
-        kept.keep(&login)?;
+        let tokens =
+            tokens.with_context(|| format!("cannot refresh the token: run `tollgate login {}`", login.origin))?;
+        login = to_login(&login.origin, &login.client_id, Some(&login), tokens);
+        file.store(&login)?;
     }
     drop(lock);
-    super::output::plain(&login.access_token)
+    super::output::line(&login.access_token)
 }
 
-/// What is kept of tokens. What a refresh does not give anew stays as it was (RFC
-/// 6749 §5.1 and §6).
-fn kept_as(origin: &str, client_id: &str, before: Option<&Login>, tokens: Tokens) -> Login {
+/// The login to store. A refresh response may omit the refresh token and the scope; then the previous
+/// ones stay valid (RFC 6749 §5.1 and §6).
+fn to_login(origin: &str, client_id: &str, previous: Option<&Login>, tokens: Tokens) -> Login {
     Login {
         origin: origin.to_owned(),
         client_id: client_id.to_owned(),
-        scope: tokens.scope.or_else(|| before.map(|login| login.scope.clone())).unwrap_or_default(),
+        scope: tokens.scope.or_else(|| previous.map(|login| login.scope.clone())).unwrap_or_default(),
         access_token: tokens.access_token,
-        refresh_token: tokens.refresh_token.or_else(|| before.and_then(|login| login.refresh_token.clone())),
+        refresh_token: tokens.refresh_token.or_else(|| previous.and_then(|login| login.refresh_token.clone())),
         expires_at: clock::now().saturating_add(tokens.expires_in.unwrap_or(0)),
     }
 }
 
-fn view(login: &Login) -> View<'_> {
-    View {
+fn view(login: &Login) -> LoginView<'_> {
+    LoginView {
         origin: &login.origin,
         client_id: &login.client_id,
         scope: &login.scope,
@@ -166,14 +160,14 @@ fn view(login: &Login) -> View<'_> {
     }
 }
 
-impl Which {
-    /// The login that is meant: the last one that fits.
-    fn among<'a>(&self, kept: &'a Kept) -> anyhow::Result<&'a Login> {
+impl LoginSelector {
+    /// The latest login that matches.
+    fn select<'a>(&self, file: &'a LoginFile) -> anyhow::Result<&'a Login> {
         let origin = self.origin.as_deref().map(|origin| origin.trim_end_matches('/'));
-        let fits = |login: &&Login| {
+        let is_match = |login: &&Login| {
             origin.is_none_or(|origin| login.origin == origin)
                 && self.client_id.as_ref().is_none_or(|client| login.client_id == *client)
         };
-        kept.logins().find(fits).context("there is no such login: see `tollgate login --help`")
+        file.logins().find(is_match).context("there is no such login: see `tollgate login --help`")
     }
 }
