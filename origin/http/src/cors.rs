@@ -1,10 +1,10 @@
-//! Which pages of other sites may read answers in a browser (the Fetch standard's CORS protocol):
-//! all may read what is public anyway, and the sites of apps that run in browsers may ask for and
-//! give back tokens. Nobody's cookies ever go with such a request.
+//! CORS: which pages of other origins may read responses in a browser (Fetch standard).
 //!
-//! A site is an app's if a public client has a redirect URI there: it is where the app's codes are
-//! sent already. What a client is given is the client's alone all the same: this only tells
-//! browsers what to keep from pages.
+//! Every page may read public documents. Browser apps may also request and revoke tokens: an origin
+//! is that of an app if a public client has a redirect URI there, so its authorization codes are
+//! sent there anyway. Credentials (cookies) are never allowed.
+//!
+//! CORS authenticates no request. Tokens are protected by client authentication and PKCE.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
@@ -18,19 +18,18 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::AppState;
 
-/// What anybody may read: what is below these.
-const PUBLIC: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
-/// Where apps in browsers get, show and give back tokens.
-const OF_APPS: [&str; 5] = ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"];
-/// The header fields that their pages may send there.
-const FIELDS_OF_APPS: &str = "authorization, content-type, dpop";
-/// How long browsers need not ask again, in seconds.
-const MAX_AGE: &str = "600";
-/// The fields of an answer that a page may read beside those that all may.
-const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy";
+/// Path prefixes of public documents.
+const PUBLIC_PREFIXES: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
+/// Routes that browser apps call.
+const APP_ROUTES: [&str; 5] = ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"];
+/// Request headers that pages may send to [`APP_ROUTES`].
+const APP_REQUEST_HEADERS: &str = "authorization, content-type, dpop";
+/// Seconds for which browsers cache the answer to a preflight request.
+const PREFLIGHT_MAX_AGE: &str = "600";
+/// Response headers that a page may read in addition to the safelisted ones.
+const EXPOSED_HEADERS: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy";
 
-/// Says in answers which pages may read them, and answers the question that browsers ask before
-/// some requests.
+/// Adds CORS headers to responses, and answers preflight requests.
 pub(super) async fn allow(
     State(app): State<AppState>,
     matched: Option<MatchedPath>,
@@ -38,51 +37,54 @@ pub(super) async fn allow(
     next: Next,
 ) -> Response {
     let route = matched.as_ref().map_or("", MatchedPath::as_str);
-    let asks = request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    // Where there is no document, a page may read that, too: clients look in several places.
+    let is_preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    // Pages may read a 404 as well: clients look for metadata at several paths.
     let path = if matched.is_some() { route } else { request.uri().path() };
-    if PUBLIC.iter().any(|public| path.starts_with(public)) {
-        let mut response = if asks { preflight(any_field(request.headers())) } else { next.run(request).await };
+    if PUBLIC_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
+        let mut response =
+            if is_preflight { preflight(requested_headers(request.headers())) } else { next.run(request).await };
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return response;
     }
-    if !OF_APPS.contains(&route) {
+    if !APP_ROUTES.contains(&route) {
         return next.run(request).await;
     }
     let origin = one_origin(request.headers());
-    let allowed = match &origin {
-        Some(origin) => app.allowed_origins.has(&app, origin).await,
+    let is_allowed = match &origin {
+        Some(origin) => app.allowed_origins.contains(&app, origin).await,
         None => false,
     };
-    let mut response = match asks && allowed {
-        true => preflight(HeaderValue::from_static(FIELDS_OF_APPS)),
+    let mut response = match is_preflight && is_allowed {
+        true => preflight(HeaderValue::from_static(APP_REQUEST_HEADERS)),
         false => next.run(request).await,
     };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = origin.and_then(|origin| HeaderValue::try_from(origin).ok()).filter(|_| allowed) {
+    if let Some(origin) = origin.and_then(|origin| HeaderValue::try_from(origin).ok()).filter(|_| is_allowed) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     }
     response
 }
 
-fn preflight(fields: HeaderValue) -> Response {
+fn preflight(allowed_headers: HeaderValue) -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+        (ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
         (VARY, "access-control-request-method, access-control-request-headers"),
     ];
-    (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_HEADERS, fields)], headers).into_response()
+    (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers)], headers).into_response()
 }
 
-/// The header fields that a page asks to send with a request for what anybody may read: all of
-/// them. Nothing that is public depends on one, and clients send fields of protocols that this
-/// origin does not know. Named, not `*`, which would leave out `authorization`.
-fn any_field(headers: &HeaderMap) -> HeaderValue {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(byte);
-    let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| asked.as_bytes().iter().all(plain));
-    asked.cloned().unwrap_or(HeaderValue::from_static("*"))
+/// The request headers that a preflight request asks for. All are allowed for public documents,
+/// which depend on none of them. The answer names them, because `*` does not include
+/// `authorization`.
+fn requested_headers(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(byte);
+    let requested =
+        headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|requested| requested.as_bytes().iter().all(is_plain));
+    requested.cloned().unwrap_or(HeaderValue::from_static("*"))
 }
 
 fn one_origin(headers: &HeaderMap) -> Option<String> {

@@ -1,5 +1,5 @@
-//! How this origin is: `GET /health`, each part of it looked at now; `GET /health/ready`, whether
-//! to send it requests; and `GET /health/live`, whether the process answers at all.
+//! Health checks: `GET /health` checks each part of the origin, `GET /health/ready` says whether a
+//! load balancer should send requests, `GET /health/live` whether the process responds.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ use tollgate_storage::FeedHead;
 
 use crate::{App, AppState};
 
-/// How long looking may take: whoever asks for longer than that has given up.
+/// Longest duration of a check. Load balancers rarely wait longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
-    /// `ok`, `failing`, or `draining` when it is about to end.
+    /// `ok`, `failing`, or `draining` during shutdown.
     #[schema(value_type = String)]
     status: &'static str,
     #[schema(value_type = String)]
@@ -31,7 +31,7 @@ struct Health {
     keys: SigningKeys,
     writer: Queue,
     hashing: HashingThreads,
-    /// Not there unless limits are to be shared.
+    /// Present only if rate limits are shared through Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Redis>,
 }
@@ -41,28 +41,28 @@ struct Health {
 struct Database {
     #[schema(value_type = String)]
     status: &'static str,
-    /// `failing` while nothing can be written.
+    /// `failing` while the database cannot be written.
     #[schema(value_type = String)]
     writes: &'static str,
-    /// How long it took to answer.
+    /// Response time of the check.
     latency_ms: f64,
 }
 
-/// The time of day.
+/// The system clock.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Clock {
-    /// `failing` while it is another than the database's, or jumped.
+    /// `failing` if the clock differs from the database's or jumped.
     #[schema(value_type = String)]
     status: &'static str,
 }
 
-/// The history of revocations.
+/// The revocation feed.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Feed {
-    /// `failing` while changes in the database are not noticed.
+    /// `failing` while the database is not watched for changes.
     #[schema(value_type = String)]
     status: &'static str,
-    /// `failing` while this origin cannot publish snapshots.
+    /// `failing` while snapshots cannot be published.
     #[schema(value_type = String)]
     snapshots: &'static str,
     /// The newest sequence in the database, if it can be read.
@@ -70,155 +70,158 @@ struct Feed {
     sequence: Option<u64>,
 }
 
-/// The keys that sign tokens.
+/// Signing keys of tokens.
 #[derive(Serialize, utoipa::ToSchema)]
 struct SigningKeys {
-    /// `failing` when none can sign.
+    /// `failing` without an active key.
     #[schema(value_type = String)]
     status: &'static str,
-    /// How many sign now.
+    /// Number of active keys.
     signing: usize,
 }
 
-/// What waits to be written.
+/// The write queue.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Queue {
-    /// `busy` when requests are being told to come back.
+    /// `busy` while requests are refused because the queue is full.
     #[schema(value_type = String)]
     status: &'static str,
-    /// How many requests wait.
+    /// Queued requests.
     queued: u64,
-    /// How many can.
+    /// Capacity of the queue.
     capacity: u64,
 }
 
-/// The threads that hash passwords.
+/// The password hashing threads.
 #[derive(Serialize, utoipa::ToSchema)]
 struct HashingThreads {
-    /// `busy` when sign-ins are being told to come back.
+    /// `busy` while sign-ins are refused because the queue is full.
     #[schema(value_type = String)]
     status: &'static str,
-    /// How many hashes wait.
+    /// Queued hashes.
     queued: usize,
-    /// How many can.
+    /// Capacity of the queue.
     capacity: usize,
-    /// How many threads there are.
+    /// Number of threads.
     workers: usize,
-    /// How many of them are hashing.
+    /// Number of busy threads.
     working: usize,
 }
 
-/// Where origins share their limits.
+/// Redis, through which origins share rate limits.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Redis {
-    /// `away` while this origin goes by limits of its own.
+    /// `away` while this origin applies local limits.
     #[schema(value_type = String)]
     status: &'static str,
 }
 
-fn word(good: bool) -> &'static str {
-    if good { "ok" } else { "failing" }
+fn ok_or_failing(is_ok: bool) -> &'static str {
+    if is_ok { "ok" } else { "failing" }
 }
 
-fn busy(busy: bool) -> &'static str {
-    if busy { "busy" } else { "ok" }
+fn ok_or_busy(is_busy: bool) -> &'static str {
+    if is_busy { "busy" } else { "ok" }
 }
 
-/// What decides whether this origin can do its work.
-struct Condition {
-    /// Where the history stands, if the database answers.
+/// Results of the checks that decide readiness.
+struct CheckResults {
+    /// Head of the revocation feed; none if the database does not respond.
     head: Option<FeedHead>,
-    takes_writes: bool,
-    is_clock_right: bool,
+    is_writable: bool,
+    is_clock_trusted: bool,
     is_watching: bool,
     can_publish: bool,
 }
 
-impl Condition {
-    /// Looks, for [`CHECK_TIMEOUT`] at most.
-    async fn of(app: &App) -> Condition {
-        let looked = timeout(CHECK_TIMEOUT, async { tokio::join!(head(app), app.store.is_writable()) }).await;
-        let (head, takes_writes) = looked.unwrap_or((None, false));
-        Condition {
+impl CheckResults {
+    /// Runs the checks for at most [`CHECK_TIMEOUT`].
+    async fn collect(app: &App) -> CheckResults {
+        let checked = timeout(CHECK_TIMEOUT, async { tokio::join!(feed_head(app), app.store.is_writable()) }).await;
+        let (head, is_writable) = checked.unwrap_or((None, false));
+        CheckResults {
             head,
-            takes_writes,
-            is_clock_right: app.store.read_clocks().is_trusted,
+            is_writable,
+            is_clock_trusted: app.store.read_clocks().is_trusted,
             is_watching: app.feed_changes.borrow().is_watching,
             can_publish: !app.feed.is_failing(),
         }
     }
 
     fn is_good(&self) -> bool {
-        self.head.is_some() && self.takes_writes && self.is_clock_right && self.is_watching && self.can_publish
+        self.head.is_some() && self.is_writable && self.is_clock_trusted && self.is_watching && self.can_publish
     }
 }
 
-/// 200 while the database answers and takes writes, the clock is right, changes are noticed and
-/// published, and there are keys that sign; else 503.
+/// Health of each part. 200 while the database can be read and written, the clock is right, changes
+/// are watched and published, and there is an active signing key; else 503.
 #[utoipa::path(
     get, path = "/health",
     responses(
-        (status = 200, description = "It can do its work", body = Health),
-        (status = 503, description = "It cannot", body = Health),
+        (status = 200, description = "Healthy", body = Health),
+        (status = 503, description = "Failing", body = Health),
     ),
 )]
 pub(crate) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let started = Instant::now();
-    let condition = Condition::of(&app).await;
+    let results = CheckResults::collect(&app).await;
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
     let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
     let (queued, capacity) = (app.writer.queued(), app.writer.capacity());
-    let good = condition.is_good() && signing > 0;
-    let Condition { head, takes_writes, is_clock_right, is_watching, can_publish } = condition;
+    let is_healthy = results.is_ready() && signing > 0;
+    let CheckResults { head, is_writable, is_clock_trusted, is_watching, can_publish } = results;
     let health = Health {
-        status: if good && app.draining.is_cancelled() { "draining" } else { word(good) },
+        status: if is_healthy && app.draining.is_cancelled() { "draining" } else { ok_or_failing(is_healthy) },
         version: env!("CARGO_PKG_VERSION"),
-        database: Database { status: word(head.is_some()), writes: word(takes_writes), latency_ms },
-        clock: Clock { status: word(is_clock_right) },
+        database: Database { status: ok_or_failing(head.is_some()), writes: ok_or_failing(is_writable), latency_ms },
+        clock: Clock { status: ok_or_failing(is_clock_trusted) },
         feed: Feed {
-            status: word(is_watching),
-            snapshots: word(can_publish),
+            status: ok_or_failing(is_watching),
+            snapshots: ok_or_failing(can_publish),
             sequence: head.map(|head| head.sequence),
         },
-        keys: SigningKeys { status: word(signing > 0), signing },
-        writer: Queue { status: busy(queued >= capacity), queued, capacity },
-        hashing: hashing(&app),
-        redis: app.rate_limiter.is_redis_connected().map(|shares| Redis { status: if shares { "ok" } else { "away" } }),
+        keys: SigningKeys { status: ok_or_failing(signing > 0), signing },
+        writer: Queue { status: ok_or_busy(queued >= capacity), queued, capacity },
+        hashing: hashing_threads(&app),
+        redis: app
+            .rate_limiter
+            .is_redis_connected()
+            .map(|is_connected| Redis { status: if is_connected { "ok" } else { "away" } }),
     };
-    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }
 
-fn hashing(app: &App) -> HashingThreads {
+fn hashing_threads(app: &App) -> HashingThreads {
     let HashingLoad { queued, capacity, workers, working, .. } = app.password_hasher.load();
-    HashingThreads { status: busy(queued >= capacity), queued, capacity, workers, working }
+    HashingThreads { status: ok_or_busy(queued >= capacity), queued, capacity, workers, working }
 }
 
-/// Where the history stands, if the database answers.
-async fn head(app: &App) -> Option<FeedHead> {
+/// Head of the revocation feed; none if the database does not respond.
+async fn feed_head(app: &App) -> Option<FeedHead> {
     let head = app.store.get_feed_head().await;
     head.inspect_err(|error| tracing::error!(%error, "the health check cannot read the database")).ok()
 }
 
-/// Tells that the process answers.
-#[utoipa::path(get, path = "/health/live", responses((status = 200, description = "It does", body = Object)))]
+/// Liveness: the process responds.
+#[utoipa::path(get, path = "/health/live", responses((status = 200, description = "Alive", body = Object)))]
 pub(crate) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
-/// Whether a balancer should send requests here: not before it can answer them, nor once it is
-/// about to end.
+/// Readiness for a load balancer: 200 while the origin can serve requests, 503 before that and from
+/// the beginning of its shutdown.
 #[utoipa::path(
     get, path = "/health/ready",
     responses(
-        (status = 200, description = "It should", body = Object),
-        (status = 503, description = "It should not: the origin is about to end, or cannot do its work", body = Object),
+        (status = 200, description = "Ready", body = Object),
+        (status = 503, description = "Not ready: failing, or shutting down", body = Object),
     ),
 )]
 pub(crate) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     let status = match app.draining.is_cancelled() {
         true => "draining",
-        false => word(Condition::of(&app).await.is_good()),
+        false => ok_or_failing(CheckResults::collect(&app).await.is_ready()),
     };
     let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(serde_json::json!({ "status": status })))

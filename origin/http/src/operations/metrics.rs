@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the issuer counts, in Prometheus's text format.
+//! `GET /metrics`: the issuer's metrics in Prometheus text format.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt as _};
 use crate::problem::{self, Problem};
 use crate::{App, AppState};
 
-/// What is told of an edge: the metric's name, what it means, and its value if there is one.
+/// A gauge of each edge: name, help text, and value (edge, newest sequence, Unix milliseconds).
 type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
 
 const EDGE_GAUGES: [EdgeGauge; 3] = [
@@ -28,17 +28,17 @@ const EDGE_GAUGES: [EdgeGauge; 3] = [
     ("tollgate_edge_lag", "Changes that the edge has not acknowledged.", |edge, newest, _| {
         Some(newest.saturating_sub(edge.acknowledged))
     }),
-    ("tollgate_edge_contact_age_milliseconds", "Milliseconds since the edge was last heard of.", |edge, _, now_ms| {
+    ("tollgate_edge_contact_age_milliseconds", "Milliseconds since the edge's last request.", |edge, _, now_ms| {
         edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at))
     }),
 ];
 
-/// Marks requests that came by the listener for metrics.
+/// Marks requests that arrived at the metrics listener.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OnOwnListener;
+pub(crate) struct OnMetricsListener;
 
-/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing
-/// else. `issuers` hands requests to them.
+/// The router of the metrics listener: `/metrics` below the path of each issuer, nothing else.
+/// `issuers` dispatches requests to the issuers.
 pub fn listener<S>(issuers: S) -> Router
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
@@ -47,7 +47,7 @@ where
         if !request.uri().path().ends_with("/metrics") {
             return Problem::not_found().into_response();
         }
-        request.extensions_mut().insert(OnOwnListener);
+        request.extensions_mut().insert(OnMetricsListener);
         match issuers.clone().oneshot(request).await {
             Ok(response) => response,
             Err(impossible) => match impossible {},
@@ -55,25 +55,28 @@ where
     })
 }
 
-/// 200 with the figures as they are now; 503 while the database cannot be read.
+/// Prometheus metrics. 503 while the database cannot be read.
 #[utoipa::path(
     get, path = "/metrics",
     responses(
         (
             status = 200,
-            description = "Prometheus's text format",
+            description = "Metrics in Prometheus text format",
             body = String,
             content_type = "text/plain; version=0.0.4; charset=utf-8",
         ),
-        (status = 404, description = "Not on this listener: see the settings TOLLGATE_METRICS_LISTEN and TOLLGATE_METRICS_PUBLIC", body = problem::Body, content_type = "application/problem+json"),
+        (status = 404, description = "Not served on this listener: see TOLLGATE_METRICS_LISTEN and TOLLGATE_METRICS_PUBLIC", body = problem::Body, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer"),
     ),
 )]
-pub(crate) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
-    if !app.metrics_public && own.is_none() {
+pub(crate) async fn get(
+    State(app): State<AppState>,
+    on_metrics_listener: Option<Extension<OnMetricsListener>>,
+) -> Response {
+    if !app.metrics_public && on_metrics_listener.is_none() {
         return Problem::not_found().into_response();
     }
-    match exposition(&app).await {
+    match metrics_text(&app).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be read");
@@ -82,22 +85,22 @@ pub(crate) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwn
     }
 }
 
-async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
+async fn metrics_text(app: &App) -> Result<String, tollgate_storage::StoreError> {
     let (head, edges) = (app.store.get_feed_head().await?, app.store.list_edges().await?);
     let mut text = Text::default();
     text.counters(&app.metrics);
-    text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
-    text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
+    text.scalar("tollgate_feed_sequence", "Newest sequence of the revocation log.", "counter", head.sequence);
+    text.scalar("tollgate_writer_queue", "Queued write requests.", "gauge", app.writer.queued());
     text.limits(&app.rate_limiter);
-    text.one(
+    text.scalar(
         "tollgate_allowed_origins_reads_total",
-        "How often all clients were read for the origins that CORS allows.",
+        "Times that all clients were read to find the origins that CORS allows.",
         "counter",
-        app.allowed_origins.reads(),
+        app.allowed_origins.read_count(),
     );
-    text.one(
+    text.scalar(
         "tollgate_long_polls",
-        "Requests of edges and receivers that wait for news.",
+        "Waiting long polls of edges and event receivers.",
         "gauge",
         u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
     );
@@ -107,8 +110,8 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
     Ok(text.0)
 }
 
-/// The text, as it is written. Label values are escaped; names and explanations are ours and need
-/// it not.
+/// Prometheus text. Escapes label values; names and help texts are constants without special
+/// characters.
 #[derive(Default)]
 struct Text(String);
 
@@ -116,13 +119,18 @@ impl Text {
     fn counters(&mut self, metrics: &Metrics) {
         let Metrics { requests, durations, issued, refused, introspected, revoked, .. } = metrics;
         let name = "tollgate_http_requests_total";
-        self.family(name, "Answers, by route and class of status.", ["route", "status"], requests);
-        self.histogram("tollgate_http_request_duration_seconds", "How long answers took, by route.", durations);
-        self.family("tollgate_tokens_issued_total", "Access tokens issued, by grant type.", ["grant_type"], issued);
-        self.family("tollgate_refusals_total", "Refusals, by route and reason.", ["route", "reason"], refused);
+        self.counter_family(name, "Responses by route and status class.", ["route", "status"], requests);
+        self.histogram("tollgate_http_request_duration_seconds", "Response times by route.", durations);
+        self.counter_family(
+            "tollgate_tokens_issued_total",
+            "Access tokens issued by grant type.",
+            ["grant_type"],
+            issued,
+        );
+        self.counter_family("tollgate_refusals_total", "Refusals by route and reason.", ["route", "reason"], refused);
         let name = "tollgate_introspections_total";
-        self.family(name, "Answers about tokens, by whether the token was active.", ["active"], introspected);
-        self.family("tollgate_revocations_total", "Revocations heard of, by kind.", ["kind"], revoked);
+        self.counter_family(name, "Introspections by the token's status.", ["active"], introspected);
+        self.counter_family("tollgate_revocations_total", "Revocations by kind.", ["kind"], revoked);
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {
@@ -136,12 +144,18 @@ impl Text {
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
-    fn one(&mut self, name: &str, help: &str, kind: &str, value: u64) {
+    fn scalar(&mut self, name: &str, help: &str, kind: &str, value: u64) {
         self.head(name, help, kind);
         self.sample(name, &[], value);
     }
 
-    fn family<const N: usize>(&mut self, name: &str, help: &str, labels: [&str; N], family: &LabelledCounter<N>) {
+    fn counter_family<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+        family: &LabelledCounter<N>,
+    ) {
         self.head(name, help, "counter");
         for (values, count) in family.read() {
             let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
@@ -152,20 +166,20 @@ impl Text {
     fn histogram(&mut self, name: &str, help: &str, histogram: &LabelledHistogram) {
         self.head(name, help, "histogram");
         for ([route], durations) in histogram.read() {
-            let mut so_far = 0;
+            let mut cumulative = 0;
             for (class, count) in durations.counts.iter().enumerate() {
-                so_far += count;
+                cumulative += count;
                 let bound = BUCKET_BOUNDS_SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-                self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], so_far);
+                self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], cumulative);
             }
             self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
-            self.sample(&format!("{name}_count"), &[("route", &route)], so_far);
+            self.sample(&format!("{name}_count"), &[("route", &route)], cumulative);
         }
     }
 
     fn limits(&mut self, rate_limiter: &RateLimiter) {
         let name = "tollgate_rate_limited_total";
-        self.head(name, "Requests that a limit refused, by limit.", "counter");
+        self.head(name, "Requests refused by rate limits, by limit.", "counter");
         for (limit, refused) in rate_limiter.refusal_counts() {
             self.sample(name, &[("limit", limit.as_str())], refused);
         }
@@ -174,22 +188,32 @@ impl Text {
     fn hashing(&mut self, load: &HashingLoad) {
         let HashingLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
         for (name, help, kind, value) in [
-            ("tollgate_hashing_queue", "Passwords that wait to be hashed.", "gauge", queued as u64),
-            ("tollgate_hashing_queue_capacity", "How many may wait.", "gauge", capacity as u64),
-            ("tollgate_hashing_workers", "Threads that hash.", "gauge", workers as u64),
-            ("tollgate_hashing_workers_busy", "Threads that are hashing.", "gauge", working as u64),
-            ("tollgate_hashes_total", "Hashes made.", "counter", done),
-            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", refused),
-            ("tollgate_hashes_abandoned_total", "Hashes not made, for nobody waited any more.", "counter", abandoned),
+            ("tollgate_hashing_queue", "Queued password hashes.", "gauge", queued as u64),
+            ("tollgate_hashing_queue_capacity", "Capacity of the password hashing queue.", "gauge", capacity as u64),
+            ("tollgate_hashing_workers", "Password hashing threads.", "gauge", workers as u64),
+            ("tollgate_hashing_workers_busy", "Busy password hashing threads.", "gauge", working as u64),
+            ("tollgate_hashes_total", "Password hashes computed.", "counter", done),
+            (
+                "tollgate_hashes_refused_total",
+                "Password hashes refused because the queue was full.",
+                "counter",
+                refused,
+            ),
+            (
+                "tollgate_hashes_abandoned_total",
+                "Password hashes dropped because the request had ended.",
+                "counter",
+                abandoned,
+            ),
         ] {
-            self.one(name, help, kind, value);
+            self.scalar(name, help, kind, value);
         }
     }
 
-    /// Of the keys that sign, how long they have.
+    /// Age of the active signing keys.
     fn keys(&mut self, keys: &[PublicKey], now: u64) {
         let name = "tollgate_signing_key_age_seconds";
-        self.head(name, "Seconds since the key began to sign, of keys that sign now.", "gauge");
+        self.head(name, "Seconds since the active key began to sign.", "gauge");
         for key in keys.iter().filter(|key| key.state == KeyState::Active) {
             let began = key.signs_from.unwrap_or(key.created_at);
             let labels = [("purpose", key.purpose.as_str()), ("alg", &key.alg), ("kid", &key.kid)];
@@ -220,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_told() {
+    fn counters_and_histograms_are_rendered() {
         let metrics = Metrics::new(tollgate_system::Clock::system());
         metrics.answered("/oauth/token", 200, Duration::from_micros(900));
         metrics.refused("/oauth/token", "invalid_client");
@@ -240,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_end_itself() {
+    fn label_values_are_escaped() {
         let mut text = Text::default();
         text.sample("m", &[("l", "a\"b\\c\nd")], 1);
         assert_eq!(text.0, "m{l=\"a\\\"b\\\\c\\nd\"} 1\n");
