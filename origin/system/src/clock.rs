@@ -80,20 +80,6 @@ fn system_ms() -> u64 {
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since the Unix epoch by the machine's clock.
-///
-/// Transitional: code takes a [`Clock`] instead, and this goes when the last caller does.
-#[must_use]
-pub fn now_ms() -> u64 {
-    Clock::system().now_ms()
-}
-
-/// Seconds since the Unix epoch by the machine's clock. Transitional, as [`now_ms`].
-#[must_use]
-pub fn now() -> u64 {
-    Clock::system().now()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
-use tollgate_system::{Clock, clock};
+use tollgate_system::Clock;
 
 /// The keys of this database as they are now, made now if it has none.
 ///
@@ -13,7 +13,7 @@ use tollgate_system::{Clock, clock};
 pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<KeyRing> {
     let master = make_first_keys(store, settings).await?;
     let rows = store.get_stored_keys().await?;
-    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, clock::now())?)
+    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, Clock::system().now())?)
 }
 
 /// As [`open_keys`], for those who follow their changes.
@@ -32,7 +32,7 @@ pub(crate) async fn make_first_keys(store: &Store, settings: &Settings) -> anyho
     if is_first {
         tracing::info!("first start: making keys");
         let sealing = master.clone();
-        let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, clock::now())).await??;
+        let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, Clock::system().now())).await??;
         // Should another process have been first, its keys stay.
         store.create_first_keys(&made).await?;
     }

@@ -9,7 +9,7 @@ use tollgate_model::{
     StoredSecret, TokenAlg, TokenFormat, text,
 };
 use tollgate_services::password_hashing::hash_password_blocking;
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 use super::output::table;
 use super::user::termination;
@@ -214,7 +214,7 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
         Some(id) => id,
         None => ClientId::from_random(&rng::random()?),
     };
-    let now = clock::now();
+    let now = Clock::system().now();
     let mut client = Client::new(id, metadata, now);
     let has_secret =
         matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
@@ -236,7 +236,7 @@ async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Ses
     if client.secrets.is_empty() {
         bail!("client {id} does not authenticate with a secret");
     }
-    let now = clock::now();
+    let now = Clock::system().now();
     let (stored, shown) = secret.choose(now)?;
     session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
     let client_secret = shown.map(|secret| secret.reveal().to_owned());

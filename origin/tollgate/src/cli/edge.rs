@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Edge, EdgeName, EdgeUrl, EdgeView};
 use tollgate_storage::StoreError;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::Session;
 use super::output::table;
@@ -63,7 +63,7 @@ impl EdgeCommand {
         match self {
             EdgeCommand::Add { name, url } => {
                 let (acknowledged_at_ms, contacted_at_ms) = (None, None);
-                let created_at = clock::now();
+                let created_at = Clock::system().now();
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
                 let key = edge_key(session, &edge).await?;
                 session.store.create_edge(&edge).await?;
@@ -79,7 +79,7 @@ impl EdgeCommand {
                 session.output.print(&views, |views| {
                     let row = |view: &EdgeView| {
                         let lag = view.lag.map_or("-".to_owned(), |lag| lag.to_string());
-                        let now_ms = clock::now_ms();
+                        let now_ms = Clock::system().now_ms();
                         let contact = view.last_contact_ms.map_or("never".to_owned(), |at_ms| {
                             format!("{} s ago", now_ms.saturating_sub(at_ms) / 1000)
                         });

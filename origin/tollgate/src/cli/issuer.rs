@@ -8,7 +8,7 @@ use tollgate_config::checked_database_url;
 use tollgate_keys::KeyRing;
 use tollgate_model::{Issuer, IssuerName, IssuerUrl};
 use tollgate_storage::Store;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::Session;
 use super::output::table;
@@ -81,7 +81,7 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let issuer = Issuer { name: args.name, url, sealed_database, created_at: clock::now() };
+    let issuer = Issuer { name: args.name, url, sealed_database, created_at: Clock::system().now() };
     // The database is prepared before the issuer is registered, so that errors are reported here
     // and not in the server's log.
     let settings = issuer_settings(&session.settings, &keys, &issuer)?;

@@ -8,7 +8,7 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
 use tollgate_model::{Audience, KeyPurpose, KeyState, NewRevocation, Reason, StoredKey, Target, TokenAlg};
 use tollgate_services::signing_keys::rotation::{self, KeyRotation};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::output::table;
 use super::{Session, command_line_actor};
@@ -113,7 +113,7 @@ impl KeyCommand {
 }
 
 async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
-    let (keys, now) = (session.keys().await?, clock::now());
+    let (keys, now) = (session.keys().await?, Clock::system().now());
     let shown: Vec<&PublicKey> = keys.listing().iter().filter(|key| all || key.state != KeyState::Gone).collect();
     session.output.print(&shown, |shown| {
         let moment = |at: Option<u64>| at.map_or("-".to_owned(), |at| relative_time(at, now));
@@ -142,7 +142,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let mut views = Vec::new();
     for (purpose, alg) in wanted {
         let wanted = KeySpec { purpose, alg, ahead };
-        let (key, already) = match rotation::rotate(&session.store, &master, wanted, clock::now()).await? {
+        let (key, already) = match rotation::rotate(&session.store, &master, wanted, Clock::system().now()).await? {
             KeyRotation::Changed(key) => (key, false),
             KeyRotation::AlreadyScheduled(key) => (key, true),
             KeyRotation::TooManyKeys => bail!(
@@ -159,7 +159,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
-    let (master, keys, now) = (session.master_key().await?, session.keys().await?, clock::now());
+    let (master, keys, now) = (session.master_key().await?, session.keys().await?, Clock::system().now());
     keys.check_revocable(&kid).map_err(explain_not_revocable)?;
     let by = command_line_actor();
     let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
@@ -194,7 +194,7 @@ impl RotationView {
 
     fn to_text(&self) -> String {
         let when = match (self.signs_from, self.purpose.as_str()) {
-            (Some(from), _) => format!("signs {}", relative_time(from, clock::now())),
+            (Some(from), _) => format!("signs {}", relative_time(from, Clock::system().now())),
             (None, "snapshot") => {
                 "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
                 `tollgate key rotate --snapshot --now`"

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tollgate_core::RevocationKind;
 use tollgate_model::RevocationView;
 use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::Session;
 use super::output::table;
@@ -39,7 +39,7 @@ fn kind(name: &str) -> Result<RevocationKind, &'static str> {
 impl RevocationCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let RevocationCommand::List { kind, name, all, limit } = self;
-        let now = clock::now();
+        let now = Clock::system().now();
         let mut listing =
             RevocationFilter { kind, name, include_inactive: all, below: None, limit: MAX_REVOCATIONS_PAGE };
         let mut views = Vec::new();

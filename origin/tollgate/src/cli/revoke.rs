@@ -8,7 +8,7 @@ use tollgate_core::RevocationKind;
 use tollgate_model::{
     ClientId, NewReinstatement, NewRevocation, Reason, RevocationSelector, RevocationView, SecretKind, Target, TokenId,
 };
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::{Session, command_line_actor};
 
@@ -82,7 +82,7 @@ struct ReinstatedView {
 impl RevokeCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let issuer = session.issuer().await?;
-        let now = clock::now();
+        let now = Clock::system().now();
         let (target, reason) = self.target.resolve(session, &issuer, now).await?;
         let by = command_line_actor();
         let revoke = match &target {
@@ -116,7 +116,7 @@ impl RevokeCommand {
 impl ReinstateCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let issuer = session.issuer().await?;
-        let at = clock::now();
+        let at = Clock::system().now();
         let (target, reason) = self.target.resolve(session, &issuer, at).await?;
         let (selector, by) = (RevocationSelector::Target(target.clone()), command_line_actor());
         let reinstated = session.store.reinstate(NewReinstatement { selector, by, reason, at }).await?;

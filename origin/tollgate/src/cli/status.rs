@@ -9,7 +9,7 @@ use tollgate_model::encoding::from_base64url;
 use tollgate_model::status_list::StatusClaim;
 use tollgate_model::status_list::StatusListReference;
 use tollgate_services::status_lists::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::output::Output;
 
@@ -93,7 +93,7 @@ impl StatusArgs {
 /// The checks of TSL section 8.3 that follow the signature.
 fn look_up(list: &StatusListToken, reference: StatusListReference) -> anyhow::Result<StatusView> {
     ensure!(list.subject == reference.uri, "the token names another status list than {}", list.subject);
-    let expired = list.expires_at.is_some_and(|at| clock::now() >= at);
+    let expired = list.expires_at.is_some_and(|at| Clock::system().now() >= at);
     ensure!(!expired, "the status list has expired: fetch a newer one");
     let status = list.list.status(reference.idx).context("the token's index is beyond the end of the status list")?;
     let status = match status {

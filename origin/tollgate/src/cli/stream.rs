@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream, StreamName};
 use tollgate_model::{Audience, ClientId};
 use tollgate_storage::StoreError;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::Session;
 use super::output::table;
@@ -140,7 +140,7 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
         acknowledged_at_ms: None,
         refused: 0,
         problem: None,
-        created_at: clock::now(),
+        created_at: Clock::system().now(),
     };
     let stream = match session.store.create_stream(&stream).await {
         Err(StoreError::AlreadyExists(_)) => bail!("stream {} already exists", stream.name),

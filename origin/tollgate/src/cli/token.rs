@@ -11,7 +11,7 @@ use tollgate_core::{
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 use tollgate_model::encoding::from_base64url;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use super::output::Output;
 
@@ -69,7 +69,7 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
         on_not_covered: UnknownStatusPolicy::Deny,
     };
     let revocations = ReplicaView { replica: &replica, is_fresh: true };
-    let now = args.at.unwrap_or_else(clock::now);
+    let now = args.at.unwrap_or_else(|| Clock::system().now());
     let exit_code = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
         Ok(_) => (true, "valid".to_owned()),
         Err(refusal) => (false, refusal.code().to_owned()),

@@ -7,7 +7,7 @@ use tollgate_model::user::{checked_external_id, checked_password};
 use tollgate_model::{AuthSource, User, UserClaims, UserId, UserView};
 use tollgate_services::password_hashing::hash_password_blocking;
 use tollgate_storage::{Store, StoreError, Termination};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use zeroize::Zeroizing;
 
 use super::output::table;
@@ -106,7 +106,8 @@ pub(super) async fn create_first_admin(store: &Store) -> anyhow::Result<Option<Z
     let hashing = password.clone();
     let hash = tokio::task::spawn_blocking(move || hash_password_blocking(&hashing)).await??;
     let id = UserId::from_random(&rng::random()?);
-    let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, clock::now()) };
+    let admin =
+        User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, Clock::system().now()) };
     match store.create_user(&admin).await {
         Ok(()) => Ok(Some(password)),
         Err(StoreError::AlreadyExists(_)) => Ok(None),
@@ -133,7 +134,7 @@ impl UserCommand {
                     claims,
                     external_id,
                     is_admin: admin,
-                    ..User::new(UserId::from_random(&rng::random()?), name.parse()?, clock::now())
+                    ..User::new(UserId::from_random(&rng::random()?), name.parse()?, Clock::system().now())
                 };
                 session.store.create_user(&user).await?;
                 session.output.print(&with_password(&user, &chosen), created_text)
@@ -183,7 +184,7 @@ impl UserCommand {
 
 /// A termination by the command line, now.
 pub(super) fn termination(reason: &'static str) -> Termination {
-    Termination::new(&command_line_actor(), reason, clock::now())
+    Termination::new(&command_line_actor(), reason, Clock::system().now())
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tollgate_config::TlsClientAuth;
 use tollgate_http::Certificate;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 /// The first byte of a connection that begins a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -92,7 +92,7 @@ impl Tls {
 
     /// Whether an authority vouches for this certificate now, through those between.
     fn vouch(&self, own: &CertificateDer<'_>, between: &[CertificateDer<'_>]) -> bool {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(clock::now()));
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(Clock::system().now()));
         let verify = |authorities: &Arc<dyn ClientCertVerifier>| authorities.verify_client_cert(own, between, now);
         self.authorities.as_ref().map(verify).is_some_and(|verified| match verified {
             Ok(_) => true,

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tollgate_model::Scope;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use self::file::{Login, LoginFile};
 use self::origin::{Origin, Tokens};
@@ -122,7 +122,7 @@ async fn print_token(selector: &LoginSelector) -> anyhow::Result<()> {
     let lock = file.lock()?;
     let file = LoginFile::open()?;
     let mut login = selector.select(&file)?.clone();
-    if clock::now().saturating_add(MIN_REMAINING_LIFETIME) >= login.expires_at {
+    if Clock::system().now().saturating_add(MIN_REMAINING_LIFETIME) >= login.expires_at {
         let Some(refresh_token) = &login.refresh_token else {
             bail!("the token has expired and cannot be refreshed: run `tollgate login {}`", login.origin);
         };
@@ -146,7 +146,7 @@ fn to_login(origin: &str, client_id: &str, previous: Option<&Login>, tokens: Tok
         scope: tokens.scope.or_else(|| previous.map(|login| login.scope.clone())).unwrap_or_default(),
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token.or_else(|| previous.and_then(|login| login.refresh_token.clone())),
-        expires_at: clock::now().saturating_add(tokens.expires_in.unwrap_or(0)),
+        expires_at: Clock::system().now().saturating_add(tokens.expires_in.unwrap_or(0)),
     }
 }
 
