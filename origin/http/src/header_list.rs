@@ -2,8 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// Members of a list, in the order in which they came. One that is not text is passed over; it
-/// spoils none of the others.
+/// Members of a list, in order. A member that is not text is ignored.
 pub(crate) fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).iter();
     let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -18,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_bad_member_spoils_no_other() {
+    fn unreadable_members_are_ignored() {
         let mut headers = HeaderMap::new();
         for line in [&b"text/html, a/\xff , */*;q=0.5"[..], b", application/json"] {
             headers.append(ACCEPT, HeaderValue::from_bytes(line).expect("a header"));

@@ -1,11 +1,10 @@
-//! `Strict-Transport-Security` (RFC 6797): browsers that came by https once come by nothing else.
+//! `Strict-Transport-Security` (RFC 6797): browsers use only HTTPS after their first HTTPS request.
 
 use axum::http::HeaderValue;
 use url::{Host, Url};
 
-/// The header's value for an issuer, to be remembered for so many seconds. None for one that is not
-/// asked by https, for one that is named by an address, which browsers do not remember, and for
-/// `localhost`, where other programs answer at other ports.
+/// The header's value for an issuer. None without HTTPS, for IP addresses, to which HSTS does not
+/// apply, and for `localhost`, where HSTS would affect other programs on other ports.
 pub fn of_issuer(issuer: &str, seconds: u64) -> Option<HeaderValue> {
     let url = Url::parse(issuer).ok().filter(|url| url.scheme() == "https" && seconds > 0)?;
     let Some(Host::Domain(host)) = url.host() else { return None };
@@ -18,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_are_asked_by_https_are_remembered() {
+    fn only_https_host_names_have_hsts() {
         let of =
             |issuer: &str, seconds| of_issuer(issuer, seconds).map(|value| value.to_str().expect("text").to_owned());
         assert_eq!(of("https://auth.example", 60).as_deref(), Some("max-age=60"));

@@ -1,5 +1,4 @@
-//! `GET /.well-known/jwks.json`: the public signing keys (RFC 7517 §5). Shared secrets are never
-//! among them.
+//! `GET /.well-known/jwks.json`: public signing keys (RFC 7517 §5). Never: shared secrets.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +9,8 @@ use tollgate_keys::Jwk;
 
 use super::AppState;
 
-/// Seconds that a copy may be used, at most.
-const MAX_AGE: u64 = 300;
+/// Maximum cache lifetime.
+const MAX_AGE_SECONDS: u64 = 300;
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Jwks {
@@ -19,10 +18,10 @@ struct Jwks {
     keys: Vec<Jwk>,
 }
 
-/// The public keys that tokens are signed with (RFC 7517 §5).
-#[utoipa::path(get, path = "/.well-known/jwks.json", responses((status = 200, description = "Keys", body = Jwks)))]
+/// Public signing keys (RFC 7517 §5).
+#[utoipa::path(get, path = "/.well-known/jwks.json", responses((status = 200, description = "JWK set", body = Jwks)))]
 pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
-    // No copy outlives the time that a new key is known before it signs.
-    let cached = format!("public, max-age={}", MAX_AGE.min(app.admin.key_policy.ahead));
+    // Caches expire before a newly published key begins to sign.
+    let cached = format!("public, max-age={}", MAX_AGE_SECONDS.min(app.admin.key_policy.ahead));
     ([(CACHE_CONTROL, cached)], Json(Jwks { keys: app.keys.current().public_jwks() }))
 }

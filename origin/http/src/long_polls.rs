@@ -1,9 +1,9 @@
-//! Bound on long polls: requests that hold a connection for as long as nothing happens. Without one
-//! of their own they could take all connections, and nobody else would be answered.
+//! Limit of concurrent long polls, each of which holds a connection. Without it they could occupy
+//! all connections.
 //!
-//! Half of the connections may wait at once, and an eighth for one address. A poll beyond is
-//! answered at once, with what there is: whoever sends it is no worse informed, only has to ask
-//! again. Over HTTP/1.1 its connection is closed then, so that another can take its place.
+//! At most half of the connections may be waiting polls, and an eighth those of one network. Polls
+//! beyond are answered immediately with the current state, and the client polls again. Over
+//! HTTP/1.1 their connection is closed, to make room for another.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,10 +14,10 @@ use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use tollgate_services::rate_limit::network;
 
-/// Polls of one address that may always wait, however few connections there are.
-const MIN_PER_NETWORK: usize = 8;
+/// Lower bound of the limit of a network, for servers with few connections.
+const MIN_POLLS_PER_NETWORK: usize = 8;
 
-/// The polls that wait, of all issuers of a process.
+/// Waiting long polls of all issuers of a process.
 pub struct LongPolls {
     max: usize,
     max_per_network: usize,
@@ -27,25 +27,25 @@ pub struct LongPolls {
 #[derive(Default)]
 struct Waiting {
     total: usize,
-    /// Without those that have none.
+    /// Networks with at least one waiting poll.
     by_network: HashMap<String, usize>,
 }
 
-/// A poll that may wait, until it is dropped.
+/// Permit of a poll to wait, returned on drop.
 pub(super) struct LongPoll {
     polls: Arc<LongPolls>,
     network: String,
 }
 
 impl LongPolls {
-    /// None waits yet. `max_connections`: how many may be open at once.
+    /// The limits for a server with this many connections.
     pub fn new(max_connections: usize) -> Arc<LongPolls> {
         let max = max_connections / 2;
-        let max_per_network = (max / 4).max(MIN_PER_NETWORK).min(max);
+        let max_per_network = (max / 4).max(MIN_POLLS_PER_NETWORK).min(max);
         Arc::new(LongPolls { max, max_per_network, waiting: Mutex::default() })
     }
 
-    /// A poll from an address that may wait; none when there are too many.
+    /// Permits a poll from an address to wait; none if too many wait already.
     pub(super) fn begin(self: &Arc<LongPolls>, address: Option<IpAddr>) -> Option<LongPoll> {
         let network = address.map_or_else(|| "unknown".to_owned(), network);
         let mut waiting = self.lock();
@@ -58,13 +58,13 @@ impl LongPolls {
         Some(LongPoll { polls: Arc::clone(self), network })
     }
 
-    /// How many wait.
-    pub(super) fn waiting(&self) -> usize {
+    /// Number of waiting polls.
+    pub(super) fn waiting_count(&self) -> usize {
         self.lock().total
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Both numbers change under one lock, by code that does not panic.
+        // Poisoned only by a panic, and the code under the lock does not panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,9 +82,9 @@ impl Drop for LongPoll {
     }
 }
 
-/// Has the connection of a poll that could not wait be closed after its answer. HTTP/2 has no such
-/// field: its connection is shared.
-pub(super) fn close(version: Version, response: &mut Response) {
+/// Closes the connection after the response to a poll that was not permitted to wait. An HTTP/2
+/// connection is shared with other requests and stays open.
+pub(super) fn close_connection(version: Version, response: &mut Response) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn polls_have_a_bound_and_each_network_its_own() {
+    fn polls_are_limited_in_total_and_per_network() {
         let polls = LongPolls::new(200);
         let begin = |text: &str, count: usize| -> Vec<LongPoll> {
             (0..count).filter_map(|_| polls.begin(address(text))).collect()
@@ -110,10 +110,10 @@ mod tests {
         assert_eq!((six.len(), begin("2001:db8::2", 20).len()), (20, 5), "a /64 is one network");
         let others: Vec<Vec<LongPoll>> = (2..9).map(|last| begin(&format!("192.0.2.{last}"), 10)).collect();
         assert_eq!(others.iter().map(Vec::len).sum::<usize>(), 55, "all of them together");
-        assert_eq!(polls.waiting(), 100);
+        assert_eq!(polls.waiting_count(), 100);
         assert!(polls.begin(address("192.0.2.200")).is_none() && polls.begin(None).is_none());
         drop((one, six, others));
-        assert_eq!((polls.waiting(), polls.lock().by_network.len()), (0, 0), "nothing is left behind");
+        assert_eq!((polls.waiting_count(), polls.lock().by_network.len()), (0, 0), "all permits are returned");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Errors of the edges' API: `application/problem+json` (RFC 9457).
+//! Errors as `application/problem+json` (RFC 9457), for all endpoints but OAuth and pages.
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,7 +15,7 @@ use tollgate_storage::{StoreError, WriteError};
 
 use crate::ratelimit_headers::insert_refusal_headers;
 
-/// A refused request of an edge, or of nobody in particular.
+/// An error response.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -24,7 +24,7 @@ pub struct Problem {
     refusal: Option<LimitExceeded>,
 }
 
-/// RFC 9457
+/// Problem details (RFC 9457 §3).
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Body {
@@ -39,17 +39,15 @@ impl Problem {
         Problem { status, detail: detail.to_owned(), challenge: None, refusal: None }
     }
 
-    /// The problem with a way to authenticate (RFC 9110 section 11.6.1).
-    pub(super) fn challenge(self, challenge: HeaderValue) -> Problem {
+    /// Adds `WWW-Authenticate` (RFC 9110 §11.6.1).
+    pub(super) fn with_challenge(self, challenge: HeaderValue) -> Problem {
         Problem { challenge: Some(challenge), ..self }
     }
 
-    /// The status of the answer.
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is wrong, in words.
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }
@@ -87,7 +85,7 @@ impl From<LimitExceeded> for Problem {
 
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Problem {
-        // What failed a transaction was logged by the writer.
+        // The writer has logged failures of the database.
         if !matches!(error, WriteError::Busy | WriteError::Database) {
             tracing::error!(%error, "the store failed");
         }
@@ -108,7 +106,7 @@ impl From<FeedError> for Problem {
         if status.is_client_error() {
             return Problem::new(status, &error.to_string());
         }
-        tracing::error!(%error, "an edge could not be answered");
+        tracing::error!(%error, "the revocation feed failed");
         Problem::new(status, "the feed cannot be read now")
     }
 }
@@ -138,13 +136,13 @@ impl From<PasswordHashingError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         if let StoreError::AlreadyExists(what) = error {
-            return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
+            return Problem::new(StatusCode::CONFLICT, &format!("a {what} of that name already exists"));
         }
         if matches!(error, StoreError::NotAdministrator) {
             return Problem::new(StatusCode::FORBIDDEN, &error.to_string());
         }
         match error.is_known_outage() {
-            // It is logged when it begins and ends, not for each request.
+            // The begin and the end of an outage are logged elsewhere.
             true => tracing::debug!(%error, "the store failed"),
             false => tracing::error!(%error, "the store failed"),
         }

@@ -1,5 +1,4 @@
-//! Which path leads where, and what holds for all of them: limits, time-outs,
-//! headers, the log.
+//! Routes and their layers: rate limits, timeouts, body limits, headers, logs.
 
 use std::time::Duration;
 
@@ -26,24 +25,22 @@ use super::problem::Problem;
 use super::shared_signals::{configuration, poll, streams};
 use super::{AppState, admin_api as admin, cors, jwks, limits, openapi, pages, status_list};
 
-/// A token is at most 16 KiB; with the form around it, percent-encoded, three times
-/// as much and a little.
+/// A token has at most 16 KiB, percent-encoded three times as much, and other parameters follow.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Above the database's patience, so that a handler answers by itself and this only
-/// catches what hangs.
+/// Longer than the database timeout, so that a handler usually fails first with its own error.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The whole interface.
+/// The router of an issuer.
 pub fn router(app: AppState) -> Router {
     let (router, _) = interface().split_for_parts();
     router
         .fallback(async || Problem::not_found())
-        // One layer, because each costs a request copies and memory. The first is the outermost.
+        // One combined layer, because each layer copies and allocates. The first is the outermost.
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(AppState::clone(&app), observe))
                 .layer(CatchPanicLayer::new())
-                .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
+                .layer(set_header(HeaderName::from_static("x-content-type-options"), "nosniff"))
                 .layer(from_fn_with_state(AppState::clone(&app), pages::error::render_errors))
                 .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
                 .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
@@ -52,8 +49,7 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-/// Every route with its description. Which path and method a handler is for, its
-/// annotation says.
+/// All routes with their OpenAPI descriptions. Annotations of the handlers have path and method.
 pub(super) fn interface() -> OpenApiRouter<AppState> {
     let public = OpenApiRouter::with_openapi(refusals::Schemas::openapi())
         .routes(routes!(jwks::get))
@@ -67,18 +63,18 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
     let snapshots = OpenApiRouter::new()
         .routes(routes!(snapshot::get))
         .layer(CompressionLayer::new())
-        .layer(map_response(snapshot::tag_encoded));
+        .layer(map_response(snapshot::set_compressed_etag));
     let status_lists = OpenApiRouter::new()
         .routes(routes!(status_list::all))
         .routes(routes!(status_list::get))
         .layer(CompressionLayer::new())
-        .layer(map_response(snapshot::tag_encoded));
+        .layer(map_response(snapshot::set_compressed_etag));
     let signals = OpenApiRouter::new()
         .routes(routes!(configuration::get))
         .routes(routes!(streams::get))
         .routes(routes!(streams::status));
-    let admin = admin_api().layer(always(CACHE_CONTROL, "no-store"));
-    // A long poll bounds its own time.
+    let admin = admin_api().layer(set_header(CACHE_CONTROL, "no-store"));
+    // Long polls have their own timeout.
     let signal_polls = OpenApiRouter::new().routes(routes!(poll::post));
     let edge_polls = OpenApiRouter::new().routes(routes!(deltas::get));
 
@@ -89,23 +85,23 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
         .merge(status_lists)
         .merge(signals)
         .merge(admin)
-        .layer(bounded())
+        .layer(request_timeout())
         .merge(oauth())
         .merge(edge_polls)
         .merge(signal_polls)
 }
 
-/// An end to how long an answer may take.
-fn bounded() -> TimeoutLayer {
+/// Layer that answers 503 after [`REQUEST_TIMEOUT`].
+fn request_timeout() -> TimeoutLayer {
     TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT)
 }
 
-/// A header that every answer has, whatever its handler says.
-fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+/// Layer that sets a response header and overrides that of the handler.
+fn set_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-/// The endpoints of clients.
+/// OAuth and OpenID Connect endpoints.
 fn oauth() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(token::post_form))
@@ -123,14 +119,14 @@ fn oauth() -> OpenApiRouter<AppState> {
         .routes(routes!(validate::post))
         .layer(
             ServiceBuilder::new()
-                // RFC 6749 §5.1 asks for both headers; errors get them too.
-                .layer(always(CACHE_CONTROL, "no-store"))
-                .layer(always(PRAGMA, "no-cache"))
-                .layer(bounded()),
+                // RFC 6749 §5.1 requires both headers for tokens; errors have them too.
+                .layer(set_header(CACHE_CONTROL, "no-store"))
+                .layer(set_header(PRAGMA, "no-cache"))
+                .layer(request_timeout()),
         )
 }
 
-/// What people see.
+/// Pages of users.
 fn pages() -> OpenApiRouter<AppState> {
     use pages::{assets, consent, device, login, logout, password, register, sessions};
     OpenApiRouter::new()
@@ -148,7 +144,7 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(assets::logo))
 }
 
-/// The operators' pages.
+/// Console of administrators.
 fn console() -> OpenApiRouter<AppState> {
     use crate::console::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
     OpenApiRouter::new()

@@ -1,6 +1,6 @@
-//! `GET /oauth/status/{list}` and `GET /oauth/status`: what is revoked, for verifiers of others
-//! (draft-ietf-oauth-status-list, sections 8 and 9). Public, as the draft has it: a list says
-//! nothing to whom no token is known.
+//! `GET /oauth/status/{list}` and `GET /oauth/status`: token status lists for third-party verifiers
+//! (draft-ietf-oauth-status-list §8 and §9). Public, as in the draft: a list says nothing without a
+//! token that refers to it.
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -11,41 +11,41 @@ use serde::Serialize;
 use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL};
 
 use super::AppState;
-use super::edge_api::snapshot::held;
+use super::edge_api::snapshot::matching_etag;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::openapi::refusals::{BadRequest, NotFound, Unavailable};
 use crate::{header_list, problem};
 
-/// Section 9.3.
+/// Status list aggregation (§9.3).
 #[derive(Serialize, utoipa::ToSchema)]
 struct Aggregation {
     status_lists: Vec<String>,
 }
 
-/// The status of tokens (draft-ietf-oauth-status-list).
+/// Token status list (draft-ietf-oauth-status-list).
 #[utoipa::path(
     get, path = "/oauth/status/{list}",
-    params(("list" = String, Path, description = "The list's number")),
+    params(("list" = String, Path, description = "Number of the list")),
     responses(
-        (status = 200, description = "The list, signed", body = String, content_type = "application/statuslist+jwt"),
-        (status = 304, description = "It is the one held"),
+        (status = 200, description = "Signed status list", body = String, content_type = "application/statuslist+jwt"),
+        (status = 304, description = "Not modified"),
         BadRequest, NotFound, Unavailable,
         (
             status = 406,
-            description = "It is wanted in another form",
+            description = "Another media type is requested",
             body = problem::Body,
             content_type = "application/problem+json",
         ),
         (
             status = 501,
-            description = "A list of the past (`time`) is wanted",
+            description = "A historical list (`time`) is requested",
             body = problem::Body,
             content_type = "application/problem+json",
         ),
         (
             status = 500,
-            description = "What is there cannot be read",
+            description = "The list cannot be built",
             body = problem::Body,
             content_type = "application/problem+json",
         ),
@@ -60,36 +60,39 @@ pub(super) async fn get(
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     if query.get("time").is_some() {
-        // Section 8.4: who asks for the past and gets the present must not mistake it.
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "lists of the past are not kept"));
+        // §8.4: a current list must not be mistaken for a historical one.
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "historical status lists are not available"));
     }
     if !accepts(&headers) {
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "status lists are application/statuslist+jwt here"));
+        return Err(Problem::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "status lists are available as application/statuslist+jwt only",
+        ));
     }
-    // One text a list: "07" would be another cache key for the same thing.
+    // One spelling for each list: "07" would be a second cache key of the same list.
     let number = list.parse::<u64>().ok().filter(|number| number.to_string() == list).ok_or_else(Problem::not_found)?;
     let signed = app.status_lists.get(number, app.clock.now()).await?.ok_or_else(Problem::not_found)?;
     let common = [
         (CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")),
         (VARY, "accept, accept-encoding".to_owned()),
-        // Section 8.1: browsers verify tokens too.
+        // §8.1: browsers verify tokens too.
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
     ];
-    if let Some(held) = held(&headers, &signed.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, held)]).into_response());
+    if let Some(etag) = matching_etag(&headers, &signed.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, etag)]).into_response());
     }
     Ok((common, [(CONTENT_TYPE, MEDIA_TYPE)], [(ETAG, signed.etag.clone())], signed.token.clone()).into_response())
 }
 
-/// The status lists there are.
+/// URLs of all status lists.
 #[utoipa::path(
     get, path = "/oauth/status",
     responses(
-        (status = 200, description = "Their addresses", body = Aggregation),
+        (status = 200, description = "URLs", body = Aggregation),
         Unavailable,
         (
             status = 500,
-            description = "What is there cannot be read",
+            description = "The list cannot be built",
             body = problem::Body,
             content_type = "application/problem+json",
         ),
@@ -102,16 +105,15 @@ pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse
     Ok((headers, Json(Aggregation { status_lists })))
 }
 
-/// Whether the request takes a list as JWT. Without the header it takes anything (RFC 9110 section
-/// 12.5.1).
+/// Whether the request accepts a list as JWT; it does without `Accept` (RFC 9110 §12.5.1).
 fn accepts(headers: &HeaderMap) -> bool {
-    let takes = |range: &str| {
+    let is_accepted = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        !refused && matches!(essence.as_str(), "*/*" | "application/*" | MEDIA_TYPE)
+        let is_refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        !is_refused && matches!(essence.as_str(), "*/*" | "application/*" | MEDIA_TYPE)
     };
-    !headers.contains_key(ACCEPT) || header_list::members(headers, ACCEPT).any(takes)
+    !headers.contains_key(ACCEPT) || header_list::members(headers, ACCEPT).any(is_accepted)
 }
 
 #[cfg(test)]
@@ -119,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_is_read_as_media_ranges() {
+    fn accept_header_is_read_as_media_ranges() {
         let accepts = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, text.parse().expect("a header"));

@@ -64,17 +64,17 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
 /// authenticate.
 fn unauthenticated() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "an access token is needed")
-        .challenge(HeaderValue::from_static("Bearer realm=\"tollgate\", scope=\"tollgate:admin\""))
+        .with_challenge(HeaderValue::from_static("Bearer realm=\"tollgate\", scope=\"tollgate:admin\""))
 }
 
 fn invalid_token() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the access token is not good for this").challenge(HeaderValue::from_static(
-        "Bearer realm=\"tollgate\", error=\"invalid_token\", scope=\"tollgate:admin\"",
-    ))
+    Problem::new(StatusCode::UNAUTHORIZED, "the access token is not good for this").with_challenge(
+        HeaderValue::from_static("Bearer realm=\"tollgate\", error=\"invalid_token\", scope=\"tollgate:admin\""),
+    )
 }
 
 fn insufficient_scope() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "the access token does not have the scope tollgate:admin").challenge(
+    Problem::new(StatusCode::FORBIDDEN, "the access token does not have the scope tollgate:admin").with_challenge(
         HeaderValue::from_static("Bearer realm=\"tollgate\", error=\"insufficient_scope\", scope=\"tollgate:admin\""),
     )
 }

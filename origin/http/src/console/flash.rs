@@ -48,7 +48,7 @@ pub(super) fn read(app: &App, login: &BrowserSessionId, headers: &HeaderMap) -> 
         let text = app.keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
         serde_json::from_str(&text).ok()
     };
-    cookies::named(headers, COOKIE_NAME).take(MAX_COOKIES).find_map(decrypt).unwrap_or_default()
+    cookies::values(headers, COOKIE_NAME).take(MAX_COOKIES).find_map(decrypt).unwrap_or_default()
 }
 
 /// Sets the flash message for the next page. It is dropped if it cannot be encrypted.
@@ -64,7 +64,7 @@ pub(super) fn write(app: &App, login: &BrowserSessionId, flash: &Flash, response
 
 /// Removes the cookie, if there is one.
 pub(super) fn clear(app: &App, headers: &HeaderMap, response: &mut Response) {
-    if cookies::named(headers, COOKIE_NAME).next().is_some() {
+    if cookies::values(headers, COOKIE_NAME).next().is_some() {
         set(app, "", 0, response);
     }
 }

@@ -1,8 +1,8 @@
-//! `GET /edge/v1/snapshot`: everything an edge needs, signed. Public, for it holds no secrets:
-//! identifiers of revoked tokens are hashes, keys are public ones.
+//! `GET /edge/v1/snapshot`: the signed snapshot of rules, public keys and revocations. Public,
+//! because it contains no secrets: identifiers of revoked tokens are hashes.
 //!
-//! It is sent plain or compressed. These are two representations, and a strong entity tag names one
-//! (RFC 9110 §8.8.3): the compressed one has the plain one's tag with `-gzip` at its end.
+//! A strong entity tag names one representation (RFC 9110 §8.8.3), so the compressed one has its
+//! own tag: that of the plain one with the suffix `-gzip`.
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
@@ -14,16 +14,16 @@ use crate::openapi::refusals::Unavailable;
 use crate::problem::Problem;
 use crate::{header_list, problem};
 
-/// Everything that an edge needs, signed.
+/// Signed snapshot of rules, public keys and revocations.
 #[utoipa::path(
     get, path = "/edge/v1/snapshot",
     responses(
-        (status = 200, description = "The snapshot", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 304, description = "It is the one held"),
+        (status = 200, description = "Snapshot", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "Not modified"),
         Unavailable,
         (
             status = 500,
-            description = "What is there cannot be read",
+            description = "The snapshot cannot be built",
             body = problem::Body,
             content_type = "application/problem+json",
         ),
@@ -32,37 +32,36 @@ use crate::{header_list, problem};
 pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.feed.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];
-    if let Some(held) = held(&headers, &snapshot.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, held)]).into_response());
+    if let Some(etag) = matching_etag(&headers, &snapshot.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, etag)]).into_response());
     }
     let media_type = [(CONTENT_TYPE, "application/octet-stream")];
     Ok((common, media_type, [(ETAG, snapshot.etag.clone())], snapshot.bytes.clone()).into_response())
 }
 
-/// Gives an answer that was compressed after [`get`] the tag of that representation.
-pub(crate) async fn tag_encoded(mut response: Response) -> Response {
+/// Replaces the entity tag of a compressed response.
+pub(crate) async fn set_compressed_etag(mut response: Response) -> Response {
     if response.headers().contains_key(CONTENT_ENCODING)
         && let Some(plain) = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok())
-        && let Ok(tag) = HeaderValue::try_from(encoded(plain))
+        && let Ok(tag) = HeaderValue::try_from(compressed_etag(plain))
     {
         response.headers_mut().insert(ETAG, tag);
     }
     response
 }
 
-/// The compressed representation's tag.
-fn encoded(plain: &str) -> String {
+/// Entity tag of the compressed representation.
+fn compressed_etag(plain: &str) -> String {
     format!("{}-gzip\"", plain.trim_end_matches('"'))
 }
 
-/// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110
-/// §13.1.2 asks. Either is good whatever encoding is accepted now: who has one representation has
-/// the snapshot.
-pub(crate) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
+/// Finds the document's entity tag in `If-None-Match`, by weak comparison (RFC 9110 §13.1.2). The
+/// tag of either representation matches, because the client then has the document.
+pub(crate) fn matching_etag(headers: &HeaderMap, plain: &str) -> Option<String> {
     let mut tags = header_list::members(headers, IF_NONE_MATCH).map(|tag| tag.trim_start_matches("W/"));
-    let encoded = encoded(plain);
+    let compressed = compressed_etag(plain);
     tags.find_map(|tag| match tag {
         "*" => Some(plain.to_owned()),
-        tag => [plain, &encoded].contains(&tag).then(|| tag.to_owned()),
+        tag => [plain, &compressed].contains(&tag).then(|| tag.to_owned()),
     })
 }

@@ -1,6 +1,5 @@
-//! `POST /validate`: whether a request may pass, for proxies and services that ask
-//! the origin itself. It follows the rules that edges follow, on what the store knows
-//! this moment.
+//! `POST /validate`: decides whether a request may pass, for proxies and services that ask the
+//! origin instead of an edge. It applies the rules of the edges to the current data.
 
 use std::sync::Arc;
 
@@ -17,48 +16,49 @@ use crate::problem;
 use crate::problem::Problem;
 use crate::{App, AppState};
 
-/// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a
-/// whole URL: the addresses of machines that proxies put there are passed over.
-const ADDRESSES: [&str; 3] = ["x-original-uri", "x-forwarded-uri", "x-forwarded-for"];
-const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
+/// Headers with the URL of the proxied request. A whole URL in `X-Forwarded-For` counts too; IP
+/// addresses there are ignored.
+const URL_HEADERS: [&str; 3] = ["x-original-uri", "x-forwarded-uri", "x-forwarded-for"];
+const METHOD_HEADERS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
 
-/// Tells whether a request may pass, by the rules that edges follow.
+/// Decides by the rules of the edges whether a request may pass.
 #[utoipa::path(
     post, path = "/validate",
     params(
         (
             "X-Original-URI" = Option<String>,
             Header,
-            description = "The address of the request that is asked about: a path or a URL",
+            description = "Path or URL of the proxied request",
         ),
-        ("X-Forwarded-Uri" = Option<String>, Header, description = "The same, as other proxies name it"),
-        ("X-Forwarded-For" = Option<String>, Header, description = "The same, if it is a URL"),
-        ("X-Original-Method" = Option<String>, Header, description = "Its method"),
-        ("X-Forwarded-Method" = Option<String>, Header, description = "The same, as other proxies name it"),
+        ("X-Forwarded-Uri" = Option<String>, Header, description = "The same, from other proxies"),
+        ("X-Forwarded-For" = Option<String>, Header, description = "The same, if it is a whole URL"),
+        ("X-Original-Method" = Option<String>, Header, description = "Method of the proxied request"),
+        ("X-Forwarded-Method" = Option<String>, Header, description = "The same, from other proxies"),
     ),
     responses(
-        (status = 200, description = "It may pass"),
+        (status = 200, description = "The request may pass"),
         (
             status = 400,
-            description = "The address or the token cannot be read",
+            description = "The address or the token is malformed",
             content((problem::Body = "application/problem+json"), (Refused = "application/json")),
         ),
-        (status = 401, description = "It has no good token", body = Refused),
+        (status = 401, description = "No valid access token", body = Refused),
         (status = 403, description = "The token lacks the scope", body = Refused),
         (
             status = 503,
-            description = "Trouble of the server's own",
+            description = "The server failed; try again",
             content((problem::Body = "application/problem+json"), (Refused = "application/json")),
         ),
     ),
     security(("bearer" = []), ("bearer" = [], "dpop" = []), ()),
 )]
 pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
-    let path = address(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
-    let method = one(&caller.headers, &METHODS).map_err(|problem| Problem::bad_request(problem).into_response())?;
-    let config = rules(&app).await.map_err(|error| Problem::from(error).into_response())?;
+    let path = requested_path(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
+    let method = single_value(&caller.headers, &METHOD_HEADERS)
+        .map_err(|problem| Problem::bad_request(problem).into_response())?;
+    let config = edge_rules(&app).await.map_err(|error| Problem::from(error).into_response())?;
     let Some(config) = config else {
-        tracing::error!("the rules cannot be read");
+        tracing::error!("the rules of the edges cannot be read");
         return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     };
     if method.is_none() && config.has_method_routes() {
@@ -79,15 +79,15 @@ pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
     }
 }
 
-/// The rules as they are now, whichever process changed them last.
-async fn rules(app: &App) -> Result<Option<Arc<Config>>, StoreError> {
+/// The current rules of the edges.
+async fn edge_rules(app: &App) -> Result<Option<Arc<Config>>, StoreError> {
     let now = app.cache.versions().await?;
     app.cache.edge_config(&app.default_audience, &app.keys.current().public_jwks(), now).await
 }
 
-/// The path of the request that is asked about, as rules have it.
-fn address(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
-    let Some(address) = one(headers, &ADDRESSES)? else {
+/// The path of the proxied request.
+fn requested_path(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    let Some(address) = single_value(headers, &URL_HEADERS)? else {
         return Ok(None);
     };
     let path = match address.split_once("://") {
@@ -98,22 +98,22 @@ fn address(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     if !path.starts_with('/') {
         return Err("the address must be a URL or a path");
     }
-    // What servers read in different ways is refused, as edges do: a rule for one reading
-    // would be no rule for the other.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
-    let ambiguous = path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | ".."));
-    if ambiguous || !path.bytes().all(plain) {
+    // As at the edges, a path that servers may interpret in different ways is refused: otherwise
+    // the rule of one interpretation could be evaded by another.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
+    let is_ambiguous = path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | ".."));
+    if is_ambiguous || !path.bytes().all(is_plain) {
         return Err("the path can be read in more than one way");
     }
     Ok(Some(path.to_owned()))
 }
 
-/// The one value of the one header of these that is there.
-fn one<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Option<&'a str>, &'static str> {
-    let is_meant = |name: &str, value: &str| name != "x-forwarded-for" || value.contains("://");
+/// The value of these headers, of which at most one may occur, once.
+fn single_value<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Option<&'a str>, &'static str> {
+    let is_considered = |name: &str, value: &str| name != "x-forwarded-for" || value.contains("://");
     let values = names.iter().flat_map(|name| headers.get_all(*name).iter().map(move |value| (*name, value.to_str())));
     let mut values =
-        values.filter(|(name, value)| value.as_ref().is_ok_and(|value| is_meant(name, value)) || value.is_err());
+        values.filter(|(name, value)| value.as_ref().is_ok_and(|value| is_considered(name, value)) || value.is_err());
     let mut values = values.by_ref().map(|(_, value)| value);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -130,11 +130,11 @@ mod tests {
     fn read(name: &'static str, value: &str) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().expect("a header"));
-        address(&headers)
+        requested_path(&headers)
     }
 
     #[test]
-    fn an_address_is_a_path_or_a_url() {
+    fn address_is_a_path_or_a_url() {
         assert_eq!(read("x-original-uri", "/a/b?c=d"), Ok(Some("/a/b".to_owned())));
         assert_eq!(read("x-forwarded-uri", "/"), Ok(Some("/".to_owned())));
         assert_eq!(read("x-forwarded-for", "https://api.example/a"), Ok(Some("/a".to_owned())));
@@ -146,6 +146,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-original-uri", "/a".parse().expect("a header"));
         headers.insert("x-forwarded-uri", "/b".parse().expect("a header"));
-        assert!(address(&headers).is_err(), "two addresses");
+        assert!(requested_path(&headers).is_err(), "two addresses");
     }
 }

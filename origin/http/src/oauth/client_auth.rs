@@ -102,7 +102,7 @@ async fn note_failure(app: &App, caller: &Caller, presented: &PresentedCredentia
     let address = caller.address(&app.grants.trusted_proxies);
     let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
     let name = named.as_ref().map(|client| client.id.as_str());
-    failed_authentication::note(app, CredentialKind::Client, name, address).await;
+    failed_authentication::record(app, CredentialKind::Client, name, address).await;
 }
 
 /// Finds the active client and verifies the credentials.

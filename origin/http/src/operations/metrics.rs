@@ -102,7 +102,7 @@ async fn metrics_text(app: &App) -> Result<String, tollgate_storage::StoreError>
         "tollgate_long_polls",
         "Waiting long polls of edges and event receivers.",
         "gauge",
-        u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
+        u64::try_from(app.long_polls.waiting_count()).unwrap_or(u64::MAX),
     );
     text.hashing(&app.password_hasher.load());
     text.keys(app.keys.current().listing(), app.clock.now());

@@ -43,8 +43,8 @@ pub(crate) async fn observe(State(app): State<AppState>, request: Request, next:
         app.metrics.refused(route, reason);
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (admin_address, response.status()) {
-        let noting = failed_authentication::note(&app, CredentialKind::AdminApi, None, address);
-        Box::pin(noting.instrument(span.clone())).await;
+        let recording = failed_authentication::record(&app, CredentialKind::AdminApi, None, address);
+        Box::pin(recording.instrument(span.clone())).await;
     }
     app.span_exporter.export(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;

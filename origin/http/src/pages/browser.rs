@@ -51,7 +51,7 @@ impl Browser {
     /// Finds the session of the request's cookie, or makes a new cookie.
     pub(crate) async fn from_headers(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
         let name = cookie_name(app);
-        let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.is_well_formed(value));
+        let sent = cookies::values(headers, &name).find(|value| SecretKind::Session.is_well_formed(value));
         let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
         let Some(cookie) = sent else {
             let cookie = Secret::new(SecretKind::Session, &rng::random()?);

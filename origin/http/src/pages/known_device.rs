@@ -86,7 +86,7 @@ struct KnownDevice {
 impl KnownDevice {
     fn from_request(app: &App, request: &PageRequest) -> Option<KnownDevice> {
         let name = cookie_name(app);
-        cookies::named(&request.caller.headers, &name).find_map(KnownDevice::parse)
+        cookies::values(&request.caller.headers, &name).find_map(KnownDevice::parse)
     }
 
     fn parse(text: &str) -> Option<KnownDevice> {

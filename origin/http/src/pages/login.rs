@@ -131,7 +131,8 @@ pub(super) async fn record_failed_sign_in(page: &PageRequest, username: &str) ->
     app.metrics.refused("/login", "wrong_password");
     let user = app.store.find_user_by_typed_name(username).await?;
     let address = page.caller.address(&app.grants.trusted_proxies);
-    failed_authentication::note(app, CredentialKind::SignIn, user.as_ref().map(|user| user.id.as_str()), address).await;
+    failed_authentication::record(app, CredentialKind::SignIn, user.as_ref().map(|user| user.id.as_str()), address)
+        .await;
     Ok(())
 }
 

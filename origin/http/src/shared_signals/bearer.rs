@@ -1,8 +1,7 @@
-//! Who reads streams: a client with an access token of this origin, for this origin, that says so
-//! (RFC 6750).
+//! Authentication of receivers by an access token of this origin (RFC 6750).
 //!
-//! The token must name the issuer as its audience (RFC 9068 section 4): an API that is shown a
-//! client's token must not be able to read that client's streams with it.
+//! The issuer must be the audience of the token (RFC 9068 §4), so that an API to which a client
+//! sends its tokens cannot read the client's streams.
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,16 +14,16 @@ use tollgate_storage::StoreError;
 use crate::App;
 use crate::problem::Problem;
 
-/// Why a receiver is refused.
+/// Why a request of a receiver is refused.
 #[derive(Debug)]
 pub(crate) enum BearerError {
-    /// No token.
+    /// No access token.
     Missing,
-    /// A token that is none, is not good any more, or is for another audience.
+    /// Invalid, inactive or bound token, or another audience.
     Invalid,
-    /// A good token without the scope.
+    /// The token lacks the scope.
     Scope,
-    /// There is no such stream for this client.
+    /// The client has no such stream.
     NoStream,
     /// The store failed.
     Store(StoreError),
@@ -36,11 +35,11 @@ impl From<StoreError> for BearerError {
     }
 }
 
-/// The client whose token the request shows.
-pub(crate) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
-    let unverified_token = bearer(headers)?;
+/// Authenticates the client by its access token.
+pub(crate) async fn authenticate_receiver(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
+    let unverified_token = bearer_token(headers)?;
     let token = crate::oauth::bearer::find_active_token(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
-    // One that is bound to a key is no bearer token: shown as one, it was stolen.
+    // A sender-constrained token sent as a bearer token may be stolen.
     if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
         return Err(BearerError::Invalid);
     }
@@ -50,16 +49,15 @@ pub(crate) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, B
     Ok(token.client.clone())
 }
 
-/// The stream of this name, if it is the client's. Another's does not exist, as far as this client
-/// can tell.
-pub(crate) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
+/// The client's stream of this name. Streams of other clients are reported as missing.
+pub(crate) async fn find_own_stream(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
     let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
     let stream = app.store.find_stream(&name).await?;
     stream.filter(|stream| stream.client.as_ref() == Some(client)).ok_or(BearerError::NoStream)
 }
 
-/// The token of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
+/// The token of the only `Authorization: Bearer` header.
+fn bearer_token(headers: &HeaderMap) -> Result<&str, BearerError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next().ok_or(BearerError::Missing)?, values.next()) else {
         return Err(BearerError::Invalid);
@@ -70,14 +68,14 @@ fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
 
 impl IntoResponse for BearerError {
     fn into_response(self) -> Response {
-        // RFC 6750 section 3.1
+        // RFC 6750 §3.1
         let (status, detail, challenge) = match self {
             BearerError::Missing => {
                 (StatusCode::UNAUTHORIZED, "an access token is missing", r#"Bearer realm="tollgate""#)
             }
             BearerError::Invalid => (
                 StatusCode::UNAUTHORIZED,
-                "the access token is not good here",
+                "the access token is invalid, expired, revoked or for another audience",
                 r#"Bearer realm="tollgate", error="invalid_token""#,
             ),
             BearerError::Scope => (
@@ -101,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_bearer_token_is_read() {
+    fn exactly_one_bearer_token_is_accepted() {
         let mut headers = HeaderMap::new();
-        assert!(matches!(bearer(&headers), Err(BearerError::Missing)));
+        assert!(matches!(bearer_token(&headers), Err(BearerError::Missing)));
         headers.insert(AUTHORIZATION, "bearer a.b.c".parse().expect("a header"));
-        assert!(matches!(bearer(&headers), Ok("a.b.c")));
+        assert!(matches!(bearer_token(&headers), Ok("a.b.c")));
         headers.append(AUTHORIZATION, "Bearer d".parse().expect("a header"));
-        assert!(matches!(bearer(&headers), Err(BearerError::Invalid)));
+        assert!(matches!(bearer_token(&headers), Err(BearerError::Invalid)));
         headers.insert(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
-        assert!(matches!(bearer(&headers), Err(BearerError::Missing)));
+        assert!(matches!(bearer_token(&headers), Err(BearerError::Missing)));
     }
 }

@@ -1,6 +1,5 @@
-//! `GET /.well-known/ssf-configuration`: what this transmitter of security events can
-//! do (SSF section 7.1), and nothing it cannot: streams are registered at the command
-//! line.
+//! `GET /.well-known/ssf-configuration`: metadata of this transmitter of security events (SSF
+//! §7.1). Streams are registered with the CLI, so there are no endpoints to change them.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,22 +10,22 @@ use tollgate_services::shared_signals::{POLL, PUSH};
 
 use crate::AppState;
 
-/// What this transmitter of security events can do (SSF §7.1).
+/// Metadata of the transmitter of security events (SSF §7.1).
 #[utoipa::path(
     get, path = "/.well-known/ssf-configuration",
-    responses((status = 200, description = "Its configuration", body = Object)),
+    responses((status = 200, description = "Transmitter configuration", body = Object)),
 )]
 pub(crate) async fn get(State(app): State<AppState>) -> impl IntoResponse {
-    let at = |path: &str| format!("{}{path}", app.issuer);
+    let url = |path: &str| format!("{}{path}", app.issuer);
     let configuration = json!({
         "spec_version": "1_0",
         "issuer": app.issuer,
-        "jwks_uri": at("/.well-known/jwks.json"),
+        "jwks_uri": url("/.well-known/jwks.json"),
         "delivery_methods_supported": [PUSH, POLL],
-        "configuration_endpoint": at("/ssf/streams"),
-        "status_endpoint": at("/ssf/status"),
-        // A receiver that does not know these members of a complex subject must ignore the event:
-        // without them the subject means more than was revoked.
+        "configuration_endpoint": url("/ssf/streams"),
+        "status_endpoint": url("/ssf/status"),
+        // A receiver that does not support these members of a complex subject must ignore the
+        // event: without them, the subject would cover more than was revoked.
         "critical_subject_members": ["application", "session", "signing_key", "tenant"],
         "authorization_schemes": [{ "spec_urn": "urn:ietf:rfc:6749" }],
         "default_subjects": "ALL",

@@ -1,4 +1,4 @@
-//! `POST /ssf/poll/{stream}`: a receiver acknowledges security events and asks for more (RFC 8936).
+//! `POST /ssf/poll/{stream}`: a receiver acknowledges security events and requests more (RFC 8936).
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,16 +14,16 @@ use crate::oauth::caller::Caller;
 use crate::openapi::refusals::BadBody;
 use crate::problem;
 use crate::problem::Problem;
-use crate::shared_signals::bearer::{BearerError, client, stream_of};
+use crate::shared_signals::bearer::{BearerError, authenticate_receiver, find_own_stream};
 use crate::{AppState, long_polls};
 
-/// Acknowledges security events and asks for more (RFC 8936).
+/// Acknowledges security events and requests more (RFC 8936).
 #[utoipa::path(
     post, path = "/ssf/poll/{stream}",
-    params(("stream" = String, Path, description = "The stream's name")),
+    params(("stream" = String, Path, description = "Name of the stream")),
     request_body = PollRequest,
     responses(
-        (status = 200, description = "Events", body = PollAnswer),
+        (status = 200, description = "Security event tokens", body = PollAnswer),
         BadBody, BearerError,
         (
             status = 415,
@@ -42,8 +42,8 @@ pub(crate) async fn post(
     body: Bytes,
 ) -> Result<Response, BearerError> {
     let headers = &caller.headers;
-    let client = client(&app, headers).await?;
-    let stream = stream_of(&app, &client, &name).await?;
+    let client = authenticate_receiver(&app, headers).await?;
+    let stream = find_own_stream(&app, &client, &name).await?;
     if stream.delivery != Delivery::Poll {
         return Err(BearerError::NoStream);
     }
@@ -56,8 +56,8 @@ pub(crate) async fn post(
     };
     let poll =
         app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !request.return_immediately);
-    let is_crowded = poll.is_none() && !request.return_immediately;
-    request.return_immediately |= is_crowded;
+    let has_no_permit = poll.is_none() && !request.return_immediately;
+    request.return_immediately |= has_no_permit;
     let polling = PollResponder {
         store: app.store.clone(),
         transmitter: app.transmitter.clone(),
@@ -68,20 +68,19 @@ pub(crate) async fn post(
     match polling.respond(&stream, &request).await {
         Ok(answer) => {
             let mut response = ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response();
-            if is_crowded {
-                long_polls::close(version, &mut response);
+            if has_no_permit {
+                long_polls::close_connection(version, &mut response);
             }
             Ok(response)
         }
         Err(error) => {
-            tracing::error!(%error, stream = %stream.name, "a poll could not be answered");
+            tracing::error!(%error, stream = %stream.name, "poll for security events failed");
             Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "events cannot be read now; try again").into_response())
         }
     }
 }
 
-/// Whether the body says that it is JSON; a form that a browser is tricked into sending cannot (RFC
-/// 8936 section 2.2).
+/// Whether the media type is JSON. A cross-site form cannot send that type (RFC 8936 §2.2).
 fn is_json(headers: &HeaderMap) -> bool {
     let essence =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());

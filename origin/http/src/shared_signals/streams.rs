@@ -1,5 +1,5 @@
-//! `GET /ssf/streams` and `GET /ssf/status`: a receiver looks at its streams (SSF sections 8.1.1.2
-//! and 8.1.2.1). They are made, changed and removed at the command line.
+//! `GET /ssf/streams` and `GET /ssf/status`: a receiver reads its streams (SSF §8.1.1.2, §8.1.2.1).
+//! Streams are created, changed and deleted with the CLI.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -14,17 +14,17 @@ use crate::AppState;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::BadRequest;
 use crate::problem::Problem;
-use crate::shared_signals::bearer::{BearerError, client, stream_of};
+use crate::shared_signals::bearer::{BearerError, authenticate_receiver, find_own_stream};
 
-/// RFC 9111 section 3.5: what is answered to one client is nobody else's.
-const NEVER_CACHED: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+/// The response is specific to the client (RFC 9111 §3.5).
+const NO_STORE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
-/// The streams of the client, or one of them (SSF §8.1.1.2).
+/// Configuration of all streams of the client, or of one (SSF §8.1.1.2).
 #[utoipa::path(
     get, path = "/ssf/streams",
-    params(("stream_id" = Option<String>, Query, description = "A stream's name")),
+    params(("stream_id" = Option<String>, Query, description = "Name of a stream")),
     responses(
-        (status = 200, description = "A configuration, or an array of them", body = Value),
+        (status = 200, description = "Configuration, or an array of all", body = Value),
         BadRequest, BearerError,
     ),
     security(("bearer" = ["ssf.read"])),
@@ -34,26 +34,26 @@ pub(crate) async fn get(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, BearerError> {
-    let client = client(&app, &headers).await?;
+    let client = authenticate_receiver(&app, &headers).await?;
     let Ok(query) = Parameters::from_form(query.as_deref().unwrap_or_default()) else {
         return Ok(Problem::bad_request("the parameters are not well-formed").into_response());
     };
     let answer = match query.get("stream_id") {
-        Some(name) => configuration(&app.issuer, &stream_of(&app, &client, name).await?),
+        Some(name) => configuration(&app.issuer, &find_own_stream(&app, &client, name).await?),
         None => {
             let streams = app.store.list_streams().await?;
-            let own = streams.iter().filter(|stream| stream.client.as_ref() == Some(&client));
-            own.map(|stream| configuration(&app.issuer, stream)).collect()
+            let own_streams = streams.iter().filter(|stream| stream.client.as_ref() == Some(&client));
+            own_streams.map(|stream| configuration(&app.issuer, stream)).collect()
         }
     };
-    Ok((NEVER_CACHED, Json(answer)).into_response())
+    Ok((NO_STORE, Json(answer)).into_response())
 }
 
-/// The status of a stream (SSF §8.1.2.1).
+/// Status of a stream (SSF §8.1.2.1).
 #[utoipa::path(
     get, path = "/ssf/status",
-    params(("stream_id" = String, Query, description = "A stream's name")),
-    responses((status = 200, description = "The status", body = Object), BadRequest, BearerError),
+    params(("stream_id" = String, Query, description = "Name of a stream")),
+    responses((status = 200, description = "Status", body = Object), BadRequest, BearerError),
     security(("bearer" = ["ssf.read"])),
 )]
 pub(crate) async fn status(
@@ -61,19 +61,18 @@ pub(crate) async fn status(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, BearerError> {
-    let client = client(&app, &headers).await?;
+    let client = authenticate_receiver(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let Some(name) = query.as_ref().ok().and_then(|query| query.get("stream_id")) else {
         return Ok(Problem::bad_request("stream_id is missing").into_response());
     };
-    let stream = stream_of(&app, &client, name).await?;
-    // A stream is enabled for as long as it is registered.
+    let stream = find_own_stream(&app, &client, name).await?;
+    // A registered stream is always enabled.
     let answer = json!({ "stream_id": stream.name.as_str(), "status": "enabled" });
-    Ok((NEVER_CACHED, Json(answer)).into_response())
+    Ok((NO_STORE, Json(answer)).into_response())
 }
 
-/// A stream's configuration (SSF section 8.1.1), without the credentials the receiver gave: it
-/// knows them.
+/// Configuration of a stream (SSF §8.1.1), without the receiver's credentials.
 fn configuration(issuer: &str, stream: &Stream) -> Value {
     let uris = |events: &[EventType]| events.iter().map(|event| event.uri()).collect::<Vec<_>>();
     let delivery = match &stream.delivery {
