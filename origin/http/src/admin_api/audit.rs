@@ -1,4 +1,4 @@
-//! `/admin/api/audit`: who did what.
+//! `/admin/api/audit`: the audit log.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -19,31 +19,31 @@ use crate::{App, AppState};
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct AuditPage {
     pub(crate) entries: Vec<AuditView>,
-    /// What to give as `after` for the next page, or as `below` with the newest first; none when
-    /// this is the last.
+    /// Value of `after` for the next page, or of `below` with `newest_first`; none on the last
+    /// page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<u64>,
 }
 
-/// The lines of the audit log that the query lets through.
+/// Entries of the audit log that match the query.
 #[utoipa::path(
     get, path = "/admin/api/audit",
     params(
-        ("kind" = Option<String>, Query, description = "About this kind alone, such as client or user"),
-        ("action" = Option<String>, Query, description = "Of this action alone, such as create or revoke"),
-        ("actor" = Option<String>, Query, description = "By this actor alone, such as cli:alice"),
-        ("target" = Option<String>, Query, description = "About what has this name alone"),
-        ("since" = Option<u64>, Query, description = "Of this Unix second or later"),
-        ("until" = Option<u64>, Query, description = "Of this Unix second or earlier"),
-        ("after" = Option<u64>, Query, description = "Those after this number"),
-        ("below" = Option<u64>, Query, description = "Those before this number"),
-        ("newest_first" = Option<bool>, Query, description = "The newest first"),
-        ("limit" = Option<u64>, Query, description = "So many at most, up to 1000"),
+        ("kind" = Option<String>, Query, description = "Only targets of this kind, such as client or user"),
+        ("action" = Option<String>, Query, description = "Only this action, such as create or revoke"),
+        ("actor" = Option<String>, Query, description = "Only this actor, such as cli:alice"),
+        ("target" = Option<String>, Query, description = "Only the target of this name"),
+        ("since" = Option<u64>, Query, description = "At or after this Unix second"),
+        ("until" = Option<u64>, Query, description = "At or before this Unix second"),
+        ("after" = Option<u64>, Query, description = "Entries after this number"),
+        ("below" = Option<u64>, Query, description = "Entries before this number"),
+        ("newest_first" = Option<bool>, Query, description = "Newest first"),
+        ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
     responses((status = 200, description = "A page", body = AuditPage), BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn audit(
+pub(crate) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -51,20 +51,20 @@ pub(crate) async fn audit(
     authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(Json(page(&app, &filter(&query)?).await?))
+    Ok(Json(page(&app, &parse_filter(&query)?).await?))
 }
 
-/// All lines that the query lets through, the oldest first, as a file.
+/// Downloads all entries that match the query, oldest first.
 #[utoipa::path(
     get, path = "/admin/api/audit/export",
     params(
         ("format" = String, Query, description = "jsonl or csv"),
-        ("kind" = Option<String>, Query, description = "About this kind alone, such as client or user"),
-        ("action" = Option<String>, Query, description = "Of this action alone, such as create or revoke"),
-        ("actor" = Option<String>, Query, description = "By this actor alone, such as cli:alice"),
-        ("target" = Option<String>, Query, description = "About what has this name alone"),
-        ("since" = Option<u64>, Query, description = "Of this Unix second or later"),
-        ("until" = Option<u64>, Query, description = "Of this Unix second or earlier"),
+        ("kind" = Option<String>, Query, description = "Only targets of this kind, such as client or user"),
+        ("action" = Option<String>, Query, description = "Only this action, such as create or revoke"),
+        ("actor" = Option<String>, Query, description = "Only this actor, such as cli:alice"),
+        ("target" = Option<String>, Query, description = "Only the target of this name"),
+        ("since" = Option<u64>, Query, description = "At or after this Unix second"),
+        ("until" = Option<u64>, Query, description = "At or before this Unix second"),
     ),
     responses(AuditFile, BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
@@ -79,36 +79,36 @@ pub(crate) async fn export(
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let format = query.get("format").unwrap_or_default().parse::<audit_export::Format>();
     let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let filter = filter(&query)?;
+    let filter = parse_filter(&query)?;
     audit_export::export(app, filter, format).await
 }
 
-/// The page that a filter asks for.
+/// A page of the entries that match a filter.
 pub(crate) async fn page(app: &App, filter: &AuditFilter) -> Result<AuditPage, Problem> {
     let found = app.store.list_audit_entries(filter).await?;
-    let full = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
-    let next = found.last().filter(|_| found.len() as u64 == full).map(|entry| entry.number);
+    let page_size = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
+    let next = found.last().filter(|_| found.len() as u64 == page_size).map(|entry| entry.number);
     Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })
 }
 
-/// The filter that a query describes. An empty value, as forms send it, is none.
-pub(crate) fn filter(query: &Parameters) -> Result<AuditFilter, Problem> {
-    let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
+/// Parses the filter. Empty values, as forms send them, count as missing.
+pub(crate) fn parse_filter(query: &Parameters) -> Result<AuditFilter, Problem> {
+    let value = |name: &str| query.get(name).filter(|value| !value.is_empty());
     let number = |name: &str| {
-        let number = given(name).map(str::parse::<u64>).transpose();
+        let number = value(name).map(str::parse::<u64>).transpose();
         number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
     };
-    let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
+    let invalid = |error: Malformed| Problem::bad_request(&error.to_string());
     Ok(AuditFilter {
-        kind: given("kind").map(str::parse).transpose().map_err(unknown)?,
-        action: given("action").map(str::parse).transpose().map_err(unknown)?,
-        actor: given("actor").map(str::to_owned),
-        target: given("target").map(str::to_owned),
+        kind: value("kind").map(str::parse).transpose().map_err(invalid)?,
+        action: value("action").map(str::parse).transpose().map_err(invalid)?,
+        actor: value("actor").map(str::to_owned),
+        target: value("target").map(str::to_owned),
         since: number("since")?,
         until: number("until")?,
         after: number("after")?,
         below: number("below")?,
-        newest_first: match given("newest_first") {
+        newest_first: match value("newest_first") {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => return Err(Problem::bad_request("newest_first must be true or false")),

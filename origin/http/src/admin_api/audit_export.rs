@@ -1,4 +1,4 @@
-//! Exporting the audit log.
+//! Download of the audit log.
 
 use std::str::FromStr;
 
@@ -12,12 +12,12 @@ use tollgate_storage::StoreError;
 use crate::AppState;
 use crate::problem::Problem;
 
-/// How the log is written down.
+/// File format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// A JSON object on each line.
+    /// One JSON object per line.
     JsonLines,
-    /// RFC 4180, with a heading.
+    /// RFC 4180, with a header line.
     Csv,
 }
 
@@ -34,7 +34,7 @@ impl FromStr for Format {
 }
 
 impl Format {
-    fn of_file(self) -> [(axum::http::HeaderName, &'static str); 3] {
+    fn headers(self) -> [(axum::http::HeaderName, &'static str); 3] {
         let (media_type, file) = match self {
             Format::JsonLines => ("application/jsonl", "attachment; filename=\"tollgate-audit.jsonl\""),
             Format::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"tollgate-audit.csv\""),
@@ -58,9 +58,9 @@ impl Format {
     }
 }
 
-/// All lines that a filter lets through, the oldest first, as a file. It is sent page by page: the
-/// log may be longer than memory. If the database fails midway the file breaks off without its end,
-/// which clients notice.
+/// Streams all entries that match a filter, oldest first, page by page, because the log may be
+/// larger than memory. If the database fails midway, the transfer ends incomplete, which clients
+/// detect.
 pub(crate) async fn export(app: AppState, filter: AuditFilter, format: Format) -> Result<Response, Problem> {
     let filter = AuditFilter { after: Some(filter.after.unwrap_or(0)), newest_first: false, limit: None, ..filter };
     let first = app.store.list_audit_entries(&filter).await?;
@@ -76,5 +76,5 @@ pub(crate) async fn export(app: AppState, filter: AuditFilter, format: Format) -
     });
     let heading = stream::iter([Ok(Bytes::from(format.heading()))]);
     let body = Body::from_stream(futures::StreamExt::chain(heading, rest));
-    Ok((format.of_file(), body).into_response())
+    Ok((format.headers(), body).into_response())
 }

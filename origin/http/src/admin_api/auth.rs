@@ -1,6 +1,5 @@
-//! Who may use the admin API: the bearer of an access token of this origin (RFC 6750)
-//! that was issued for the origin itself, with the scope `tollgate:admin`, to a
-//! client that is active, and is not revoked this moment.
+//! Authentication at the admin API by an access token of this origin (RFC 6750): issued to an
+//! active client for the issuer as audience, with the scope `tollgate:admin`, and not revoked.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,9 +10,9 @@ use tollgate_model::{Actor, ClientStatus};
 use crate::App;
 use crate::problem::Problem;
 
-/// The client that the request proves to come from.
+/// Authenticates the administrator, who is the actor in the audit log.
 pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
-    let unverified_token = bearer(headers)?;
+    let unverified_token = bearer_token(headers)?;
     let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
     let scope = [ADMIN.to_owned()];
     let expected = TokenRequirements {
@@ -25,22 +24,22 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
         on_stale: UnknownStatusPolicy::Deny,
         on_not_covered: UnknownStatusPolicy::Deny,
     };
-    // The store itself is asked below.
+    // The store is queried for revocation below.
     let keys = app.keys.ring_for_token(unverified_token).await?;
     let verified =
         verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, app.clock.now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {
-            tracing::debug!(reason = refusal.code(), "refused at the admin API");
+            tracing::debug!(reason = refusal.code(), "access token refused at the admin API");
             invalid_token()
         }
     })?;
     let recognised = keys.verify_token(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
     let token = app.store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
-        // What a user gives a client is the user's own. Administrators are clients in their
-        // own name.
+        // Tokens that a user granted to a client do not administer; only those of the client
+        // itself.
         return Err(invalid_token());
     }
     match app.store.find_client(&token.client).await? {
@@ -49,7 +48,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
+fn bearer_token(headers: &HeaderMap) -> Result<&[u8], Problem> {
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (authorizations.next(), authorizations.next()) else {
         return Err(unauthenticated());
@@ -60,17 +59,17 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
     }
 }
 
-/// RFC 6750 section 3: a request without credentials is told nothing but how to
-/// authenticate.
+/// RFC 6750 §3: without credentials, the challenge has no error code.
 fn unauthenticated() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "an access token is needed")
+    Problem::new(StatusCode::UNAUTHORIZED, "an access token is required")
         .with_challenge(HeaderValue::from_static("Bearer realm=\"tollgate\", scope=\"tollgate:admin\""))
 }
 
 fn invalid_token() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the access token is not good for this").with_challenge(
-        HeaderValue::from_static("Bearer realm=\"tollgate\", error=\"invalid_token\", scope=\"tollgate:admin\""),
-    )
+    Problem::new(StatusCode::UNAUTHORIZED, "the access token is invalid, expired, revoked or for another audience")
+        .with_challenge(HeaderValue::from_static(
+            "Bearer realm=\"tollgate\", error=\"invalid_token\", scope=\"tollgate:admin\"",
+        ))
 }
 
 fn insufficient_scope() -> Problem {

@@ -1,5 +1,4 @@
-//! `/admin/api/clients`: registering, showing, changing, disabling and enabling clients, and their
-//! secrets.
+//! `/admin/api/clients`: clients and their secrets.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -17,20 +16,20 @@ use crate::AppState;
 use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::problem::Problem;
 
-/// A secret that somebody chose.
+/// A secret chosen by the administrator.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChosenSecret {
     client_secret: String,
 }
 
-/// The clients, the oldest first. `Link` leads to the next page, if there may be one.
+/// Lists clients, oldest first. `Link` has the URL of the next page.
 #[utoipa::path(
     get, path = "/admin/api/clients",
     params(
-        ("search" = Option<String>, Query, description = "Part of a name or an id"),
-        ("after" = Option<String>, Query, description = "Those after the one with this id"),
-        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+        ("search" = Option<String>, Query, description = "Part of a name or ID"),
+        ("after" = Option<String>, Query, description = "Clients after this ID"),
+        ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
     responses(
         (status = 200, description = "A page", body = Vec<ClientView>, headers(("Link" = String))),
@@ -44,15 +43,16 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<(HeaderMap, Json<Vec<ClientView>>), Problem> {
     authenticate(&app, &headers).await?;
-    let search = lists::asked(query.as_deref())?;
-    let found = app.admin.search_clients(&search).await?;
-    let last = found.last().map(|client| client.id.as_str());
-    let next = lists::next(&app, "/admin/api/clients", &search, found.len(), last);
-    Ok((next, Json(found.iter().map(ClientView::from).collect())))
+    let search = lists::parse_search(query.as_deref())?;
+    let clients = app.admin.search_clients(&search).await?;
+    let last = clients.last().map(|client| client.id.as_str());
+    let next = lists::next_page_link(&app, "/admin/api/clients", &search, clients.len(), last);
+    Ok((next, Json(clients.iter().map(ClientView::from).collect())))
 }
 
-/// The body is the metadata of RFC 7591, with a `client_id` if one is wanted.
 /// Registers a client.
+///
+/// The body is client metadata (RFC 7591), optionally with a `client_id`.
 #[utoipa::path(
     post, path = "/admin/api/clients",
     request_body(content = ClientMetadata, content_type = "application/json"),
@@ -68,15 +68,15 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<ClientView>), Problem> {
     let by = authenticate(&app, &headers).await?;
-    let (id, metadata) = read(&body)?;
+    let (id, metadata) = parse_client(&body)?;
     let (client, secret) = app.admin.create_client(&by, id, metadata).await?;
-    Ok((StatusCode::CREATED, Json(view(&client, secret.as_ref()))))
+    Ok((StatusCode::CREATED, Json(view_with_secret(&client, secret.as_ref()))))
 }
 
-/// One client.
+/// Shows a client.
 #[utoipa::path(
     get, path = "/admin/api/clients/{id}",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -89,10 +89,10 @@ pub(crate) async fn show(
     Ok(Json(ClientView::from(&app.admin.get_client(&id).await?)))
 }
 
-/// Replaces all of the metadata.
+/// Replaces all metadata of a client.
 #[utoipa::path(
     put, path = "/admin/api/clients/{id}",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     request_body(content = ClientMetadata, content_type = "application/json"),
     responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
@@ -105,9 +105,9 @@ pub(crate) async fn update(
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let client = app.admin.get_client(&id).await?;
-    let (named, metadata) = read(&body)?;
-    if named.is_some_and(|named| named != client.id) {
-        return Err(Problem::bad_request("client_id is not the one of the path"));
+    let (named_id, metadata) = parse_client(&body)?;
+    if named_id.is_some_and(|id| id != client.id) {
+        return Err(Problem::bad_request("client_id differs from the client ID in the path"));
     }
     Ok(Json(ClientView::from(&app.admin.update_client(&by, &client, &metadata).await?)))
 }
@@ -115,7 +115,7 @@ pub(crate) async fn update(
 /// Disables a client.
 #[utoipa::path(
     delete, path = "/admin/api/clients/{id}",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -129,10 +129,10 @@ pub(crate) async fn disable(
     Ok(Json(ClientView::from(&app.admin.disable_client(&by, &client).await?)))
 }
 
-/// Lets a client that was disabled authenticate again. What was revoked stays revoked.
+/// Enables a disabled client. Its revoked tokens stay revoked.
 #[utoipa::path(
     post, path = "/admin/api/clients/{id}/enable",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -146,10 +146,10 @@ pub(crate) async fn enable(
     Ok(Json(ClientView::from(&app.admin.enable_client(&by, &client).await?)))
 }
 
-/// Gives a client another secret; the one it has stays good for a day.
+/// Generates another secret for a client. The previous one stays valid for a day.
 #[utoipa::path(
     post, path = "/admin/api/clients/{id}/secret",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     responses(
         (status = 200, description = "The client, with its new secret", body = ClientView),
         NotAdmin, NotFound, Conflict,
@@ -164,19 +164,19 @@ pub(crate) async fn rotate_secret(
     let by = authenticate(&app, &headers).await?;
     let client = app.admin.get_client(&id).await?;
     let (client, secret) = app.admin.rotate_client_secret(&by, &client).await?;
-    Ok(Json(view(&client, Some(&secret))))
+    Ok(Json(view_with_secret(&client, Some(&secret))))
 }
 
-/// Gives a client a secret that somebody chose, 16 to 256 printable ASCII characters; the one it
-/// has stays good for a day.
+/// Sets a chosen secret of 16 to 256 printable ASCII characters. The previous one stays valid for a
+/// day.
 #[utoipa::path(
     put, path = "/admin/api/clients/{id}/secret",
-    params(("id" = String, Path, description = "The client's id")),
+    params(("id" = String, Path, description = "Client ID")),
     request_body(content = ChosenSecret, content_type = "application/json"),
     responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn choose_secret(
+pub(crate) async fn set_secret(
     State(app): State<AppState>,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -189,13 +189,13 @@ pub(crate) async fn choose_secret(
     Ok(Json(ClientView::from(&app.admin.set_client_secret(&by, &client, chosen).await?)))
 }
 
-/// A client with its secret, the one time it is shown.
-fn view(client: &Client, secret: Option<&Secret>) -> ClientView {
+/// A client with its new secret, which is shown only once.
+fn view_with_secret(client: &Client, secret: Option<&Secret>) -> ClientView {
     let client_secret = secret.map(|secret| secret.reveal().to_owned());
     ClientView { client_secret, ..ClientView::from(client) }
 }
 
-fn read(body: &[u8]) -> Result<(Option<ClientId>, ClientMetadata), Problem> {
+fn parse_client(body: &[u8]) -> Result<(Option<ClientId>, ClientMetadata), Problem> {
     let mut members: Value = text::json(body).map_err(|error| invalid_client(&error))?;
     let id = members.as_object_mut().and_then(|members| members.remove("client_id"));
     let id = id.map(serde_json::from_value).transpose().map_err(|error| invalid_client(&error))?;

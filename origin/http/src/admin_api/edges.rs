@@ -1,4 +1,4 @@
-//! `/admin/api/edges`: how far the registered edges have come.
+//! `/admin/api/edges`: registered edges and their sync progress.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use crate::AppState;
 use crate::openapi::refusals::NotAdmin;
 use crate::problem::Problem;
 
-/// The edges that are pushed to, by name.
+/// Lists registered edges with their sync progress, by name.
 #[utoipa::path(
     get, path = "/admin/api/edges",
     responses((status = 200, description = "Edges", body = Vec<EdgeView>), NotAdmin),

@@ -1,5 +1,4 @@
-//! `/admin/api/keys`: listing, rotating and revoking the keys that sign tokens. Answers come after
-//! the commit.
+//! `/admin/api/keys`: signing keys of tokens. Responses are sent after the commit.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -19,17 +18,18 @@ use crate::problem::Problem;
 
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = PublicKeys)]
-pub(crate) struct Page {
+pub(crate) struct KeysPage {
     keys: Vec<PublicKey>,
 }
 
-/// Which keys are to be replaced, and when.
+/// A key rotation.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
-    /// EdDSA, ES256 and RS256 without it.
+#[schema(as = Rotation)]
+struct KeyRotation {
+    /// Algorithm; by default EdDSA, ES256 and RS256.
     alg: Option<String>,
-    /// Sign as soon as it is published.
+    /// Sign as soon as the key is published.
     #[serde(default)]
     now: bool,
 }
@@ -40,18 +40,18 @@ pub(crate) struct RevokedKey {
     already: bool,
 }
 
-/// The keys.
+/// Lists signing keys.
 #[utoipa::path(
     get, path = "/admin/api/keys",
-    params(("all" = Option<bool>, Query, description = "Those that are gone, too")),
-    responses((status = 200, description = "Keys", body = Page), BadRequest, NotAdmin),
+    params(("all" = Option<bool>, Query, description = "Include deleted keys")),
+    responses((status = 200, description = "Keys", body = KeysPage), BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<KeysPage>, Problem> {
     authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
@@ -60,35 +60,35 @@ pub(crate) async fn list(
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
-    Ok(Json(Page { keys: app.admin.list_keys(|key| all || key.state != KeyState::Gone).await? }))
+    Ok(Json(KeysPage { keys: app.admin.list_keys(|key| all || key.state != KeyState::Gone).await? }))
 }
 
-/// Makes the next keys, and answers with those that are on their way.
+/// Generates the next keys and returns them.
 #[utoipa::path(
     post, path = "/admin/api/keys",
-    request_body(content = Rotation, content_type = "application/json"),
-    responses((status = 201, description = "The next keys", body = Page), BadBody, NotAdmin, Conflict),
+    request_body(content = KeyRotation, content_type = "application/json"),
+    responses((status = 201, description = "Next keys", body = KeysPage), BadBody, NotAdmin, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let rotation: Rotation = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not what is to be rotated: {error}")))?;
+    let rotation: KeyRotation =
+        text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a key rotation: {error}")))?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
     let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let keys = app.admin.rotate_keys(&by, alg, rotation.now).await?;
-    Ok((StatusCode::CREATED, Json(Page { keys })).into_response())
+    Ok((StatusCode::CREATED, Json(KeysPage { keys })).into_response())
 }
 
-/// Revokes a key: nothing that it signed is good any more. The next one is made by itself.
+/// Revokes a key and thereby everything that it signed. Its successor is generated automatically.
 #[utoipa::path(
     delete, path = "/admin/api/keys/{kid}",
     params(
-        ("kid" = String, Path, description = "The key's identifier"),
-        ("reason" = Option<String>, Query, description = "Why"),
+        ("kid" = String, Path, description = "Key ID"),
+        ("reason" = Option<String>, Query, description = "Reason"),
     ),
     responses(
-        (status = 200, description = "It is revoked", body = RevokedKey),
+        (status = 200, description = "Revoked", body = RevokedKey),
         BadRequest, NotAdmin, NotFound, Conflict,
     ),
     security(("bearer" = ["tollgate:admin"])),
@@ -102,6 +102,6 @@ pub(crate) async fn revoke(
     let by = authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let already = app.admin.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
-    Ok(Json(RevokedKey { kid, already }))
+    let was_revoked_before = app.admin.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
+    Ok(Json(RevokedKey { kid, already: was_revoked_before }))
 }

@@ -1,4 +1,4 @@
-//! Lists of many over the API: what is looked for, and the way to the next page (RFC 8288).
+//! Search parameters and `Link` headers (RFC 8288) of lists.
 
 use axum::http::header::LINK;
 use axum::http::{HeaderMap, HeaderValue};
@@ -8,20 +8,19 @@ use crate::App;
 use crate::oauth::parameters::Parameters;
 use crate::problem::Problem;
 
-/// What a query asks for.
-pub(super) fn asked(query: Option<&str>) -> Result<Search, Problem> {
+/// Parses `search`, `after` and `limit`.
+pub(super) fn parse_search(query: Option<&str>) -> Result<Search, Problem> {
     let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let limit = query.get("limit").map_or(Ok(MAX_SEARCH_PAGE), str::parse);
     let limit = limit.ok().filter(|limit| (1..=MAX_SEARCH_PAGE).contains(limit));
-    let limit = limit.ok_or_else(|| Problem::bad_request("limit must be 1 to 1000"))?;
+    let limit = limit.ok_or_else(|| Problem::bad_request("limit must be from 1 to 1000"))?;
     let text = |name: &str| query.get(name).map(str::to_owned);
     Ok(Search { text: text("search"), after: text("after"), newest_first: false, limit })
 }
 
-/// The header that leads to the page after one that ends with `last` and has `count` entries, if
-/// there may be one.
-pub(super) fn next(app: &App, path: &str, search: &Search, count: usize, last: Option<&str>) -> HeaderMap {
+/// `Link` to the next page, if a page with `count` entries and this last ID may have one.
+pub(super) fn next_page_link(app: &App, path: &str, search: &Search, count: usize, last: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(last) = last.filter(|_| count as u64 == search.limit) {
         let text = search.text.as_deref().map(|text| ("search", text));

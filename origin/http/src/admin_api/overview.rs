@@ -1,4 +1,4 @@
-//! `/admin/api/overview`: how the origin is doing.
+//! `/admin/api/overview`: key figures of the origin.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,10 +10,10 @@ use crate::AppState;
 use crate::openapi::refusals::NotAdmin;
 use crate::problem::Problem;
 
-/// What this process counted in the last hour, the edges, and the keys that sign.
+/// Counters of this process in the last hour, edges, and active signing keys.
 #[utoipa::path(
     get, path = "/admin/api/overview",
-    responses((status = 200, description = "How it is doing", body = Overview), NotAdmin),
+    responses((status = 200, description = "Overview", body = Overview), NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Overview>, Problem> {

@@ -1,4 +1,4 @@
-//! `/admin/api/resources`: resource servers, with the words for their scope values.
+//! `/admin/api/resources`: resource servers and descriptions of their scope values.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,20 +13,20 @@ use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
 use crate::problem::Problem;
 
-/// What a scope value means.
+/// Description of a scope value.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ScopeWords {
-    /// The audience of its resource server.
+#[schema(as = ScopeWords)]
+struct ScopeDescription {
+    /// Audience of the resource server.
     #[schema(value_type = String)]
     audience: Audience,
-    /// The scope value.
     value: String,
-    /// What users read when they are asked for consent.
+    /// Description on the consent page.
     words: String,
 }
 
-/// All resource servers.
+/// Lists resource servers.
 #[utoipa::path(
     get, path = "/admin/api/resources",
     responses((status = 200, description = "Resource servers", body = Vec<Resource>), NotAdmin),
@@ -37,7 +37,7 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
     Ok(Json(app.store.list_resources().await?))
 }
 
-/// Registers a resource server, or replaces the one of that audience.
+/// Registers or replaces the resource server of an audience.
 #[utoipa::path(
     put, path = "/admin/api/resources",
     request_body(content = Resource, content_type = "application/json"),
@@ -55,11 +55,11 @@ pub(crate) async fn put(
     Ok(Json(app.admin.save_resource(&by, resource).await?))
 }
 
-/// Removes a resource server.
+/// Deletes a resource server.
 #[utoipa::path(
     delete, path = "/admin/api/resources",
-    params(("audience" = String, Query, description = "Its audience")),
-    responses((status = 204, description = "It is gone"), BadRequest, NotAdmin, NotFound),
+    params(("audience" = String, Query, description = "Audience of the resource server")),
+    responses((status = 204, description = "Deleted"), BadRequest, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(
@@ -68,17 +68,16 @@ pub(crate) async fn delete(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let query = read_query(query.as_deref())?;
+    let query = parse_query(query.as_deref())?;
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
     app.admin.delete_resource(&by, audience).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Says what one scope value of a resource server means, in place of what was said of it. All else
-/// of it stays.
+/// Sets the description of one scope value of a resource server.
 #[utoipa::path(
     put, path = "/admin/api/resources/scopes",
-    request_body(content = ScopeWords, content_type = "application/json"),
+    request_body(content = ScopeDescription, content_type = "application/json"),
     responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -88,28 +87,28 @@ pub(crate) async fn set_scope(
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let scope: ScopeWords = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not a scope value with its words: {error}")))?;
+    let scope: ScopeDescription = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not a scope description: {error}")))?;
     Ok(Json(app.admin.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?))
 }
 
-/// Forgets what one scope value of a resource server means. All else of it stays.
+/// Deletes the description of one scope value of a resource server.
 #[utoipa::path(
     delete, path = "/admin/api/resources/scopes",
     params(
-        ("audience" = String, Query, description = "The audience of its resource server"),
-        ("value" = String, Query, description = "The scope value"),
+        ("audience" = String, Query, description = "Audience of the resource server"),
+        ("value" = String, Query, description = "Scope value"),
     ),
-    responses((status = 204, description = "It is gone"), BadRequest, NotAdmin, NotFound),
+    responses((status = 204, description = "Deleted"), BadRequest, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn remove_scope(
+pub(crate) async fn delete_scope(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let query = read_query(query.as_deref())?;
+    let query = parse_query(query.as_deref())?;
     let (Some(audience), Some(value)) = (query.get("audience"), query.get("value")) else {
         return Err(Problem::bad_request("audience or value is missing"));
     };
@@ -117,7 +116,7 @@ pub(crate) async fn remove_scope(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read_query(query: Option<&str>) -> Result<Parameters, Problem> {
+fn parse_query(query: Option<&str>) -> Result<Parameters, Problem> {
     let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
     query.map_err(|error| Problem::bad_request(&error.to_string()))
 }

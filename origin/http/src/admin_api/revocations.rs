@@ -1,5 +1,4 @@
-//! `/admin/api/revocations`: making, listing and lifting revocations. Answers come after the
-//! commit.
+//! `/admin/api/revocations`: revocations. Responses are sent after the commit.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -19,14 +18,13 @@ use crate::oauth::parameters::Parameters;
 use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
 use crate::problem::Problem;
 
-/// Records of a page unless another number is asked for.
-const PAGE: u64 = 100;
+const DEFAULT_PAGE_SIZE: u64 = 100;
 
-/// What is to be revoked: a kind with a name, a token itself, or everything before a time.
+/// What to revoke: a kind with a name, a token, or everything issued before a time.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = WantedRevocation)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct RevocationBody {
     kind: Option<String>,
     name: Option<String>,
     token: Option<String>,
@@ -36,29 +34,29 @@ struct Wanted {
 
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Revocations)]
-pub(crate) struct Page {
+pub(crate) struct RevocationsPage {
     revocations: Vec<RevocationView>,
-    /// What to give as `below` for the next page; none when this is the last.
+    /// Value of `below` for the next page; none on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
 }
 
-/// Revokes.
+/// Revokes tokens.
 #[utoipa::path(
     post, path = "/admin/api/revocations",
-    request_body(content = Wanted, content_type = "application/json"),
+    request_body(content = RevocationBody, content_type = "application/json"),
     responses(
-        (status = 200, description = "It was revoked before", body = RevocationView),
-        (status = 201, description = "It is revoked", body = RevocationView, headers(("Location" = String))),
+        (status = 200, description = "Revoked before", body = RevocationView),
+        (status = 201, description = "Revoked", body = RevocationView, headers(("Location" = String))),
         BadBody, NotAdmin, NotFound,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let wanted: Wanted = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
-    let Wanted { kind, name, token, before, reason } = wanted;
+    let body: RevocationBody =
+        text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a revocation: {error}")))?;
+    let RevocationBody { kind, name, token, before, reason } = body;
     let reason = parse_reason(reason.as_deref())?;
     let target = app.admin.resolve_target(RevocationRequest { kind, name, token, before }).await?;
     let revoked = app.admin.revoke(app.admin.prepare_revocation(&by, target, reason).await?).await?;
@@ -72,24 +70,24 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     Ok(response)
 }
 
-/// Revocations, the newest first.
+/// Lists revocations, newest first.
 #[utoipa::path(
     get, path = "/admin/api/revocations",
     params(
         ("kind" = Option<String>, Query, description = "token, session, subject, client, key or everything"),
-        ("name" = Option<String>, Query, description = "What they strike"),
-        ("all" = Option<bool>, Query, description = "Past ones, too"),
-        ("below" = Option<u64>, Query, description = "Those with a lower number"),
-        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+        ("name" = Option<String>, Query, description = "Only revocations of this name"),
+        ("all" = Option<bool>, Query, description = "Include expired and lifted ones"),
+        ("below" = Option<u64>, Query, description = "Revocations with a lower number"),
+        ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
-    responses((status = 200, description = "A page", body = Page), BadRequest, NotAdmin),
+    responses((status = 200, description = "A page", body = RevocationsPage), BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<RevocationsPage>, Problem> {
     authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
@@ -97,10 +95,13 @@ pub(crate) async fn list(
         let number = query.get(name).map(str::parse::<u64>).transpose();
         number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
     };
-    let kind = match query.get("kind") {
-        Some(name) => Some(RevocationKind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
-        None => None,
-    };
+    let kind =
+        match query.get("kind") {
+            Some(name) => Some(RevocationKind::from_name(name).ok_or_else(|| {
+                Problem::bad_request("kind must be token, session, subject, client, key or everything")
+            })?),
+            None => None,
+        };
     let all = match query.get("all") {
         None | Some("false") => false,
         Some("true") => true,
@@ -112,18 +113,18 @@ pub(crate) async fn list(
         name,
         include_inactive: all,
         below: number("below")?,
-        limit: number("limit")?.unwrap_or(PAGE),
+        limit: number("limit")?.unwrap_or(DEFAULT_PAGE_SIZE),
     };
     let (found, next) = app.admin.list_revocations(&listing).await?;
     let now = app.clock.now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
-    Ok(Json(Page { revocations, next }))
+    Ok(Json(RevocationsPage { revocations, next }))
 }
 
-/// One revocation.
+/// Shows a revocation.
 #[utoipa::path(
     get, path = "/admin/api/revocations/{number}",
-    params(("number" = String, Path, description = "The revocation's number")),
+    params(("number" = String, Path, description = "Number of the revocation")),
     responses((status = 200, description = "The revocation", body = RevocationView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -136,12 +137,12 @@ pub(crate) async fn show(
     Ok(Json(RevocationView::new(&app.admin.get_revocation(&number).await?, app.clock.now())))
 }
 
-/// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
+/// Lifts a revocation. One that is lifted already does not change.
 #[utoipa::path(
     delete, path = "/admin/api/revocations/{number}",
     params(
-        ("number" = String, Path, description = "The revocation's number"),
-        ("reason" = Option<String>, Query, description = "Why"),
+        ("number" = String, Path, description = "Number of the revocation"),
+        ("reason" = Option<String>, Query, description = "Reason"),
     ),
     responses((status = 200, description = "The revocation", body = RevocationView), BadRequest, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),

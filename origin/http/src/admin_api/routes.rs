@@ -1,4 +1,4 @@
-//! `/admin/api/routes`: the rules that edges follow, by path and method.
+//! `/admin/api/routes`: the rules of the edges, by path and method.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,11 +12,11 @@ use crate::AppState;
 use crate::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::problem::Problem;
 
-/// A rule, or the path and the methods of one.
+/// A rule; to delete one, its path and methods.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = WantedRule)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct RouteBody {
     path: String,
     #[serde(default)]
     methods: Vec<String>,
@@ -29,7 +29,7 @@ struct Wanted {
     on_not_covered: Option<String>,
 }
 
-/// All rules.
+/// Lists all rules.
 #[utoipa::path(
     get, path = "/admin/api/routes",
     responses((status = 200, description = "Rules", body = Vec<RouteView>), NotAdmin),
@@ -43,7 +43,7 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
 /// Adds a rule.
 #[utoipa::path(
     post, path = "/admin/api/routes",
-    request_body(content = Wanted, content_type = "application/json"),
+    request_body(content = RouteBody, content_type = "application/json"),
     responses((status = 201, description = "The rule", body = RouteView), BadBody, NotAdmin, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -53,16 +53,16 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<RouteView>), Problem> {
     let by = authenticate(&app, &headers).await?;
-    let route = read(&body)?;
+    let route = parse_route(&body)?;
     app.admin.create_route(&by, &route).await?;
     Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
 }
 
-/// Removes the rule with this path and these methods.
+/// Deletes the rule with this path and these methods.
 #[utoipa::path(
     delete, path = "/admin/api/routes",
-    request_body(content = Wanted, content_type = "application/json"),
-    responses((status = 204, description = "It is gone"), BadBody, NotAdmin, NotFound),
+    request_body(content = RouteBody, content_type = "application/json"),
+    responses((status = 204, description = "Deleted"), BadBody, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(
@@ -71,16 +71,16 @@ pub(crate) async fn delete(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    app.admin.delete_route(&by, &read(&body)?).await?;
+    app.admin.delete_route(&by, &parse_route(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(body: &[u8]) -> Result<Route, Problem> {
-    let wanted: Wanted =
+fn parse_route(body: &[u8]) -> Result<Route, Problem> {
+    let rule: RouteBody =
         text::json(body).map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
-    let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
-    let answer = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(unusable);
-    let on_stale = answer(wanted.on_stale)?;
-    let route = Route::new(&wanted.path, &wanted.methods, wanted.scope, wanted.public, on_stale).map_err(unusable)?;
-    Ok(route.on_not_covered(answer(wanted.on_not_covered)?))
+    let invalid = |error: Malformed| Problem::bad_request(&error.to_string());
+    let policy = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(invalid);
+    let on_stale = policy(rule.on_stale)?;
+    let route = Route::new(&rule.path, &rule.methods, rule.scope, rule.public, on_stale).map_err(invalid)?;
+    Ok(route.on_not_covered(policy(rule.on_not_covered)?))
 }

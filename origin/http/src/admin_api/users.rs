@@ -1,4 +1,4 @@
-//! `/admin/api/users`: registering, showing and disabling users, and their passwords.
+//! `/admin/api/users`: users and their passwords.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -40,17 +40,18 @@ struct NewPassword {
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Administrator {
+#[schema(as = Administrator)]
+struct AdministratorBody {
     is_admin: bool,
 }
 
-/// The users, the oldest first. `Link` leads to the next page, if there may be one.
+/// Lists users, oldest first. `Link` has the URL of the next page.
 #[utoipa::path(
     get, path = "/admin/api/users",
     params(
-        ("search" = Option<String>, Query, description = "Part of a name or an id"),
-        ("after" = Option<String>, Query, description = "Those after the one with this id"),
-        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+        ("search" = Option<String>, Query, description = "Part of a name or ID"),
+        ("after" = Option<String>, Query, description = "Users after this ID"),
+        ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
     responses(
         (status = 200, description = "A page", body = Vec<UserView>, headers(("Link" = String))),
@@ -64,11 +65,11 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
     authenticate(&app, &headers).await?;
-    let search = lists::asked(query.as_deref())?;
-    let found = app.admin.search_users(&search).await?;
-    let last = found.last().map(|user| user.id.as_str());
-    let next = lists::next(&app, "/admin/api/users", &search, found.len(), last);
-    Ok((next, Json(found.iter().map(UserView::from).collect())))
+    let search = lists::parse_search(query.as_deref())?;
+    let users = app.admin.search_users(&search).await?;
+    let last = users.last().map(|user| user.id.as_str());
+    let next = lists::next_page_link(&app, "/admin/api/users", &search, users.len(), last);
+    Ok((next, Json(users.iter().map(UserView::from).collect())))
 }
 
 /// Registers a user.
@@ -84,7 +85,7 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<UserView>), Problem> {
     let by = authenticate(&app, &headers).await?;
-    let new: NewUserBody = read(&body)?;
+    let new: NewUserBody = parse_body(&body)?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
     let user = NewUser {
         name: new.name,
@@ -97,10 +98,10 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
-/// One user.
+/// Shows a user.
 #[utoipa::path(
     get, path = "/admin/api/users/{id}",
-    params(("id" = String, Path, description = "The user's id")),
+    params(("id" = String, Path, description = "User ID")),
     responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -113,15 +114,15 @@ pub(crate) async fn show(
     Ok(Json(UserView::from(&app.admin.get_user(&id).await?)))
 }
 
-/// Sets a password, and signs out every browser of the user.
+/// Sets the password of a user and ends all of their browser sessions.
 #[utoipa::path(
     put, path = "/admin/api/users/{id}/password",
-    params(("id" = String, Path, description = "The user's id")),
+    params(("id" = String, Path, description = "User ID")),
     request_body(content = NewPassword, content_type = "application/json"),
-    responses((status = 204, description = "It is set"), BadBody, NotAdmin, NotFound),
+    responses((status = 204, description = "Password set"), BadBody, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn password(
+pub(crate) async fn set_password(
     State(app): State<AppState>,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -129,15 +130,15 @@ pub(crate) async fn password(
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
     let user = app.admin.get_user(&id).await?;
-    let new: NewPassword = read(&body)?;
+    let new: NewPassword = parse_body(&body)?;
     app.admin.set_password(&by, &user, Zeroizing::new(new.password)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Disables a user, and revokes what they gave.
+/// Disables a user and revokes their grants.
 #[utoipa::path(
     delete, path = "/admin/api/users/{id}",
-    params(("id" = String, Path, description = "The user's id")),
+    params(("id" = String, Path, description = "User ID")),
     responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -151,10 +152,10 @@ pub(crate) async fn disable(
     Ok(Json(UserView::from(&app.admin.disable_user(&by, &user).await?)))
 }
 
-/// Lets a user who was disabled sign in again.
+/// Enables a disabled user.
 #[utoipa::path(
     post, path = "/admin/api/users/{id}/enable",
-    params(("id" = String, Path, description = "The user's id")),
+    params(("id" = String, Path, description = "User ID")),
     responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -168,11 +169,11 @@ pub(crate) async fn enable(
     Ok(Json(UserView::from(&app.admin.enable_user(&by, &user).await?)))
 }
 
-/// Says whether a user is an administrator, who may use the console.
+/// Grants or withdraws the right to use the console.
 #[utoipa::path(
     put, path = "/admin/api/users/{id}/admin",
-    params(("id" = String, Path, description = "The user's id")),
-    request_body(content = Administrator, content_type = "application/json"),
+    params(("id" = String, Path, description = "User ID")),
+    request_body(content = AdministratorBody, content_type = "application/json"),
     responses((status = 200, description = "The user", body = UserView), BadBody, NotAdmin, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -184,10 +185,10 @@ pub(crate) async fn set_admin(
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let user = app.admin.get_user(&id).await?;
-    let wanted: Administrator = read(&body)?;
-    Ok(Json(UserView::from(&app.admin.set_admin(&by, &user, wanted.is_admin).await?)))
+    let requested: AdministratorBody = parse_body(&body)?;
+    Ok(Json(UserView::from(&app.admin.set_admin(&by, &user, requested.is_admin).await?)))
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     text::json(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
 }

@@ -148,7 +148,7 @@ impl CheckResults {
         }
     }
 
-    fn is_good(&self) -> bool {
+    fn is_ready(&self) -> bool {
         self.head.is_some() && self.is_writable && self.is_clock_trusted && self.is_watching && self.can_publish
     }
 }
