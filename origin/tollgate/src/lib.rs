@@ -1,9 +1,10 @@
-//! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the
+//! The Tollgate origin: issues OAuth 2.0 access tokens, records revocations, and sends them to the
 //! edges.
 //!
 //! This crate is the program: the [`Server`], the issuers that it runs, and the command line
-//! ([`cli`]). What it does is in the crates below: `http` answers, `services` do what is not a
-//! request's own, `storage` records, `keys` sign, `config` is the settings, `model` the rules.
+//! ([`cli`]). The crates below do the work: `http` handles requests, `services` runs background
+//! tasks and what requests share, `storage` is the database, `keys` signs, `config` reads the
+//! settings, `model` has the domain types and rules.
 
 pub mod cli;
 mod issuer_keys;

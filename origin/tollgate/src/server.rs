@@ -1,5 +1,4 @@
-//! The running origin: everything `tollgate serve` starts, as a value that can be started and
-//! stopped.
+//! The origin server: everything that `tollgate serve` starts, as a value to start and shut down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,11 +18,11 @@ use tollgate_services::telemetry::SpanExporter;
 use tollgate_storage::Store;
 use tollgate_system::Clock;
 
-use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
+use crate::issuers::{Dispatcher, RunningIssuer, SharedServices, Supervisor};
 use crate::listen::{self, TlsFiles};
 
-/// How long running requests may take to end at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long active requests may take to complete at shutdown.
+const ACTIVE_REQUESTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running origin.
 pub struct Server {
@@ -31,32 +30,36 @@ pub struct Server {
     issuer: String,
     store: Store,
     password_hasher: PasswordHasher,
-    metrics_bound: Option<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
     draining: CancellationToken,
-    drain: Duration,
+    shutdown_drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
-    /// Opens the database, makes the keys if this is the first start, and serves. Returns when
-    /// requests are answered.
+    /// Opens the database, creates the keys at the first start, and serves. Returns when the server
+    /// accepts requests.
     ///
     /// # Errors
-    /// When the database, the keys or the address cannot be used; the message is for the person who
-    /// starts it.
+    /// When the database, the keys or the address cannot be used; the message is for administrators.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
-        let store = Store::open(&settings.database_url).await?;
-        Server::start_on(store, settings).await
+        Server::start_with_clock(settings, Clock::system()).await
     }
 
-    /// As [`Server::start`], on the settings' database, which is open already.
+    /// Starts as [`Server::start`] does, with a clock that tests can set.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn start_on(store: Store, settings: Settings) -> anyhow::Result<Server> {
-        install_tls();
-        let tls = settings.tls.clone().map(TlsFiles::open).transpose()?;
+    pub async fn start_with_clock(settings: Settings, clock: Clock) -> anyhow::Result<Server> {
+        let store = Store::open_with_clock(&settings.database_url, clock.clone()).await?;
+        Server::start_on(store, settings, clock).await
+    }
+
+    /// Starts as [`Server::start_with_clock`] does, on the open database of the settings.
+    pub(crate) async fn start_on(store: Store, settings: Settings, clock: Clock) -> anyhow::Result<Server> {
+        install_tls_provider();
+        let tls = settings.tls.clone().map(|tls| TlsFiles::open(tls, clock.clone())).transpose()?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
@@ -65,61 +68,71 @@ impl Server {
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (draining, drain) = (CancellationToken::new(), settings.shutdown_drain);
-        // What was started stops if what follows fails.
-        let failing = stop.clone().drop_guard();
-        let max_connections = listen::openable_connections(settings.max_connections);
+        let (draining, shutdown_drain) = (CancellationToken::new(), settings.shutdown_drain);
+        // Stops the tasks started so far if a later step fails.
+        let stop_on_error = stop.clone().drop_guard();
+        let max_connections = listen::limit_connections(settings.max_connections);
         let limit_store = LimitStore::new(settings.redis_url.as_deref())?;
         tasks.spawn(Arc::clone(&limit_store).run(stop.clone()));
         let long_polls = http::LongPolls::new(max_connections);
         let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
-        let spans = spans(&settings, &tasks, &stop)?;
-        let shared = Shared {
-            clock: Clock::system(),
+        let span_exporter = start_span_exporter(&settings, &tasks, &stop)?;
+        let shared = SharedServices {
+            clock,
             password_hasher: password_hasher.clone(),
             limit_store,
             long_polls,
             appearance,
             draining: draining.clone(),
-            span_exporter: spans,
+            span_exporter,
         };
-        let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
+        let default = RunningIssuer::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
-        supervisor.follow().await?;
-        let answered = CancellationToken::new();
-        tasks.spawn(supervisor.run(answered.clone()));
-        let metrics_bound = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+        supervisor.reconcile().await?;
+        let connections_closed = CancellationToken::new();
+        tasks.spawn(supervisor.run(connections_closed.clone()));
+        let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         if let Some(metrics) = metrics {
             tasks.spawn(serve_metrics(metrics, dispatcher.clone(), stop.clone()));
         }
         let tls = tls.map(|(files, tls)| {
             let (sender, receiver) = watch::channel(tls);
-            tasks.spawn(files.follow(sender, stop.clone()));
+            tasks.spawn(files.watch(sender, stop.clone()));
             receiver
         });
         let serving = listen::serve(listener, tls, dispatcher, max_connections, stop.clone());
         tasks.spawn(async move {
             serving.await;
-            answered.cancel();
+            connections_closed.cancel();
             default.stop().await;
         });
         tasks.close();
-        failing.disarm();
+        stop_on_error.disarm();
         tracing::info!(url = %own_url, %issuer, "serving");
-        Ok(Server { url: own_url, metrics_bound, issuer, store, password_hasher, draining, drain, stop, tasks })
+        Ok(Server {
+            url: own_url,
+            metrics_address,
+            issuer,
+            store,
+            password_hasher,
+            draining,
+            shutdown_drain,
+            stop,
+            tasks,
+        })
     }
 
-    /// Where it answers, e.g. `http://127.0.0.1:8080`.
+    /// URL of the listener, e.g. `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// Where it answers `/metrics`, if on a listener of its own.
+    /// Address of the separate listener for `/metrics`, if there is one.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_bound
+        self.metrics_address
     }
 
     /// The `iss` of the default issuer's tokens.
@@ -134,20 +147,20 @@ impl Server {
         &self.store
     }
 
-    /// What hashes passwords, for tests and embedders.
+    /// The password hasher, for tests and embedders.
     #[must_use]
     pub fn password_hasher(&self) -> &PasswordHasher {
         &self.password_hasher
     }
 
-    /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections,
-    /// long polls end at once, and running requests get ten seconds.
+    /// Shuts down. `/health/ready` fails for the time of `TOLLGATE_SHUTDOWN_DRAIN`; then the server
+    /// accepts no more connections, ends long polls, and gives active requests ten seconds.
     pub async fn shutdown(self) {
         self.draining.cancel();
-        sleep(self.drain).await;
+        sleep(self.shutdown_drain).await;
         self.stop.cancel();
-        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some requests did not end in time");
+        if timeout(ACTIVE_REQUESTS_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("shutdown: active requests did not complete in time");
         }
         self.store.close().await;
     }
@@ -162,21 +175,25 @@ async fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpLis
 async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: CancellationToken) {
     let serving = axum::serve(listener, http::metrics_listener(issuers)).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
-        tracing::error!(%error, "serving metrics ended");
+        tracing::error!(%error, "metrics listener failed");
     }
 }
 
-/// Where answered requests are told of, with the task that tells.
-fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<SpanExporter> {
+/// Starts the export of traces, if it is configured.
+fn start_span_exporter(
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<SpanExporter> {
     let Some(endpoint) = &settings.telemetry.otlp_endpoint else { return Ok(SpanExporter::default()) };
-    let (spans, telling) = SpanExporter::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
-    tasks.spawn(telling);
-    Ok(spans)
+    let (exporter, task) = SpanExporter::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
+    tasks.spawn(task);
+    Ok(exporter)
 }
 
-/// Chooses ring for TLS, unless the process that embeds this chose already.
-pub(crate) fn install_tls() {
+/// Makes ring the default TLS provider of the process, unless it has one.
+pub(crate) fn install_tls_provider() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed already");
+        tracing::debug!("the process has a TLS provider already");
     }
 }

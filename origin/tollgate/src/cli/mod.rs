@@ -35,6 +35,7 @@ use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
 use tollgate_storage::{Store, StoreError};
+use tollgate_system::Clock;
 use tracing_subscriber::EnvFilter;
 
 use self::flags::SettingFlags;
@@ -272,7 +273,7 @@ impl Session {
     }
 
     async fn master_key(&self) -> anyhow::Result<MasterKey> {
-        crate::issuer_keys::make_first_keys(&self.store, &self.settings).await
+        crate::issuer_keys::ensure_keys(&self.store, &self.settings, &Clock::system()).await
     }
 
     async fn keys(&self) -> anyhow::Result<KeyRing> {

@@ -7,7 +7,7 @@ use tokio::signal;
 use tokio::time::sleep;
 use tollgate_config::Settings;
 use tollgate_storage::{Store, StoreError};
-use tollgate_system::rng;
+use tollgate_system::{Clock, rng};
 
 use super::user::create_first_admin;
 use crate::server::Server;
@@ -33,7 +33,7 @@ pub(super) async fn run(settings: Settings, flags: StartFlags) -> anyhow::Result
         store = open(&settings.database_url, flags.no_wait) => store?,
         stopped = &mut stop_signal => return Ok(stopped?),
     };
-    let server = Server::start_on(store, settings).await?;
+    let server = Server::start_on(store, settings, Clock::system()).await?;
     if let Some(password) = create_first_admin(server.store()).await? {
         show_first_admin(server.issuer(), &password);
     }

@@ -1,4 +1,4 @@
-//! Which issuer a request is for.
+//! Passes each request to the issuer that its host and path name.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,29 +16,27 @@ use tollgate_http::Problem;
 use tollgate_model::IssuerUrl;
 use tower::{Service, ServiceExt as _};
 
-/// Hands each request to its issuer. Clones are the same.
+/// Passes requests to issuers. Clones share one table.
 #[derive(Clone)]
-pub(crate) struct Dispatcher(Receiver<Arc<Table>>);
+pub(crate) struct Dispatcher(Receiver<Arc<IssuerTable>>);
 
-/// Who is served.
-pub(crate) struct Table {
-    /// The one of the settings, for what is nobody else's.
-    pub(crate) default: Place,
-    /// The registered ones.
-    pub(crate) others: Vec<Place>,
+pub(crate) struct IssuerTable {
+    /// Issuer of the settings, which gets requests that match no other issuer.
+    pub(crate) default: IssuerMount,
+    pub(crate) registered: Vec<IssuerMount>,
 }
 
-/// An issuer, and what answers for it.
+/// An issuer URL and its router.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct IssuerMount {
     pub(crate) url: IssuerUrl,
-    /// None while it cannot be served.
+    /// None while the issuer could not be started.
     pub(crate) router: Option<Router>,
 }
 
 impl Dispatcher {
-    /// A dispatcher, and what changes its table.
-    pub(crate) fn new(table: Table) -> (Dispatcher, Sender<Arc<Table>>) {
+    /// Returns a dispatcher and the sender that replaces its table.
+    pub(crate) fn new(table: IssuerTable) -> (Dispatcher, Sender<Arc<IssuerTable>>) {
         let (sender, receiver) = tokio::sync::watch::channel(Arc::new(table));
         (Dispatcher(receiver), sender)
     }
@@ -55,11 +53,12 @@ impl Service<Request> for Dispatcher {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let table = Arc::clone(&self.0.borrow());
-        // What the request's target says goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
+        // The authority of the request target takes precedence over `Host` (RFC 9112 §3.2.2, RFC 9113
+        // §8.3.1).
         let authority = request.uri().authority().map(|authority| authority.as_str());
         let host = authority.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
-        let (place, path) = table.choose(host, request.uri().path());
-        let router = place.router.clone();
+        let (mount, path) = table.find(host, request.uri().path());
+        let router = mount.router.clone();
         if let Some(path) = path {
             *request.uri_mut() = with_path(request.uri(), &path);
         }
@@ -67,7 +66,7 @@ impl Service<Request> for Dispatcher {
             match router {
                 Some(router) => router.oneshot(request).await,
                 None => {
-                    Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this issuer cannot be served now")
+                    Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this issuer is not available now")
                         .into_response())
                 }
             }
@@ -75,38 +74,38 @@ impl Service<Request> for Dispatcher {
     }
 }
 
-impl Table {
-    /// The issuer of a request with this `Host` for this path, and the path as the issuer knows it
-    /// if that is another.
+impl IssuerTable {
+    /// Finds the issuer of a request by `Host` and path. Also returns the path within the issuer, if
+    /// it differs.
     ///
-    /// An issuer on another host than the default's is told apart by the host; the default and
-    /// those on its host answer whatever the host, so that a proxy may call them as it likes.
-    /// Among those that remain the longest path decides.
-    fn choose(&self, host: Option<&str>, path: &str) -> (&Place, Option<String>) {
-        let mut best: Option<((bool, usize), &Place, String)> = None;
-        for place in self.others.iter().chain([&self.default]) {
-            let is_host = host.is_some_and(|host| place.url.has_host(host));
-            let any_host = place.url.authority() == self.default.url.authority();
-            let rank = (is_host, place.url.path().len());
+    /// An issuer on another host than the default issuer's is chosen by its host. The default issuer
+    /// and those on its host accept any host, so a proxy may use any name for them. Among the
+    /// candidates the one with the longest path is chosen.
+    fn find(&self, host: Option<&str>, path: &str) -> (&IssuerMount, Option<String>) {
+        let mut best: Option<((bool, usize), &IssuerMount, String)> = None;
+        for mount in self.registered.iter().chain([&self.default]) {
+            let has_host = host.is_some_and(|host| mount.url.has_host(host));
+            let accepts_any_host = mount.url.authority() == self.default.url.authority();
+            let rank = (has_host, mount.url.path().len());
             let is_better = best.as_ref().is_none_or(|(other, _, _)| rank > *other);
-            if (is_host || any_host)
+            if (has_host || accepts_any_host)
                 && is_better
-                && let Some(inner) = inner_path(place.url.path(), path)
+                && let Some(inner) = inner_path(mount.url.path(), path)
             {
-                best = Some((rank, place, inner));
+                best = Some((rank, mount, inner));
             }
         }
         match best {
-            Some((_, place, inner)) if inner != path => (place, Some(inner)),
-            Some((_, place, _)) => (place, None),
+            Some((_, mount, inner)) if inner != path => (mount, Some(inner)),
+            Some((_, mount, _)) => (mount, None),
             None => (&self.default, None),
         }
     }
 }
 
-/// A request's path as the issuer of this path knows it. Well-known documents stand in two places:
-/// where RFC 8414 section 3.1 inserts the issuer's path after their name, and where OpenID Connect
-/// Discovery appends their name to it.
+/// The path of a request within the issuer with this path. Well-known documents have two URLs: RFC
+/// 8414 §3.1 inserts the issuer's path after their name, OpenID Connect Discovery appends their name
+/// to it.
 fn inner_path(issuer: &str, path: &str) -> Option<String> {
     if issuer.is_empty() {
         return Some(path.to_owned());
@@ -126,7 +125,7 @@ fn with_path(uri: &Uri, path: &str) -> Uri {
         Some(query) => format!("{path}?{query}").parse(),
         None => path.parse(),
     };
-    // A part of a good path is one; should it not be, the path stays and leads nowhere.
+    // A suffix of a valid path is valid. Otherwise the path stays unchanged and matches no route.
     if let Ok(path_and_query) = path_and_query {
         parts.path_and_query = Some(path_and_query);
     }
@@ -137,19 +136,19 @@ fn with_path(uri: &Uri, path: &str) -> Uri {
 mod tests {
     use super::*;
 
-    fn place(url: &str) -> Place {
-        Place { url: url.parse().expect("an issuer"), router: None }
+    fn mount(url: &str) -> IssuerMount {
+        IssuerMount { url: url.parse().expect("an issuer"), router: None }
     }
 
     #[test]
-    fn issuers_are_told_apart_by_host_and_path() {
-        let others = [
+    fn issuers_are_distinguished_by_host_and_path() {
+        let registered = [
             "https://auth.example/one",
             "https://auth.example/one/sub",
             "https://two.example",
             "https://two.example/x",
         ];
-        let table = Table { default: place("https://auth.example"), others: others.map(place).to_vec() };
+        let table = IssuerTable { default: mount("https://auth.example"), registered: registered.map(mount).to_vec() };
         for (host, path, issuer, inner) in [
             (Some("auth.example"), "/oauth/token", "https://auth.example", "/oauth/token"),
             (Some("auth.example"), "/one/oauth/token", "https://auth.example/one", "/oauth/token"),
@@ -163,25 +162,25 @@ mod tests {
             (Some("auth.example"), "/x/token", "https://auth.example", "/x/token"),
             (Some("three.example"), "/token", "https://auth.example", "/token"),
         ] {
-            let (place, path) = (table.choose(host, path), path);
-            let known = place.1.as_deref().unwrap_or(path);
-            assert_eq!((place.0.url.as_str(), known), (issuer, inner), "{host:?} {path}");
+            let (mount, inner_path) = table.find(host, path);
+            let inner_path = inner_path.as_deref().unwrap_or(path);
+            assert_eq!((mount.url.as_str(), inner_path), (issuer, inner), "{host:?} {path}");
         }
     }
 
     #[test]
-    fn well_known_documents_stand_in_both_places() {
+    fn well_known_documents_have_two_urls() {
         let documents = ["oauth-authorization-server", "openid-configuration", "ssf-configuration"];
         for document in documents.map(|document| format!("/.well-known/{document}")) {
             assert_eq!(inner_path("/a/b", &format!("{document}/a/b")), Some(document.clone()));
             assert_eq!(inner_path("/a/b", &format!("/a/b{document}")), Some(document.clone()));
             assert_eq!(inner_path("/a/b", &document), None);
-            assert_eq!(inner_path("/b", &format!("{document}/a/b")), None, "another's");
+            assert_eq!(inner_path("/b", &format!("{document}/a/b")), None, "of another issuer");
         }
     }
 
     #[test]
-    fn a_query_stays() {
+    fn query_is_kept() {
         let uri: Uri = "/one/oauth/authorize?a=b%20c".parse().expect("a URI");
         assert_eq!(with_path(&uri, "/oauth/authorize").to_string(), "/oauth/authorize?a=b%20c");
     }

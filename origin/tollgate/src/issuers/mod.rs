@@ -1,16 +1,15 @@
-//! Several issuers in one process, told apart by host or path.
+//! Several issuers in one process, distinguished by host or path.
 //!
-//! Each has a database of its own, and with it keys, clients, users, rules, revocations and
-//! snapshots; nothing of one is in another's, so nothing of one can be seen through another. The
-//! default issuer is the one of the settings. The others are registered in its database and served
-//! by the same process, from the moment that they are registered.
+//! Each issuer has its own database with its keys, clients, users, rules, revocations and snapshots,
+//! so requests to one issuer cannot reach data of another. The default issuer is configured by the
+//! settings. The others are registered in its database; a running server starts them on registration.
 
 mod dispatch;
 mod issuer_settings;
-mod running;
+mod running_issuer;
 mod supervisor;
 
 pub(crate) use dispatch::Dispatcher;
 pub use issuer_settings::{check_is_new, default_audience, issuer_settings};
-pub(crate) use running::{Running, Shared};
+pub(crate) use running_issuer::{RunningIssuer, SharedServices};
 pub(crate) use supervisor::Supervisor;

@@ -1,5 +1,5 @@
-//! Keeping the registered issuers running: started when they are registered, stopped when they are
-//! removed, tried again when one could not be started.
+//! Runs the registered issuers: starts them on registration, stops them on removal, and retries after
+//! a failed start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,45 +15,45 @@ use tollgate_services::feed_change::FeedChange;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{Store, StoreError};
 
-use super::dispatch::{Place, Table};
-use super::{Dispatcher, Running, Shared, issuer_settings};
+use super::dispatch::{IssuerMount, IssuerTable};
+use super::{Dispatcher, RunningIssuer, SharedServices, issuer_settings};
 
-/// How soon after a failure to try again.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Delay between attempts to start an issuer.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Runs the registered issuers.
 pub(crate) struct Supervisor {
-    /// The default issuer's.
+    /// Settings of the default issuer.
     settings: Settings,
     store: Store,
     keys: SigningKeys,
-    shared: Shared,
+    shared: SharedServices,
     feed_changes: Receiver<FeedChange>,
-    default: Place,
-    table: Sender<Arc<Table>>,
-    running: BTreeMap<IssuerName, (Issuer, Option<Running>)>,
+    default: IssuerMount,
+    table: Sender<Arc<IssuerTable>>,
+    running: BTreeMap<IssuerName, (Issuer, Option<RunningIssuer>)>,
     stop: CancellationToken,
 }
 
 impl Supervisor {
-    /// A supervisor of the issuers that are registered with `default`, and what hands requests to
-    /// all of them.
+    /// Returns a supervisor of the issuers registered with `default`, and the dispatcher of their
+    /// requests.
     pub(crate) fn new(
         settings: Settings,
         url: IssuerUrl,
-        default: &Running,
-        shared: Shared,
+        default: &RunningIssuer,
+        shared: SharedServices,
         stop: CancellationToken,
     ) -> (Supervisor, Dispatcher) {
-        let place = Place { url, router: Some(default.router.clone()) };
-        let (dispatcher, table) = Dispatcher::new(Table { default: place.clone(), others: Vec::new() });
+        let mount = IssuerMount { url, router: Some(default.router.clone()) };
+        let (dispatcher, table) = Dispatcher::new(IssuerTable { default: mount.clone(), registered: Vec::new() });
         let supervisor = Supervisor {
             settings,
             store: default.store.clone(),
             keys: default.keys.clone(),
             shared,
             feed_changes: default.feed_changes.clone(),
-            default: place,
+            default: mount,
             table,
             running: BTreeMap::new(),
             stop,
@@ -61,16 +61,15 @@ impl Supervisor {
         (supervisor, dispatcher)
     }
 
-    /// Follows the registry until the origin stops; when `answered` tells that the last request was
-    /// answered, stops all that it started.
-    pub(crate) async fn run(mut self, answered: CancellationToken) {
+    /// Follows the registrations until the server stops. After `connections_closed`, stops the issuers.
+    pub(crate) async fn run(mut self, connections_closed: CancellationToken) {
         let stop = self.stop.clone();
         loop {
             let version = self.feed_changes.borrow_and_update().head.version;
-            let complete = match self.follow().await {
-                Ok(complete) => complete,
+            let is_complete = match self.reconcile().await {
+                Ok(is_complete) => is_complete,
                 Err(error) => {
-                    tracing::error!(%error, "the registered issuers cannot be read");
+                    tracing::error!(%error, "cannot read the registered issuers");
                     false
                 }
             };
@@ -78,18 +77,20 @@ impl Supervisor {
             tokio::select! {
                 () = stop.cancelled() => break,
                 ended = async {
-                    if complete {
+                    if is_complete {
                         changed.await.is_err()
                     } else {
-                        timeout(PAUSE, changed).await.is_ok_and(|changed| changed.is_err())
+                        timeout(RETRY_DELAY, changed).await.is_ok_and(|changed| changed.is_err())
                     }
                 } => if ended { break },
             }
         }
-        answered.cancelled().await;
-        // The table holds routers, and those the writers, whose tasks end with them.
-        self.table
-            .send_replace(Arc::new(Table { default: Place { router: None, ..self.default }, others: Vec::new() }));
+        connections_closed.cancelled().await;
+        // Removes the routers from the table: a writer task ends when the routers that use it are dropped.
+        self.table.send_replace(Arc::new(IssuerTable {
+            default: IssuerMount { router: None, ..self.default },
+            registered: Vec::new(),
+        }));
         for (_, running) in self.running.into_values() {
             if let Some(running) = running {
                 running.stop().await;
@@ -97,42 +98,42 @@ impl Supervisor {
         }
     }
 
-    /// Starts and stops issuers until those that run are those that are registered. False when one
-    /// could not be started.
-    pub(crate) async fn follow(&mut self) -> Result<bool, StoreError> {
-        let registered = self.store.list_issuers().await?;
+    /// Starts and stops issuers according to the registrations. Returns false if one could not be
+    /// started.
+    pub(crate) async fn reconcile(&mut self) -> Result<bool, StoreError> {
+        let issuers = self.store.list_issuers().await?;
         let mut stopped = Vec::new();
         self.running.retain(|_, (issuer, running)| {
-            let keep = registered.contains(issuer);
+            let keep = issuers.contains(issuer);
             if !keep {
                 stopped.extend(running.take());
             }
             keep
         });
-        let missing = registered.iter().filter(|issuer| !matches!(self.running.get(&issuer.name), Some((_, Some(_)))));
-        // All at once: one whose database does not answer holds up no other.
+        let missing = issuers.iter().filter(|issuer| !matches!(self.running.get(&issuer.name), Some((_, Some(_)))));
+        // Concurrently, so that an unreachable database of one issuer does not delay the others.
         let started = join_all(missing.map(async |issuer| (issuer.clone(), self.start(issuer).await))).await;
         self.running.extend(started.into_iter().map(|(issuer, running)| (issuer.name.clone(), (issuer, running))));
-        let place = |(issuer, running): &(Issuer, Option<Running>)| Place {
+        let mount = |(issuer, running): &(Issuer, Option<RunningIssuer>)| IssuerMount {
             url: issuer.url.clone(),
             router: running.as_ref().map(|running| running.router.clone()),
         };
-        let others = self.running.values().map(place).collect();
-        self.table.send_replace(Arc::new(Table { default: self.default.clone(), others }));
+        let registered = self.running.values().map(mount).collect();
+        self.table.send_replace(Arc::new(IssuerTable { default: self.default.clone(), registered }));
         for running in stopped {
-            // Its requests may last a while; the others do not wait for them.
+            // In the background, because active requests may take a while.
             tokio::spawn(running.stop());
         }
         Ok(self.running.values().all(|(_, running)| running.is_some()))
     }
 
-    async fn start(&self, issuer: &Issuer) -> Option<Running> {
+    async fn start(&self, issuer: &Issuer) -> Option<RunningIssuer> {
         let stop = self.stop.child_token();
-        // Its type is hidden: the compiler does not see of so large a one that it may be sent.
-        let starting: BoxFuture<'_, anyhow::Result<Running>> = Box::pin(async {
+        // Boxed as a trait object: the compiler fails to prove that the large future type is `Send`.
+        let starting: BoxFuture<'_, anyhow::Result<RunningIssuer>> = Box::pin(async {
             let settings = issuer_settings(&self.settings, &self.keys.current(), issuer)?;
-            let store = Store::open(&settings.database_url).await?;
-            Running::start(&settings, issuer.url.to_string(), store, &self.shared, stop.clone()).await
+            let store = Store::open_with_clock(&settings.database_url, self.shared.clock.clone()).await?;
+            RunningIssuer::start(&settings, issuer.url.to_string(), store, &self.shared, stop.clone()).await
         });
         match starting.await {
             Ok(running) => {
@@ -141,7 +142,7 @@ impl Supervisor {
             }
             Err(error) => {
                 stop.cancel();
-                tracing::error!(name = %issuer.name, error = tollgate_model::error_chain::with_causes(error.as_ref()), "an issuer cannot be served");
+                tracing::error!(name = %issuer.name, error = tollgate_model::error_chain::with_causes(error.as_ref()), "cannot start the issuer");
                 None
             }
         }

@@ -1,12 +1,10 @@
-//! Connections: taken one by one up to a number, served, over TLS if so set, and cut
-//! when the other end takes too long.
+//! Accepts and serves connections, with TLS if it is configured, up to a maximum number.
 //!
-//! What a request is and who answers it is no matter here. What never happens: a
-//! connection waits for ever for bytes that do not come, or holds memory for what
-//! nobody takes.
+//! Never: a connection waits for bytes without a timeout, or holds memory for a response that the
+//! client does not read.
 
-mod patience;
-mod requests;
+mod connection_service;
+mod connection_timeouts;
 mod tls;
 mod tls_files;
 
@@ -29,50 +27,48 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::issuers::Dispatcher;
-use patience::{Activity, Patience, Patient};
-use requests::Requests;
+use connection_service::ConnectionService;
+use connection_timeouts::{Activity, ConnectionTimeouts, TimeoutStream};
 
-/// Bytes of a request's line and header fields: a token of 16 KiB, a proof, a
-/// certificate, and as much again.
+/// Limit for request line and header fields: a token of 16 KiB, a DPoP proof and a certificate, and
+/// as much again.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// Requests at once in one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
-/// How often the other end of an HTTP/2 connection is asked whether it is there, and
-/// how long it may take to say so.
+/// Concurrent requests in one HTTP/2 connection.
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// Keep-alive pings of HTTP/2 connections.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait when the system can open no more files: others may close theirs.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Files that a process needs beside its connections: databases, logs, what it asks
-/// of others.
-const OTHER_FILES: u64 = 256;
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delay after the system refused to open another file.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// File descriptors reserved for the database, logs and outgoing requests.
+const RESERVED_FILES: u64 = 256;
 
-/// Serves until `stop`, over TLS if there is such a thing; returns when what was
-/// being answered then is answered.
+/// Serves until `stop`; returns when the active requests are complete.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Receiver<Arc<Tls>>>,
     dispatcher: Dispatcher,
-    max: usize,
+    max_connections: usize,
     stop: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(max));
-    let (connections, builder) = (TaskTracker::new(), builder());
+    let slots = Arc::new(Semaphore::new(max_connections));
+    let (connections, builder) = (TaskTracker::new(), http_builder());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept_connection(&listener, &slots) => accepted,
         };
         let Some((slot, stream, peer)) = accepted else { continue };
         let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
         let (dispatcher, builder, stop) = (dispatcher.clone(), builder.clone(), stop.clone());
         connections.spawn(async move {
-            // Small answers go out at once.
+            // Sends small responses without delay.
             let _ = stream.set_nodelay(true);
-            let requests = Requests { dispatcher, peer, certificate: None, activity: Activity::new(Patience::USUAL) };
+            let activity = Activity::new(ConnectionTimeouts::DEFAULT);
+            let service = ConnectionService { dispatcher, peer, certificate: None, activity };
             match tls {
-                Some(tls) => Box::pin(secured(stream, &tls, requests, &builder, stop)).await,
-                None => connection(stream, requests, &builder, stop).await,
+                Some(tls) => Box::pin(serve_tls_connection(stream, &tls, service, &builder, stop)).await,
+                None => serve_connection(stream, service, &builder, stop).await,
             }
             drop(slot);
         });
@@ -82,109 +78,110 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-/// The next connection, when there is room for one.
-async fn accept(
+/// Waits for a free slot and accepts a connection.
+async fn accept_connection(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((slot, stream, peer)),
-        Err(error) if is_of_one_connection(&error) => None,
+        Err(error) if is_connection_error(&error) => None,
         Err(error) => {
-            tracing::error!(%error, "no connection can be taken");
-            sleep(PAUSE).await;
+            tracing::error!(%error, "cannot accept connections");
+            sleep(ACCEPT_RETRY_DELAY).await;
             None
         }
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether the error concerns only the connection that was to be accepted.
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Shakes hands, in the time that the first request has, and serves the connection to
-/// its end.
-async fn secured(
+/// Performs the TLS handshake, within the timeout of the first request, and serves the connection.
+async fn serve_tls_connection(
     stream: TcpStream,
     tls: &Tls,
-    requests: Requests,
+    service: ConnectionService,
     builder: &Builder<TokioExecutor>,
     stop: CancellationToken,
 ) {
-    let handshake = timeout_at(requests.activity.first_by(), tls.accept(stream));
-    let met = tokio::select! {
+    let handshake = timeout_at(service.activity.first_request_deadline(), tls.accept(stream));
+    let accepted = tokio::select! {
         () = stop.cancelled() => return,
-        met = handshake => met,
+        accepted = handshake => accepted,
     };
-    match met {
-        Ok(Ok((stream, certificate))) => connection(stream, Requests { certificate, ..requests }, builder, stop).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-        Err(_) => tracing::debug!("a handshake took too long"),
+    match accepted {
+        Ok(Ok((stream, certificate))) => {
+            serve_connection(stream, ConnectionService { certificate, ..service }, builder, stop).await
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake timed out"),
     }
 }
 
-/// Serves one connection to its end.
-async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+/// Serves one connection until it ends.
+async fn serve_connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
-    requests: Requests,
+    service: ConnectionService,
     builder: &Builder<TokioExecutor>,
     stop: CancellationToken,
 ) {
-    let io = TokioIo::new(Patient::new(stream, Arc::clone(&requests.activity)));
-    let serving = builder.serve_connection(io, requests);
+    let io = TokioIo::new(TimeoutStream::new(stream, Arc::clone(&service.activity)));
+    let serving = builder.serve_connection(io, service);
     tokio::pin!(serving);
-    let mut stopping = false;
+    let mut is_stopping = false;
     loop {
         tokio::select! {
             served = serving.as_mut() => {
                 if let Err(error) = served {
-                    tracing::debug!(error, "a connection ended");
+                    tracing::debug!(error, "connection ended with an error");
                 }
                 return;
             }
-            () = stop.cancelled(), if !stopping => {
+            () = stop.cancelled(), if !is_stopping => {
                 serving.as_mut().graceful_shutdown();
-                stopping = true;
+                is_stopping = true;
             }
         }
     }
 }
 
-/// Connections that can be open at once, of `max` that are wanted.
-pub(crate) fn openable_connections(max: usize) -> usize {
-    max.min(openable())
+/// The configured maximum, or less if the process cannot open as many files.
+pub(crate) fn limit_connections(configured_max: usize) -> usize {
+    configured_max.min(max_open_connections())
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn http_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    // `Patient` knows better than a timer for heads alone what a connection waits for.
-    // Header fields are 100 at most by hyper's own bound: setting one, even the same,
-    // costs memory of its own for each request.
+    // `TimeoutStream` replaces hyper's timeout for heads. hyper limits header fields to 100 by
+    // default; setting the limit, even to the same value, makes it allocate for each request.
     let mut http1 = builder.http1();
     http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEADER_BYTES);
     let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    http2.timer(TokioTimer::new()).max_concurrent_streams(MAX_CONCURRENT_STREAMS);
     http2.max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
-    http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_PATIENCE);
+    http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
     builder
 }
 
-/// Connections that this process can have open, once it may open as many files as the
-/// system lets it.
+/// Raises the limit of open files to the maximum that the system allows, and returns how many
+/// connections this leaves room for.
 #[cfg(unix)]
-fn openable() -> usize {
+fn max_open_connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { mut current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
         current = maximum;
     }
     let files = current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS)
+    usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS)
 }
 
 #[cfg(not(unix))]
-fn openable() -> usize {
+fn max_open_connections() -> usize {
     Semaphore::MAX_PERMITS
 }

@@ -1,9 +1,9 @@
-//! TLS: the handshake of a connection, and the certificate that its client showed (RFC 8705).
+//! TLS handshakes and client certificates (RFC 8705).
 //!
-//! The handshake proves that a client has its certificate's key, and asks nothing else of the
-//! certificate: one of the client's own making is as good (RFC 8705 §2.2), and so is none. Whether
-//! an authority vouches for it is found out after the handshake, of a resumed session as of a new
-//! one, and told along with it. A certificate is never told of without that.
+//! The handshake proves that a client has the key of its certificate and checks nothing else: the
+//! certificate may be self-signed (RFC 8705 §2.2), and a client may have none. After the handshake,
+//! of a new or a resumed session, the certificate is checked against the configured authorities; the
+//! result is passed on with it. Never: a certificate is passed on without that result.
 
 use std::fmt;
 use std::io;
@@ -26,34 +26,34 @@ use tollgate_config::TlsClientAuth;
 use tollgate_http::Certificate;
 use tollgate_system::Clock;
 
-/// The first byte of a connection that begins a handshake (RFC 8446 §5.1).
-const HANDSHAKE: u8 = 22;
+/// Content type of the first record of a TLS connection (RFC 8446 §5.1).
+const HANDSHAKE_RECORD: u8 = 22;
 
-/// What those hear who speak plain HTTP: people who left the `s` out, mostly.
-const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 88\r\n\
+/// Response to plain HTTP, e.g. after `http://` was typed instead of `https://`.
+const PLAIN_HTTP_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 92\r\n\
                      Connection: close\r\n\r\n\
-                     {\"status\":400,\"title\":\"Bad Request\",\"detail\":\"HTTPS is answered here, and nothing else\"}";
+                     {\"status\":400,\"title\":\"Bad Request\",\"detail\":\"this port accepts only HTTPS, not plain HTTP\"}";
 
-/// How connections are met, until the files change.
+/// Accepts TLS connections with one version of the certificate files.
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
-    /// Asked whether an authority vouches for a certificate.
+    /// Verifies client certificates after the handshake.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
+    clock: Clock,
 }
 
 impl Tls {
-    /// With this certificate, asking these clients for theirs.
-    ///
     /// # Errors
     /// When the authorities cannot be used.
     pub(super) fn new(
         own: CertifiedKey,
         authorities: Option<RootCertStore>,
-        asks: TlsClientAuth,
+        client_auth: TlsClientAuth,
+        clock: Clock,
     ) -> Result<Tls, String> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
-        let names = authorities.as_ref().filter(|_| asks == TlsClientAuth::Authorities);
+        let names = authorities.as_ref().filter(|_| client_auth == TlsClientAuth::Authorities);
         let names = names.map(RootCertStore::subjects).unwrap_or_default();
         let verifier = |roots: RootCertStore| {
             WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
@@ -61,16 +61,16 @@ impl Tls {
         let authorities = authorities.map(verifier).transpose().map_err(|error| error.to_string())?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
-        let builder = match asks {
+        let builder = match client_auth {
             TlsClientAuth::Off => builder.with_no_client_auth(),
-            _ => builder.with_client_cert_verifier(Arc::new(AnyClient { names, algorithms })),
+            _ => builder.with_client_cert_verifier(Arc::new(AnyClientCertificate { names, algorithms })),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), authorities })
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), authorities, clock })
     }
 
-    /// Shakes hands; the certificate that the client showed, if it did.
+    /// Performs the handshake. Returns the client certificate, if the client sent one.
     pub(super) async fn accept(
         &self,
         mut stream: TcpStream,
@@ -78,62 +78,64 @@ impl Tls {
         let mut first = [0];
         match stream.peek(&mut first).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if first == [HANDSHAKE] => {}
+            _ if first == [HANDSHAKE_RECORD] => {}
             _ => {
-                refuse_plain(&mut stream).await?;
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS"));
+                reject_plain_http(&mut stream).await?;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "not a TLS connection"));
             }
         }
         let stream = self.acceptor.accept(stream).await?;
         let chain = stream.get_ref().1.peer_certificates().and_then(<[_]>::split_first);
-        let certificate = chain.map(|(own, between)| Certificate::of_connection(own, self.vouch(own, between)));
+        let certificate =
+            chain.map(|(own, intermediates)| Certificate::of_connection(own, self.is_trusted(own, intermediates)));
         Ok((stream, certificate))
     }
 
-    /// Whether an authority vouches for this certificate now, through those between.
-    fn vouch(&self, own: &CertificateDer<'_>, between: &[CertificateDer<'_>]) -> bool {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(Clock::system().now()));
-        let verify = |authorities: &Arc<dyn ClientCertVerifier>| authorities.verify_client_cert(own, between, now);
+    /// Whether the certificate is valid now and issued by a configured authority.
+    fn is_trusted(&self, own: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(self.clock.now()));
+        let verify =
+            |authorities: &Arc<dyn ClientCertVerifier>| authorities.verify_client_cert(own, intermediates, now);
         self.authorities.as_ref().map(verify).is_some_and(|verified| match verified {
             Ok(_) => true,
             Err(error) => {
-                tracing::debug!(%error, "no authority vouches for a client's certificate");
+                tracing::debug!(%error, "client certificate not issued by a configured authority");
                 false
             }
         })
     }
 }
 
-/// The cryptography of TLS, whatever the process that embeds this chose for itself.
+/// The cryptography of TLS, independent of the default provider of the process.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Answers who begins with anything but a handshake, when that looks like HTTP.
-async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
+/// Responds with an error to a connection that begins like an HTTP request.
+async fn reject_plain_http(stream: &mut TcpStream) -> io::Result<()> {
     let mut request = [0; 4096];
-    // What is not read would make the system reset the connection, and the answer be lost.
+    // Unread data would make the system reset the connection, and the response would be lost.
     let read = stream.read(&mut request).await?;
     if request[..read].first().is_some_and(u8::is_ascii_uppercase) {
-        stream.write_all(PLAIN.as_bytes()).await?;
+        stream.write_all(PLAIN_HTTP_RESPONSE.as_bytes()).await?;
     }
     stream.shutdown().await
 }
 
-/// Takes any certificate whose key the client has.
-struct AnyClient {
-    /// The authorities that the client is told of, to choose by.
+/// Accepts any certificate whose key the client has.
+struct AnyClientCertificate {
+    /// Names of the authorities, sent to the client to choose a certificate.
     names: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl fmt::Debug for AnyClient {
+impl fmt::Debug for AnyClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnyClient").finish_non_exhaustive()
+        f.debug_struct("AnyClientCertificate").finish_non_exhaustive()
     }
 }
 
-impl ClientCertVerifier for AnyClient {
+impl ClientCertVerifier for AnyClientCertificate {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
@@ -142,7 +144,7 @@ impl ClientCertVerifier for AnyClient {
         &self.names
     }
 
-    /// Who vouches for it is asked after the handshake.
+    /// Accepts the certificate: `Tls::is_trusted` verifies it after the handshake.
     fn verify_client_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -184,23 +186,22 @@ mod tests {
 
     use super::*;
 
-    type Made = rcgen::CertifiedKey<rcgen::KeyPair>;
+    type GeneratedCertificate = rcgen::CertifiedKey<rcgen::KeyPair>;
 
-    fn made() -> Made {
+    fn generate() -> GeneratedCertificate {
         rcgen::generate_simple_self_signed(["origin.example".to_owned()]).expect("a certificate")
     }
 
-    fn key(made: &Made) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into()
+    fn key(generated: &GeneratedCertificate) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der()).into()
     }
 
-    /// A client that goes on with its earlier sessions shows its certificate in the first handshake
-    /// alone.
+    /// A client that resumes a session sends its certificate only in the first handshake.
     #[tokio::test]
-    async fn a_certificate_stays_with_its_session() {
-        let (server, client) = (made(), made());
+    async fn resumed_session_keeps_the_client_certificate() {
+        let (server, client) = (generate(), generate());
         let own = CertifiedKey::from_der(vec![server.cert.der().clone()], key(&server), &provider()).expect("a pair");
-        let tls = Tls::new(own, None, TlsClientAuth::Any).expect("good");
+        let tls = Tls::new(own, None, TlsClientAuth::Any, Clock::system()).expect("valid");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         for version in [&TLS12, &TLS13] {
@@ -220,12 +221,12 @@ mod tests {
                 let connecting = async {
                     let name = ServerName::try_from("origin.example").expect("a name");
                     let mut stream = connector.connect(name, TcpStream::connect(address).await?).await?;
-                    // Tickets come before this.
+                    // Session tickets arrive before this byte.
                     stream.read_exact(&mut [0]).await?;
                     Ok::<_, io::Error>(stream.get_ref().1.handshake_kind())
                 };
-                let (certificate, met) = tokio::try_join!(accepting, connecting).expect("they meet");
-                assert_eq!(met, Some(kind), "{version:?}");
+                let (certificate, handshake) = tokio::try_join!(accepting, connecting).expect("connected");
+                assert_eq!(handshake, Some(kind), "{version:?}");
                 assert!(certificate.is_some(), "{version:?} {kind:?}");
             }
         }

@@ -1,6 +1,6 @@
-//! The files with certificates: read at the start, and again when they change, so that a renewed
-//! certificate is served without a restart. What is bad at the start stops it; what goes bad later
-//! is told in the log, and the last good one is served on.
+//! Certificate and key files: read at the start, and again when they change, so that a renewed
+//! certificate is used without a restart. Invalid files at the start are an error; files that become
+//! invalid later are logged, and the last valid ones stay in use.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -16,24 +16,25 @@ use tokio::sync::watch::Sender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_config::{NamedFile, SettingError, TlsSettings};
+use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
 use super::tls::{Tls, provider};
 
-/// How often the files are looked at. They are a few kilobytes.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes of a file at most: hundreds of certificates.
-const MAX_BYTES: u64 = 1024 * 1024;
+/// How often the files are checked; they have a few kilobytes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Limit for one file: room for hundreds of certificates.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The files of the settings, and what stood in them.
+/// The configured files.
 pub(crate) struct TlsFiles {
     settings: TlsSettings,
-    /// A hash of what was found when they were looked at last. Not their times: those of files that
-    /// are copied, or of links that are pointed elsewhere, say little.
-    found: Option<[u8; 32]>,
+    clock: Clock,
+    /// Hash of the contents, or of the error, at the last check. Modification times would miss copied
+    /// files and changed symbolic links.
+    last_hash: Option<[u8; 32]>,
 }
 
-/// What stands in the files.
 struct Contents {
     certificate: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
@@ -41,56 +42,58 @@ struct Contents {
 }
 
 impl TlsFiles {
-    /// Reads them for the first time.
+    /// Reads the files.
     ///
     /// # Errors
-    /// When one cannot be used. The error names it.
-    pub(crate) fn open(settings: TlsSettings) -> Result<(TlsFiles, Arc<Tls>), SettingError> {
+    /// When a file is invalid; the error names it.
+    pub(crate) fn open(settings: TlsSettings, clock: Clock) -> Result<(TlsFiles, Arc<Tls>), SettingError> {
         let contents = Contents::read(&settings)?;
-        let tls = contents.parse(&settings)?;
-        let found = Some(contents.hash());
-        Ok((TlsFiles { settings, found }, tls))
+        let tls = contents.parse(&settings, &clock)?;
+        let last_hash = Some(contents.hash());
+        Ok((TlsFiles { settings, clock, last_hash }, tls))
     }
 
-    /// Has connections met by what is in the files, until `stop`.
-    pub(crate) async fn follow(self, tls: Sender<Arc<Tls>>, stop: CancellationToken) {
+    /// Checks the files until `stop`, and sends new versions to `tls`.
+    pub(crate) async fn watch(self, tls: Sender<Arc<Tls>>, stop: CancellationToken) {
         let mut files = self;
         loop {
             tokio::select! {
-                () = sleep(LOOK_INTERVAL) => {}
+                () = sleep(CHECK_INTERVAL) => {}
                 () = stop.cancelled() => return,
             }
-            let looked = tokio::task::spawn_blocking(move || {
-                let found = files.look();
-                (files, found)
+            let check = tokio::task::spawn_blocking(move || {
+                let change = files.check();
+                (files, change)
             });
-            let Ok((kept, found)) = looked.await else {
-                tracing::error!("certificates are not looked at any more");
+            let Ok((returned, change)) = check.await else {
+                tracing::error!("checking the certificate files failed: changes are no longer noticed");
                 return;
             };
-            files = kept;
-            match found {
+            files = returned;
+            match change {
                 None => {}
                 Some(Ok(new)) => {
-                    tracing::info!("new certificates are in force");
+                    tracing::info!("new certificates in use");
                     tls.send_replace(new);
                 }
-                Some(Err(error)) => tracing::error!(%error, "new certificates cannot be used; the old ones are served"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "changed certificate files are invalid, the previous certificates stay in use")
+                }
             }
         }
     }
 
-    /// What the files say, if it is not what they said when they were looked at last.
-    fn look(&mut self) -> Option<Result<Arc<Tls>, SettingError>> {
+    /// Reads the files; none if they are the same as at the last check.
+    fn check(&mut self) -> Option<Result<Arc<Tls>, SettingError>> {
         let read = Contents::read(&self.settings);
-        let found = match &read {
+        let hash = match &read {
             Ok(contents) => contents.hash(),
             Err(error) => Sha256::digest(error.to_string()).into(),
         };
-        if self.found.replace(found) == Some(found) {
+        if self.last_hash.replace(hash) == Some(hash) {
             return None;
         }
-        Some(read.and_then(|contents| contents.parse(&self.settings)))
+        Some(read.and_then(|contents| contents.parse(&self.settings, &self.clock)))
     }
 }
 
@@ -113,21 +116,21 @@ impl Contents {
         hash.finalize().into()
     }
 
-    fn parse(&self, settings: &TlsSettings) -> Result<Arc<Tls>, SettingError> {
-        let own = self.own(settings)?;
+    fn parse(&self, settings: &TlsSettings, clock: &Clock) -> Result<Arc<Tls>, SettingError> {
+        let own = self.own_certificate(settings)?;
         let authorities = match (&settings.client_authorities, &self.client_authorities) {
             (Some(file), Some(content)) => Some(authorities(file, content)?),
             _ => None,
         };
-        let tls = Tls::new(own, authorities, settings.client_auth);
+        let tls = Tls::new(own, authorities, settings.client_auth, clock.clone());
         tls.map(Arc::new).map_err(|problem| settings.certificate.failed(&format!("cannot be used: {problem}")))
     }
 
     /// The origin's certificate with its key.
-    fn own(&self, settings: &TlsSettings) -> Result<CertifiedKey, SettingError> {
+    fn own_certificate(&self, settings: &TlsSettings) -> Result<CertifiedKey, SettingError> {
         let (certificate, key) = (&settings.certificate, &settings.key);
         let chain = certificates(certificate, &self.certificate)?;
-        // What the parser says could quote the key.
+        // The parser's error could quote the key, so it is dropped.
         let private = PrivateKeyDer::from_pem_slice(&self.key);
         let private =
             private.map_err(|_| key.failed("has no private key in it that is readable without a password"))?;
@@ -147,9 +150,9 @@ impl Contents {
 fn read(file: &NamedFile) -> Result<Zeroizing<Vec<u8>>, SettingError> {
     let mut content = Zeroizing::new(Vec::new());
     let opened = File::open(&file.path);
-    let read = opened.and_then(|opened| opened.take(MAX_BYTES + 1).read_to_end(&mut content));
+    let read = opened.and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
     match read {
-        Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= MAX_BYTES) => Ok(content),
+        Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= MAX_FILE_BYTES) => Ok(content),
         Ok(_) => Err(file.failed("is larger than 1 MiB")),
         Err(error) => Err(file.failed(&format!("cannot be read: {error}"))),
     }
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_found_once_and_bad_ones_do_no_harm() {
+    fn changed_files_are_reported_once() {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = temporary.path();
         let file = |name: &str| folder.join(name).display().to_string();
@@ -200,20 +203,20 @@ mod tests {
         write(folder, "key", "PRIVATE KEY", first.signing_key.serialized_der());
         let settings = [("TOLLGATE_TLS_CERTIFICATE", file("crt")), ("TOLLGATE_TLS_KEY", file("key"))];
         let settings = Settings::from_pairs(settings).expect("good settings").tls.expect("it is set");
-        let (mut files, _) = TlsFiles::open(settings).expect("good files");
-        assert!(files.look().is_none(), "nothing changed");
+        let (mut files, _) = TlsFiles::open(settings, Clock::system()).expect("good files");
+        assert!(files.check().is_none(), "nothing changed");
 
         write(folder, "crt", "CERTIFICATE", second.cert.der());
-        let problem = files.look().and_then(Result::err).expect("the key is still the old one's").to_string();
+        let problem = files.check().and_then(Result::err).expect("the key is still the old one's").to_string();
         assert!(problem.contains("is not the key of the certificate in"), "{problem}");
-        assert!(files.look().is_none(), "it is told once");
+        assert!(files.check().is_none(), "an error is reported once");
         write(folder, "key", "PRIVATE KEY", second.signing_key.serialized_der());
-        assert!(files.look().is_some_and(|found| found.is_ok()), "now they fit");
-        assert!(files.look().is_none());
+        assert!(files.check().is_some_and(|change| change.is_ok()), "certificate and key match again");
+        assert!(files.check().is_none());
 
         std::fs::remove_file(folder.join("crt")).expect("removed");
-        assert!(files.look().is_some_and(|found| found.is_err()) && files.look().is_none());
+        assert!(files.check().is_some_and(|change| change.is_err()) && files.check().is_none());
         write(folder, "crt", "CERTIFICATE", second.cert.der());
-        assert!(files.look().is_some_and(|found| found.is_ok()), "it is back");
+        assert!(files.check().is_some_and(|change| change.is_ok()), "the file is restored");
     }
 }

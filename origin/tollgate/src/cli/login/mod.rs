@@ -93,7 +93,7 @@ impl LogoutFlags {
 }
 
 fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    crate::server::install_tls();
+    crate::server::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     super::exit_code(runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(work)))
 }

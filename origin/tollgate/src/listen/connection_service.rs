@@ -1,5 +1,5 @@
-//! The requests of a connection: each with a limit on its address and on the time that its body may
-//! take, and with the address and the certificate that it came from.
+//! HTTP service of one connection: limits the length of the URI and the time for the body, checks the
+//! host, and passes on the client's address and certificate.
 
 use std::convert::Infallible;
 use std::future::Future as _;
@@ -22,81 +22,80 @@ use hyper::service::Service;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tollgate_http::{Certificate, Problem};
 
-use super::patience::{Activity, Running};
+use super::connection_timeouts::{ActiveRequest, Activity};
 use crate::issuers::Dispatcher;
 
-/// From the end of a request's head to the end of its body. The largest is 64 KiB.
-const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a request's path and query. The longest that is meant is an authorization request with
-/// a signed request object.
+/// From the end of a request's head to the end of its body, which has at most 64 KiB.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit for path and query. The longest legitimate one is an authorization request with a signed
+/// request object.
 const MAX_URI_BYTES: usize = 16 * 1024;
 
-/// Answers the requests of a connection.
-pub(super) struct Requests {
+/// Serves the requests of a connection.
+pub(super) struct ConnectionService {
     pub(super) dispatcher: Dispatcher,
     pub(super) peer: SocketAddr,
-    /// What the peer showed in the TLS handshake.
+    /// Client certificate from the TLS handshake.
     pub(super) certificate: Option<Certificate>,
     pub(super) activity: Arc<Activity>,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-impl Service<Request<Incoming>> for Requests {
+impl Service<Request<Incoming>> for ConnectionService {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        let running = self.activity.begin();
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+        let active_request = self.activity.begin_request();
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > MAX_URI_BYTES {
-            let problem = Problem::new(StatusCode::URI_TOO_LONG, "the path and the query are longer than 16 KiB");
-            return Box::pin(async move { Ok(held(problem.into_response(), running)) });
+            let problem = Problem::new(StatusCode::URI_TOO_LONG, "the path and query are longer than 16 KiB");
+            return Box::pin(async move { Ok(track(problem.into_response(), active_request)) });
         }
-        if let Err(wrong) = check_host(request.version(), request.uri(), request.headers()) {
-            let mut response = Problem::new(StatusCode::BAD_REQUEST, wrong).into_response();
-            close(request.version(), &mut response);
-            return Box::pin(async move { Ok(held(response, running)) });
+        if let Err(problem) = check_host(request.version(), request.uri(), request.headers()) {
+            let mut response = Problem::new(StatusCode::BAD_REQUEST, problem).into_response();
+            close_connection(request.version(), &mut response);
+            return Box::pin(async move { Ok(track(response, active_request)) });
         }
-        let (version, late) = (request.version(), Arc::new(AtomicBool::new(false)));
+        let (version, has_timed_out) = (request.version(), Arc::new(AtomicBool::new(false)));
         let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
-            false => Body::new(Timely::new(body, BODY_PATIENCE, Arc::clone(&late))),
+            false => Body::new(TimeoutBody::new(body, BODY_TIMEOUT, Arc::clone(&has_timed_out))),
         });
         request.extensions_mut().insert(ConnectInfo(self.peer));
         if let Some(certificate) = &self.certificate {
             request.extensions_mut().insert(certificate.clone());
         }
-        let answering = tower::Service::call(&mut self.dispatcher.clone(), request);
+        let response = tower::Service::call(&mut self.dispatcher.clone(), request);
         Box::pin(async move {
-            let Ok(mut response) = answering.await;
-            if late.load(Ordering::Relaxed) {
-                response =
-                    Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time").into_response();
+            let Ok(mut response) = response.await;
+            if has_timed_out.load(Ordering::Relaxed) {
+                response = Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout while receiving the request body")
+                    .into_response();
                 // RFC 9110 §15.5.9.
-                close(version, &mut response);
+                close_connection(version, &mut response);
             }
-            Ok(held(response, running))
+            Ok(track(response, active_request))
         })
     }
 }
 
-/// Has the connection end with this answer. HTTP/2 has no such field, and needs none: the stream
+/// Closes the connection after this response. HTTP/2 has no such header field; there only the stream
 /// ends.
-fn close(version: Version, response: &mut Response) {
+fn close_connection(version: Version, response: &mut Response) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
-/// Checks that a request says which host it is for, and once: whoever reads another one of two is a
-/// different server than the one that a proxy before this one believed to ask (RFC 9112 §3.2, RFC
-/// 9113 §8.3.1).
+/// Checks that a request names exactly one host (RFC 9112 §3.2, RFC 9113 §8.3.1). With two, a proxy
+/// and this server could choose different ones.
 fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err("the request has two Host header fields"),
+        (_, Some(_)) => return Err("the request has more than one Host header field"),
         (None, None) if version == Version::HTTP_11 => return Err("the request has no Host header field"),
         (None, None) => return Ok(()),
         (Some(host), None) => host,
@@ -104,31 +103,28 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
     let host = Authority::try_from(host.as_bytes()).ok().filter(is_host_and_port);
     let host = host.ok_or("the Host header field is not a host and a port")?;
     match uri.authority() {
-        Some(authority) if version == Version::HTTP_2 && *authority != host => {
-            Err("Host and :authority name two hosts")
-        }
+        Some(authority) if version == Version::HTTP_2 && *authority != host => Err("Host and :authority differ"),
         _ => Ok(()),
     }
 }
 
-/// Whether there is nothing but a host and perhaps a port: no user, no list, no port that is no
-/// number.
+/// Whether this is a host with an optional numeric port: no user information, no list.
 fn is_host_and_port(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
     !authority.host().contains(',') && port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }
 
-/// The answer, which is not over before its body is.
-fn held(response: Response, running: Running) -> Response {
-    response.map(|body| Body::new(Held { body, _running: running }))
+/// Keeps the request active until the body of the response is sent.
+fn track(response: Response, active_request: ActiveRequest) -> Response {
+    response.map(|body| Body::new(TrackedBody { body, _active_request: active_request }))
 }
 
-struct Held {
+struct TrackedBody {
     body: Body,
-    _running: Running,
+    _active_request: ActiveRequest,
 }
 
-impl HttpBody for Held {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -145,22 +141,22 @@ impl HttpBody for Held {
     }
 }
 
-/// A request's body that must come in time.
-struct Timely<B> {
+/// A request body that fails when it is not complete by the deadline.
+struct TimeoutBody<B> {
     body: B,
     deadline: Instant,
-    /// Most bodies come with their head: then there is nothing to wait for.
-    waiting: Option<Pin<Box<Sleep>>>,
-    late: Arc<AtomicBool>,
+    /// Set when a read waits; most bodies arrive together with the head.
+    timer: Option<Pin<Box<Sleep>>>,
+    has_timed_out: Arc<AtomicBool>,
 }
 
-impl<B> Timely<B> {
-    fn new(body: B, patience: Duration, late: Arc<AtomicBool>) -> Timely<B> {
-        Timely { body, deadline: Instant::now() + patience, waiting: None, late }
+impl<B> TimeoutBody<B> {
+    fn new(body: B, timeout: Duration, has_timed_out: Arc<AtomicBool>) -> TimeoutBody<B> {
+        TimeoutBody { body, deadline: Instant::now() + timeout, timer: None, has_timed_out }
     }
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Timely<B>
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for TimeoutBody<B>
 where
     B::Error: Into<axum::BoxError>,
 {
@@ -175,12 +171,12 @@ where
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let deadline = self.deadline;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if waiting.as_mut().poll(cx).is_pending() {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.late.store(true, Ordering::Relaxed);
-        Poll::Ready(Some(Err("the body did not come in time".into())))
+        self.has_timed_out.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Err("timeout while receiving the request body".into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -196,10 +192,10 @@ where
 mod tests {
     use super::*;
 
-    /// A body of which nothing comes.
-    struct Silent;
+    /// A body that never sends data.
+    struct PendingBody;
 
-    impl HttpBody for Silent {
+    impl HttpBody for PendingBody {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -209,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_one_host() {
+    fn request_must_name_exactly_one_host() {
         let check = |version, uri: &str, hosts: &[&str]| {
             let mut headers = HeaderMap::new();
             for host in hosts {
@@ -232,16 +228,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_has_its_time() {
-        let late = Arc::new(AtomicBool::new(false));
-        let (began, patience) = (Instant::now(), Duration::from_millis(20));
-        let body = Body::new(Timely::new(Silent, patience, Arc::clone(&late)));
+    async fn incomplete_body_times_out() {
+        let has_timed_out = Arc::new(AtomicBool::new(false));
+        let (start, timeout) = (Instant::now(), Duration::from_millis(20));
+        let body = Body::new(TimeoutBody::new(PendingBody, timeout, Arc::clone(&has_timed_out)));
         assert!(axum::body::to_bytes(body, 1024).await.is_err());
-        assert!(late.load(Ordering::Relaxed) && began.elapsed() >= patience);
+        assert!(has_timed_out.load(Ordering::Relaxed) && start.elapsed() >= timeout);
 
-        let late = Arc::new(AtomicBool::new(false));
-        let body = Body::new(Timely::new(Body::from("all of it"), BODY_PATIENCE, Arc::clone(&late)));
+        let has_timed_out = Arc::new(AtomicBool::new(false));
+        let body = Body::new(TimeoutBody::new(Body::from("all of it"), BODY_TIMEOUT, Arc::clone(&has_timed_out)));
         assert_eq!(axum::body::to_bytes(body, 1024).await.expect("read"), "all of it");
-        assert!(!late.load(Ordering::Relaxed));
+        assert!(!has_timed_out.load(Ordering::Relaxed));
     }
 }

@@ -1,5 +1,4 @@
-//! One issuer, running: its database, its keys, its tasks, and the router that
-//! answers for it.
+//! A running issuer: its database, keys, background tasks and router.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,33 +32,31 @@ use crate::issuer_keys::open_shared_keys;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often this machine's clock is compared with that of the database.
+const CLOCK_SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the database's clock is asked.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// What all issuers of a process share, for they share its processors and its memory.
+/// Services that the issuers of a process share, because they share its processors and memory.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct SharedServices {
     pub(crate) clock: Clock,
     pub(crate) password_hasher: PasswordHasher,
     pub(crate) limit_store: Arc<LimitStore>,
     pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
     pub(crate) appearance: Arc<tollgate_http::Appearance>,
-    /// Cancelled when the process is about to end.
+    /// Cancelled when the shutdown begins.
     pub(crate) draining: CancellationToken,
     pub(crate) span_exporter: SpanExporter,
 }
 
-impl Shared {
-    /// The limits of the issuer that has these keys.
+impl SharedServices {
+    /// The rate limiter of the issuer with these keys.
     fn rate_limiter(&self, settings: &Settings, keys: &SigningKeys) -> RateLimiter {
         let key = keys.current().derive_key("tollgate limits v1");
         RateLimiter::new(settings.limits.clone(), key, Arc::clone(&self.limit_store))
     }
 }
 
-/// A running issuer.
-pub(crate) struct Running {
+pub(crate) struct RunningIssuer {
     pub(crate) store: Store,
     pub(crate) keys: SigningKeys,
     pub(crate) feed_changes: Receiver<FeedChange>,
@@ -68,26 +65,26 @@ pub(crate) struct Running {
     tasks: TaskTracker,
 }
 
-impl Running {
-    /// Makes the database the issuer's, opens its keys, and starts what runs in the
-    /// background, until `stop`.
+impl RunningIssuer {
+    /// Records the issuer in its database, opens the keys, and starts the background tasks, which run
+    /// until `stop`.
     pub(crate) async fn start(
         settings: &Settings,
         issuer: String,
         store: Store,
-        shared: &Shared,
+        shared: &SharedServices,
         stop: CancellationToken,
-    ) -> anyhow::Result<Running> {
+    ) -> anyhow::Result<RunningIssuer> {
         store.adopt_issuer(&issuer).await?;
         let keys = open_shared_keys(&store, settings, shared.clock.clone()).await?;
         let default_audience = default_audience(settings, &issuer)?;
         let tasks = TaskTracker::new();
-        let (feed_changes, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
-        tasks.spawn(watching);
+        let (feed_changes, watch_task) = feed_change::watch(store.clone(), stop.clone()).await?;
+        tasks.spawn(watch_task);
         tasks.spawn(run_rotation(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
         let feed = Arc::new(FeedResponder::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
         tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
-        let (writer, cache, edge_heartbeats) = start_keeping(&tasks, &store, &stop);
+        let (writer, cache, edge_heartbeats) = start_store_tasks(&tasks, &store, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let edge_pusher = EdgePusher::new(store.clone(), Arc::clone(&feed), shared.clock.clone())?;
         tasks.spawn(edge_pusher.run(feed_changes.clone(), stop.clone()));
@@ -149,13 +146,12 @@ impl Running {
             draining: shared.draining.clone(),
             stop: stop.clone(),
         });
-        Ok(Running { store, keys, feed_changes, router: tollgate_http::router(app), stop, tasks })
+        Ok(RunningIssuer { store, keys, feed_changes, router: tollgate_http::router(app), stop, tasks })
     }
 
-    /// Stops what runs, and returns when it has ended: the writer's task ends with
-    /// the last request.
+    /// Stops the tasks and waits for their end. The writer's task ends after the last request.
     pub(crate) async fn stop(self) {
-        let Running { store, router, stop, tasks, .. } = self;
+        let RunningIssuer { store, router, stop, tasks, .. } = self;
         stop.cancel();
         drop(router);
         tasks.close();
@@ -164,38 +160,38 @@ impl Running {
     }
 }
 
-/// Starts those who read, write and tidy up for all requests.
-fn start_keeping(
+/// Starts the tasks that read, write and clean up on behalf of all requests.
+fn start_store_tasks(
     tasks: &TaskTracker,
     store: &Store,
     stop: &CancellationToken,
 ) -> (Writer, RegistrationCache, Arc<EdgeHeartbeats>) {
-    let (writer, writing) = Writer::new(store.clone());
-    tasks.spawn(writing);
-    let (cache, asking) = RegistrationCache::new(store.clone());
-    tasks.spawn(asking);
+    let (writer, writer_task) = Writer::new(store.clone());
+    tasks.spawn(writer_task);
+    let (cache, cache_task) = RegistrationCache::new(store.clone());
+    tasks.spawn(cache_task);
     let edge_heartbeats = Arc::new(EdgeHeartbeats::default());
     tasks.spawn({
         let (edge_heartbeats, store, stop) = (Arc::clone(&edge_heartbeats), store.clone(), stop.clone());
         async move { edge_heartbeats.run(store, stop).await }
     });
-    tasks.spawn(sweep(store.clone(), stop.clone()));
-    tasks.spawn(hear_clock(store.clone(), stop.clone()));
+    tasks.spawn(delete_expired(store.clone(), stop.clone()));
+    tasks.spawn(sync_clock(store.clone(), stop.clone()));
     (writer, cache, edge_heartbeats)
 }
 
-/// Compares the time of day with the database's.
-async fn hear_clock(store: Store, stop: CancellationToken) {
-    while stop.run_until_cancelled(sleep(CLOCK_INTERVAL)).await.is_some() {
+/// Compares this machine's clock with that of the database.
+async fn sync_clock(store: Store, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(CLOCK_SYNC_INTERVAL)).await.is_some() {
         if let Err(error) = store.sync_clock().await {
-            tracing::debug!(%error, "the database's clock cannot be read");
+            tracing::debug!(%error, "cannot read the clock of the database");
         }
     }
 }
 
-async fn sweep(store: Store, stop: CancellationToken) {
-    // What expired can wait a minute more; a start has better things to do than to hold
-    // the database's write lock.
+/// Ends expired sessions and deletes expired records.
+async fn delete_expired(store: Store, stop: CancellationToken) {
+    // Not at the start, when the write lock of the database is needed for other things.
     let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -203,16 +199,15 @@ async fn sweep(store: Store, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        // Both go by the earliest of all clocks: what is ended and deleted does not come
-        // back.
+        // Both use the earliest of all clocks, because ending and deleting cannot be undone.
         match store.end_expired_sessions(store.settled_now()).await {
             Ok(0) => {}
-            Ok(ended) => tracing::info!(ended, "ended sessions that expired"),
-            Err(error) => tracing::error!(%error, "expired sessions could not be ended"),
+            Ok(ended) => tracing::info!(ended, "ended expired sessions"),
+            Err(error) => tracing::error!(%error, "cannot end expired sessions"),
         }
         match store.sweep_settled().await {
-            Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
-            Err(error) => tracing::error!(%error, "expired records could not be deleted"),
+            Ok(swept) => tracing::debug!(?swept, "deleted expired records"),
+            Err(error) => tracing::error!(%error, "cannot delete expired records"),
         }
     }
 }
