@@ -310,18 +310,20 @@ mod tests {
         let assertion = format!("client_assertion=x&client_assertion_type={ASSERTION_TYPE}");
         let ways = ["client_id=a&client_secret=b", assertion.as_str(), "client_id=a"];
         for way in ways {
-            assert!(presented(&headers, &form(way)).is_ok(), "{way}");
+            assert!(parse_credentials(&headers, &form(way)).is_ok(), "{way}");
         }
-        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidClient)));
+        assert!(matches!(parse_credentials(&headers, &form("")), Err(OAuthError::InvalidClient)));
         let both = form(&format!("client_id=a&client_secret=b&{assertion}"));
-        assert!(matches!(presented(&headers, &both), Err(OAuthError::InvalidRequest(_))));
-        assert!(matches!(presented(&headers, &form("client_assertion=x")), Err(OAuthError::InvalidRequest(_))));
+        assert!(matches!(parse_credentials(&headers, &both), Err(OAuthError::InvalidRequest(_))));
+        assert!(matches!(parse_credentials(&headers, &form("client_assertion=x")), Err(OAuthError::InvalidRequest(_))));
         headers.insert(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
-        assert!(presented(&headers, &form("")).is_ok() && presented(&headers, &form("client_id=a")).is_ok());
+        assert!(
+            parse_credentials(&headers, &form("")).is_ok() && parse_credentials(&headers, &form("client_id=a")).is_ok()
+        );
         for way in ["client_id=a&client_secret=b", assertion.as_str(), "client_id=c"] {
-            assert!(matches!(presented(&headers, &form(way)), Err(OAuthError::InvalidRequest(_))), "{way}");
+            assert!(matches!(parse_credentials(&headers, &form(way)), Err(OAuthError::InvalidRequest(_))), "{way}");
         }
         headers.append(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
-        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidRequest(_))));
+        assert!(matches!(parse_credentials(&headers, &form("")), Err(OAuthError::InvalidRequest(_))));
     }
 }
