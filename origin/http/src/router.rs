@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::edge_api::{deltas, snapshot, validate};
 use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
-use super::openapi::refusals;
+use super::openapi::responses;
 use super::operations::observe::observe;
 use super::operations::{health, metrics};
 use super::problem::Problem;
@@ -51,7 +51,7 @@ pub fn router(app: AppState) -> Router {
 
 /// All routes with their OpenAPI descriptions. Annotations of the handlers have path and method.
 pub(super) fn interface() -> OpenApiRouter<AppState> {
-    let public = OpenApiRouter::with_openapi(refusals::Schemas::openapi())
+    let public = OpenApiRouter::with_openapi(responses::ErrorSchemas::openapi())
         .routes(routes!(jwks::get))
         .routes(routes!(metadata::get))
         .routes(routes!(metadata::openid))

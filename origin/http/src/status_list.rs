@@ -14,7 +14,7 @@ use super::AppState;
 use super::edge_api::snapshot::matching_etag;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
-use crate::openapi::refusals::{BadRequest, NotFound, Unavailable};
+use crate::openapi::responses::{BadRequest, NotFound, Unavailable};
 use crate::{header_list, problem};
 
 /// Status list aggregation (§9.3).

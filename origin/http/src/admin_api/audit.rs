@@ -11,7 +11,7 @@ use tollgate_storage::MAX_AUDIT_PAGE;
 use super::audit_export;
 use super::auth::authenticate;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::{AuditFile, BadRequest, NotAdmin};
+use crate::openapi::responses::{AdminErrors, AuditFile, BadRequest};
 use crate::problem::Problem;
 use crate::{App, AppState};
 
@@ -40,7 +40,7 @@ pub(crate) struct AuditPage {
         ("newest_first" = Option<bool>, Query, description = "Newest first"),
         ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
-    responses((status = 200, description = "A page", body = AuditPage), BadRequest, NotAdmin),
+    responses((status = 200, description = "A page", body = AuditPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
@@ -66,7 +66,7 @@ pub(crate) async fn list(
         ("since" = Option<u64>, Query, description = "At or after this Unix second"),
         ("until" = Option<u64>, Query, description = "At or before this Unix second"),
     ),
-    responses(AuditFile, BadRequest, NotAdmin),
+    responses(AuditFile, BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn export(

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::auth::authenticate;
 use super::lists;
 use crate::AppState;
-use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
 /// A secret chosen by the administrator.
@@ -33,7 +33,7 @@ struct ChosenSecret {
     ),
     responses(
         (status = 200, description = "A page", body = Vec<ClientView>, headers(("Link" = String))),
-        BadRequest, NotAdmin,
+        BadRequest, AdminErrors,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -58,7 +58,7 @@ pub(crate) async fn list(
     request_body(content = ClientMetadata, content_type = "application/json"),
     responses(
         (status = 201, description = "The client, with its secret", body = ClientView),
-        BadBody, NotAdmin, Conflict,
+        BadBody, AdminErrors, Conflict,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -77,7 +77,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get, path = "/admin/api/clients/{id}",
     params(("id" = String, Path, description = "Client ID")),
-    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
@@ -94,7 +94,7 @@ pub(crate) async fn show(
     put, path = "/admin/api/clients/{id}",
     params(("id" = String, Path, description = "Client ID")),
     request_body(content = ClientMetadata, content_type = "application/json"),
-    responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound),
+    responses((status = 200, description = "The client", body = ClientView), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn update(
@@ -116,7 +116,7 @@ pub(crate) async fn update(
 #[utoipa::path(
     delete, path = "/admin/api/clients/{id}",
     params(("id" = String, Path, description = "Client ID")),
-    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn disable(
@@ -133,7 +133,7 @@ pub(crate) async fn disable(
 #[utoipa::path(
     post, path = "/admin/api/clients/{id}/enable",
     params(("id" = String, Path, description = "Client ID")),
-    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn enable(
@@ -152,7 +152,7 @@ pub(crate) async fn enable(
     params(("id" = String, Path, description = "Client ID")),
     responses(
         (status = 200, description = "The client, with its new secret", body = ClientView),
-        NotAdmin, NotFound, Conflict,
+        AdminErrors, NotFound, Conflict,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -173,7 +173,7 @@ pub(crate) async fn rotate_secret(
     put, path = "/admin/api/clients/{id}/secret",
     params(("id" = String, Path, description = "Client ID")),
     request_body(content = ChosenSecret, content_type = "application/json"),
-    responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound, Conflict),
+    responses((status = 200, description = "The client", body = ClientView), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_secret(

@@ -7,13 +7,13 @@ use tollgate_model::EdgeView;
 
 use super::auth::authenticate;
 use crate::AppState;
-use crate::openapi::refusals::NotAdmin;
+use crate::openapi::responses::NotAdmin;
 use crate::problem::Problem;
 
 /// Lists registered edges with their sync progress, by name.
 #[utoipa::path(
     get, path = "/admin/api/edges",
-    responses((status = 200, description = "Edges", body = Vec<EdgeView>), NotAdmin),
+    responses((status = 200, description = "Edges", body = Vec<EdgeView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<EdgeView>>, Problem> {

@@ -13,7 +13,7 @@ use tollgate_services::admin::parse_reason;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -44,7 +44,7 @@ pub(crate) struct RevokedKey {
 #[utoipa::path(
     get, path = "/admin/api/keys",
     params(("all" = Option<bool>, Query, description = "Include deleted keys")),
-    responses((status = 200, description = "Keys", body = KeysPage), BadRequest, NotAdmin),
+    responses((status = 200, description = "Keys", body = KeysPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
@@ -67,7 +67,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/admin/api/keys",
     request_body(content = KeyRotation, content_type = "application/json"),
-    responses((status = 201, description = "Next keys", body = KeysPage), BadBody, NotAdmin, Conflict),
+    responses((status = 201, description = "Next keys", body = KeysPage), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
@@ -89,7 +89,7 @@ pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body
     ),
     responses(
         (status = 200, description = "Revoked", body = RevokedKey),
-        BadRequest, NotAdmin, NotFound, Conflict,
+        BadRequest, AdminErrors, NotFound, Conflict,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]

@@ -10,7 +10,7 @@ use tollgate_model::{Audience, Resource, text};
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
 
 /// Description of a scope value.
@@ -29,7 +29,7 @@ struct ScopeDescription {
 /// Lists resource servers.
 #[utoipa::path(
     get, path = "/admin/api/resources",
-    responses((status = 200, description = "Resource servers", body = Vec<Resource>), NotAdmin),
+    responses((status = 200, description = "Resource servers", body = Vec<Resource>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
@@ -41,7 +41,7 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
 #[utoipa::path(
     put, path = "/admin/api/resources",
     request_body(content = Resource, content_type = "application/json"),
-    responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn put(
@@ -59,7 +59,7 @@ pub(crate) async fn put(
 #[utoipa::path(
     delete, path = "/admin/api/resources",
     params(("audience" = String, Query, description = "Audience of the resource server")),
-    responses((status = 204, description = "Deleted"), BadRequest, NotAdmin, NotFound),
+    responses((status = 204, description = "Deleted"), BadRequest, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(
@@ -78,7 +78,7 @@ pub(crate) async fn delete(
 #[utoipa::path(
     put, path = "/admin/api/resources/scopes",
     request_body(content = ScopeDescription, content_type = "application/json"),
-    responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin, NotFound),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_scope(
@@ -99,7 +99,7 @@ pub(crate) async fn set_scope(
         ("audience" = String, Query, description = "Audience of the resource server"),
         ("value" = String, Query, description = "Scope value"),
     ),
-    responses((status = 204, description = "Deleted"), BadRequest, NotAdmin, NotFound),
+    responses((status = 204, description = "Deleted"), BadRequest, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete_scope(

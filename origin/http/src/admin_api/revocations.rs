@@ -15,7 +15,7 @@ use tollgate_storage::RevocationFilter;
 use super::auth::authenticate;
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
 
 const DEFAULT_PAGE_SIZE: u64 = 100;
@@ -48,7 +48,7 @@ pub(crate) struct RevocationsPage {
     responses(
         (status = 200, description = "Revoked before", body = RevocationView),
         (status = 201, description = "Revoked", body = RevocationView, headers(("Location" = String))),
-        BadBody, NotAdmin, NotFound,
+        BadBody, AdminErrors, NotFound,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -80,7 +80,7 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
         ("below" = Option<u64>, Query, description = "Revocations with a lower number"),
         ("limit" = Option<u64>, Query, description = "Page size, 1 to 1000"),
     ),
-    responses((status = 200, description = "A page", body = RevocationsPage), BadRequest, NotAdmin),
+    responses((status = 200, description = "A page", body = RevocationsPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
@@ -125,7 +125,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get, path = "/admin/api/revocations/{number}",
     params(("number" = String, Path, description = "Number of the revocation")),
-    responses((status = 200, description = "The revocation", body = RevocationView), NotAdmin, NotFound),
+    responses((status = 200, description = "The revocation", body = RevocationView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
@@ -144,7 +144,7 @@ pub(crate) async fn show(
         ("number" = String, Path, description = "Number of the revocation"),
         ("reason" = Option<String>, Query, description = "Reason"),
     ),
-    responses((status = 200, description = "The revocation", body = RevocationView), BadRequest, NotAdmin, NotFound),
+    responses((status = 200, description = "The revocation", body = RevocationView), BadRequest, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn reinstate(

@@ -9,7 +9,7 @@ use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope, text};
 
 use super::auth::authenticate;
 use crate::AppState;
-use crate::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, Conflict, NotFound};
 use crate::problem::Problem;
 
 /// A rule; to delete one, its path and methods.
@@ -32,7 +32,7 @@ struct RouteBody {
 /// Lists all rules.
 #[utoipa::path(
     get, path = "/admin/api/routes",
-    responses((status = 200, description = "Rules", body = Vec<RouteView>), NotAdmin),
+    responses((status = 200, description = "Rules", body = Vec<RouteView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<RouteView>>, Problem> {
@@ -44,7 +44,7 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
 #[utoipa::path(
     post, path = "/admin/api/routes",
     request_body(content = RouteBody, content_type = "application/json"),
-    responses((status = 201, description = "The rule", body = RouteView), BadBody, NotAdmin, Conflict),
+    responses((status = 201, description = "The rule", body = RouteView), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(
@@ -62,7 +62,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     delete, path = "/admin/api/routes",
     request_body(content = RouteBody, content_type = "application/json"),
-    responses((status = 204, description = "Deleted"), BadBody, NotAdmin, NotFound),
+    responses((status = 204, description = "Deleted"), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::auth::authenticate;
 use super::lists;
 use crate::AppState;
-use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
 /// A user to register. Without a password, the user cannot sign in yet.
@@ -55,7 +55,7 @@ struct AdministratorBody {
     ),
     responses(
         (status = 200, description = "A page", body = Vec<UserView>, headers(("Link" = String))),
-        BadRequest, NotAdmin,
+        BadRequest, AdminErrors,
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -76,7 +76,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/admin/api/users",
     request_body(content = NewUserBody, content_type = "application/json"),
-    responses((status = 201, description = "The user", body = UserView), BadBody, NotAdmin, Conflict),
+    responses((status = 201, description = "The user", body = UserView), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(
@@ -102,7 +102,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get, path = "/admin/api/users/{id}",
     params(("id" = String, Path, description = "User ID")),
-    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
@@ -119,7 +119,7 @@ pub(crate) async fn show(
     put, path = "/admin/api/users/{id}/password",
     params(("id" = String, Path, description = "User ID")),
     request_body(content = NewPassword, content_type = "application/json"),
-    responses((status = 204, description = "Password set"), BadBody, NotAdmin, NotFound),
+    responses((status = 204, description = "Password set"), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_password(
@@ -139,7 +139,7 @@ pub(crate) async fn set_password(
 #[utoipa::path(
     delete, path = "/admin/api/users/{id}",
     params(("id" = String, Path, description = "User ID")),
-    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn disable(
@@ -156,7 +156,7 @@ pub(crate) async fn disable(
 #[utoipa::path(
     post, path = "/admin/api/users/{id}/enable",
     params(("id" = String, Path, description = "User ID")),
-    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn enable(
@@ -174,7 +174,7 @@ pub(crate) async fn enable(
     put, path = "/admin/api/users/{id}/admin",
     params(("id" = String, Path, description = "User ID")),
     request_body(content = AdministratorBody, content_type = "application/json"),
-    responses((status = 200, description = "The user", body = UserView), BadBody, NotAdmin, NotFound),
+    responses((status = 200, description = "The user", body = UserView), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_admin(

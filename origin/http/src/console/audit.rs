@@ -14,7 +14,7 @@ use super::search::{self, PAGE_SIZE, Pager};
 use crate::App;
 use crate::admin_api::audit_export;
 use crate::openapi::console;
-use crate::openapi::refusals::{AuditFile, ConsolePage, Shown};
+use crate::openapi::responses::{AuditFile, ConsolePage, HtmlPage};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::{Moment, input_value, parse_input};
@@ -60,7 +60,7 @@ struct Row {
 #[utoipa::path(
     get, path = "/admin/audit",
     params(console::AuditQuery, ("below" = Option<String>, Query, description = "Entries with a lower number")),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (filter, (status, problem)) = match filter(&admin) {

@@ -16,7 +16,7 @@ use super::flash::Flash;
 use super::form_error;
 use super::search::{self, Pager};
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::Moment;
@@ -78,7 +78,7 @@ struct FormPage<'a> {
 /// Clients, the newest first.
 #[utoipa::path(
     get, path = "/admin/clients", params(console::SearchQuery),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = admin.app().clock.now();
@@ -94,7 +94,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 }
 
 /// The form for a new client.
-#[utoipa::path(get, path = "/admin/new/client", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/new/client", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn new(admin: AdminSession) -> Result<Response, WebError> {
     Ok(show_form(&admin, &ClientForm::empty(), "", None))
 }
@@ -103,7 +103,7 @@ pub(crate) async fn new(admin: AdminSession) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/admin/new/client",
     request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let form = ClientForm::from_request(&admin);
@@ -128,7 +128,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
 #[utoipa::path(
     get, path = "/admin/clients/{id}",
     params(("id" = String, Path, description = "The client's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let (client, now) = (admin.commands().get_client(&id).await?, admin.app().clock.now());
@@ -159,7 +159,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
 #[utoipa::path(
     get, path = "/admin/clients/{id}/edit",
     params(("id" = String, Path, description = "The client's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -171,7 +171,7 @@ pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<
     post, path = "/admin/clients/{id}/edit",
     params(("id" = String, Path, description = "The client's id")),
     request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -199,7 +199,7 @@ pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) 
 #[utoipa::path(
     get, path = "/admin/clients/{id}/secret",
     params(("id" = String, Path, description = "The client's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -216,8 +216,8 @@ pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> R
 #[utoipa::path(
     post, path = "/admin/clients/{id}/secret",
     params(("id" = String, Path, description = "The client's id")),
-    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    request_body(content = console::ConfirmForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -230,7 +230,7 @@ pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): Admi
 #[utoipa::path(
     get, path = "/admin/clients/{id}/disable",
     params(("id" = String, Path, description = "The client's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -249,8 +249,8 @@ pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> 
 #[utoipa::path(
     post, path = "/admin/clients/{id}/disable",
     params(("id" = String, Path, description = "The client's id")),
-    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    request_body(content = console::ConfirmForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -263,7 +263,7 @@ pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm)
 #[utoipa::path(
     get, path = "/admin/clients/{id}/enable",
     params(("id" = String, Path, description = "The client's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
@@ -280,8 +280,8 @@ pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> R
 #[utoipa::path(
     post, path = "/admin/clients/{id}/enable",
     params(("id" = String, Path, description = "The client's id")),
-    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    request_body(content = console::ConfirmForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use tollgate_model::EdgeView;
 
 use super::admin_session::AdminSession;
-use crate::openapi::refusals::{ConsolePage, Shown};
+use crate::openapi::responses::{ConsolePage, HtmlPage};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::Moment;
@@ -37,7 +37,7 @@ pub(super) struct Row {
 const SILENCE_TIMEOUT_MS: u64 = 60_000;
 
 /// Edges, by name.
-#[utoipa::path(get, path = "/admin/edges", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/edges", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (newest, edges) = admin.commands().list_edges().await?;
     let now_ms = admin.app().clock.now_ms();

@@ -13,7 +13,7 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::Moment;
@@ -58,7 +58,7 @@ struct RotatePage<'a> {
 #[utoipa::path(
     get, path = "/admin/keys",
     params(("all" = Option<String>, Query, description = "Deleted ones, too")),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (all, now) = (admin.is_checked("all"), admin.app().clock.now());
@@ -73,7 +73,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 }
 
 /// The form that rotates keys.
-#[utoipa::path(get, path = "/admin/new/key", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/new/key", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn ask_rotate(admin: AdminSession) -> Response {
     admin.show(&rotate_page(&admin, ""))
 }
@@ -82,7 +82,7 @@ pub(crate) async fn ask_rotate(admin: AdminSession) -> Response {
 #[utoipa::path(
     post, path = "/admin/new/key",
     request_body(content = console::RotateForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let rotated = async {
@@ -107,7 +107,7 @@ pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebE
 #[utoipa::path(
     get, path = "/admin/keys/{kid}/revoke",
     params(("kid" = String, Path, description = "The key's identifier")),
-    responses(Shown, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_revoke(Path(kid): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     admin.commands().check_key_revocable(&kid).await?;
@@ -126,7 +126,7 @@ pub(crate) async fn ask_revoke(Path(kid): Path<String>, admin: AdminSession) -> 
     post, path = "/admin/keys/{kid}/revoke",
     params(("kid" = String, Path, description = "The key's identifier")),
     request_body(content = console::ReasonForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn revoke(Path(kid): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let reason = parse_reason(admin.find_param("reason"))?;

@@ -8,7 +8,7 @@ use tollgate_services::admin::{HashingView, MinuteView};
 use super::admin_session::AdminSession;
 use super::chart::Chart;
 use super::edges;
-use crate::openapi::refusals::{ConsolePage, Shown};
+use crate::openapi::responses::{ConsolePage, HtmlPage};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::Moment;
@@ -55,7 +55,7 @@ struct KeyRow {
 }
 
 /// The overview.
-#[utoipa::path(get, path = "/admin", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
     let overview = admin.commands().overview().await?;
     let (now, now_ms) = (admin.app().clock.now(), admin.app().clock.now_ms());

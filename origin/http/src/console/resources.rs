@@ -13,7 +13,7 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 
@@ -50,7 +50,7 @@ struct FormPage<'a> {
 }
 
 /// Resource servers.
-#[utoipa::path(get, path = "/admin/resources", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/resources", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let row = |resource: Resource| Row {
         query: url::form_urlencoded::Serializer::new(String::new())
@@ -70,7 +70,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 }
 
 /// The form for a new resource server.
-#[utoipa::path(get, path = "/admin/new/resource", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/new/resource", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn new(admin: AdminSession) -> Response {
     show_form(&admin, false, None)
 }
@@ -79,7 +79,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 #[utoipa::path(
     post, path = "/admin/new/resource",
     request_body(content = console::ResourceForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let created = async {
@@ -100,7 +100,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
 #[utoipa::path(
     get, path = "/admin/resources/edit",
     params(("audience" = String, Query, description = "Its audience")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
     let resource = admin.commands().get_resource(admin.param("audience")).await?;
@@ -122,7 +122,7 @@ pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/admin/resources/edit",
     request_body(content = console::ResourceForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     admin.commands().get_resource(admin.param("audience").trim()).await?;
@@ -137,7 +137,7 @@ pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebE
 #[utoipa::path(
     get, path = "/admin/resources/remove",
     params(("audience" = String, Query, description = "Its audience")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError> {
     let resource = admin.commands().get_resource(admin.param("audience")).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError
 #[utoipa::path(
     post, path = "/admin/resources/remove",
     request_body(content = console::AudienceForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let audience = admin.param("audience");

@@ -16,7 +16,7 @@ use super::flash::Flash;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::time_format::{Moment, input_value, parse_input};
@@ -75,7 +75,7 @@ struct FormPage<'a> {
 #[utoipa::path(
     get, path = "/admin/revocations",
     params(console::RevocationsQuery),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = admin.app().clock.now();
@@ -107,7 +107,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         ("kind" = Option<String>, Query, description = "The kind of the target"),
         ("name" = Option<String>, Query, description = "The ID of the target"),
     ),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn new(admin: AdminSession) -> Response {
     show_form(&admin, None)
@@ -117,7 +117,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 #[utoipa::path(
     post, path = "/admin/new/revocation",
     request_body(content = console::RevocationForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let (app, by) = (admin.app(), admin.actor());
@@ -142,7 +142,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
 #[utoipa::path(
     get, path = "/admin/revocations/{number}/reinstate",
     params(("number" = String, Path, description = "The revocation's number")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_reinstate(Path(number): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let revocation = admin.commands().get_revocation(&number).await?;
@@ -169,7 +169,7 @@ pub(crate) async fn ask_reinstate(Path(number): Path<String>, admin: AdminSessio
     post, path = "/admin/revocations/{number}/reinstate",
     params(("number" = String, Path, description = "The revocation's number")),
     request_body(content = console::ReasonForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn reinstate(Path(number): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let reason = parse_reason(admin.find_param("reason"))?;

@@ -11,7 +11,7 @@ use super::confirm::Confirm;
 use super::flash::Flash;
 use super::form_error;
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 
@@ -49,7 +49,7 @@ struct FormPage<'a> {
 }
 
 /// Lists the rules.
-#[utoipa::path(get, path = "/admin/routes", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/routes", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let row = |route: &Route| {
         let view = RouteView::from(route);
@@ -69,7 +69,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 }
 
 /// The form for a new rule.
-#[utoipa::path(get, path = "/admin/new/route", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/new/route", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn new(admin: AdminSession) -> Response {
     show_form(&admin, None)
 }
@@ -78,7 +78,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 #[utoipa::path(
     post, path = "/admin/new/route",
     request_body(content = console::RouteForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let created = async {
@@ -100,7 +100,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         ("path" = String, Query, description = "The path as it was added"),
         ("methods" = Option<String>, Query, description = "The methods as they were added"),
     ),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError> {
     let route = identified(&admin)?;
@@ -118,7 +118,7 @@ pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError
 #[utoipa::path(
     post, path = "/admin/routes/remove",
     request_body(content = console::RouteNameForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let route = identified(&admin)?;

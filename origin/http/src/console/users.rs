@@ -18,7 +18,7 @@ use super::flash::Flash;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
 use crate::openapi::console;
-use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
+use crate::openapi::responses::{ConsolePage, FormWithErrors, HtmlPage, PageNotFound, SeeOther};
 use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 use crate::pages::sender::sender_name;
@@ -107,7 +107,7 @@ struct PasswordPage<'a> {
 /// Users, newest first.
 #[utoipa::path(
     get, path = "/admin/users", params(console::SearchQuery),
-    responses(Shown, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = admin.app().clock.now();
@@ -132,7 +132,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 }
 
 /// The form for a new user.
-#[utoipa::path(get, path = "/admin/new/user", responses(Shown, ConsolePage), security(("session" = [])))]
+#[utoipa::path(get, path = "/admin/new/user", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn new(admin: AdminSession) -> Response {
     show_form(&admin, None)
 }
@@ -141,7 +141,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 #[utoipa::path(
     post, path = "/admin/new/user",
     request_body(content = console::UserForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let password = ChosenPassword::from_form(&admin)?;
@@ -165,7 +165,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         ("id" = String, Path, description = "The user's id"),
         ("after" = Option<String>, Query, description = "Grants older than the one with this id"),
     ),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let (user, now) = (admin.commands().get_user(&id).await?, admin.app().clock.now());
@@ -190,7 +190,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
 #[utoipa::path(
     get, path = "/admin/users/{id}/password",
     params(("id" = String, Path, description = "The user's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_password(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -202,7 +202,7 @@ pub(crate) async fn ask_password(Path(id): Path<String>, admin: AdminSession) ->
     post, path = "/admin/users/{id}/password",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::PasswordForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn password(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let (user, password) = (admin.commands().get_user(&id).await?, ChosenPassword::from_form(&admin)?);
@@ -219,7 +219,7 @@ pub(crate) async fn password(Path(id): Path<String>, AdminForm(admin): AdminForm
 #[utoipa::path(
     get, path = "/admin/users/{id}/disable",
     params(("id" = String, Path, description = "The user's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -234,8 +234,8 @@ pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> 
 #[utoipa::path(
     post, path = "/admin/users/{id}/disable",
     params(("id" = String, Path, description = "The user's id")),
-    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    request_body(content = console::ConfirmForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -247,7 +247,7 @@ pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm)
 #[utoipa::path(
     get, path = "/admin/users/{id}/enable",
     params(("id" = String, Path, description = "The user's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -260,8 +260,8 @@ pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> R
 #[utoipa::path(
     post, path = "/admin/users/{id}/enable",
     params(("id" = String, Path, description = "The user's id")),
-    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+    request_body(content = console::ConfirmForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -273,7 +273,7 @@ pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) 
 #[utoipa::path(
     get, path = "/admin/users/{id}/admin",
     params(("id" = String, Path, description = "The user's id")),
-    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn ask_admin(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;
@@ -294,7 +294,7 @@ pub(crate) async fn ask_admin(Path(id): Path<String>, admin: AdminSession) -> Re
     post, path = "/admin/users/{id}/admin",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::AdministratorForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn set_admin(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let user = admin.commands().get_user(&id).await?;

@@ -18,7 +18,7 @@ use tollgate_model::{EdgeHeartbeat, Malformed};
 
 use crate::oauth::caller::Caller;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::{BadRequest, Conflict, Unavailable};
+use crate::openapi::responses::{BadRequest, Conflict, Unavailable};
 use crate::problem;
 use crate::problem::Problem;
 use crate::{AppState, long_polls};

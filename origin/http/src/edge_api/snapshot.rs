@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::AppState;
-use crate::openapi::refusals::Unavailable;
+use crate::openapi::responses::Unavailable;
 use crate::problem::Problem;
 use crate::{header_list, problem};
 

@@ -20,7 +20,7 @@ use tollgate_system::rng;
 use super::bearer::{BearerRefusal, authenticate_bearer};
 use super::caller::Caller;
 use super::error::OAuthError;
-use crate::openapi::refusals::{NotFound, TooLarge};
+use crate::openapi::responses::{NotFound, TooLarge};
 use crate::problem::Problem;
 use crate::{App, AppState};
 

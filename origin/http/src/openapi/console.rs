@@ -1,30 +1,31 @@
-//! The parameters of the console's pages and forms, for their descriptions.
-#![expect(dead_code, reason = "these describe what handlers read, and hold nothing")]
+//! Parameters of the console's pages and forms, for the OpenAPI document.
+#![expect(dead_code, reason = "describes parameters that handlers read by name")]
 
 use utoipa::{IntoParams, ToSchema};
 
-/// What is looked for in a list.
+/// Search parameters of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
-    /// Part of a name or an id.
+    /// Part of a name or ID.
     search: Option<String>,
-    /// The id after which the page begins.
+    /// ID after which the page begins.
     after: Option<String>,
 }
 
-/// Of a question that is answered by a button.
+/// Form of a confirmation page.
 #[derive(ToSchema)]
-pub(crate) struct BareForm {
+#[schema(as = BareForm)]
+pub(crate) struct ConfirmForm {
     csrf: String,
 }
 
-/// Of a client that is registered or changed.
+/// Form to register or change a client.
 #[derive(ToSchema)]
 #[schema(as = ConsoleClientForm)]
 pub(crate) struct ClientForm {
     csrf: String,
-    /// Of a new client: the id that is wanted, if one is.
+    /// Chosen ID of a new client.
     client_id: Option<String>,
     name: String,
     owner: Option<String>,
@@ -45,38 +46,38 @@ pub(crate) struct ClientForm {
     audiences: Option<String>,
     token_format: String,
     alg: String,
-    /// The other members of the metadata, as a JSON object.
+    /// Other members of the metadata, as a JSON object.
     more: Option<String>,
-    /// That the scope tollgate:admin is meant.
+    /// Confirms the scope tollgate:admin.
     confirmed: Option<String>,
 }
 
-/// Of a user who is registered.
+/// Form to register a user.
 #[derive(ToSchema)]
 #[schema(as = ConsoleUserForm)]
 pub(crate) struct UserForm {
     csrf: String,
     name: String,
-    /// Without one, one is made and shown once.
+    /// By default one is generated and shown once.
     password: Option<String>,
     full_name: Option<String>,
     email: Option<String>,
     external_id: Option<String>,
-    /// More claims, as a JSON object.
+    /// Other claims, as a JSON object.
     claims: Option<String>,
     is_admin: Option<String>,
 }
 
-/// Of a password that is set.
+/// Form to set a password.
 #[derive(ToSchema)]
 #[schema(as = ConsolePasswordForm)]
 pub(crate) struct PasswordForm {
     csrf: String,
-    /// Without one, one is made and shown once.
+    /// By default one is generated and shown once.
     password: Option<String>,
 }
 
-/// Of a user who is made an administrator, or is one no longer.
+/// Form to grant or withdraw the administrator role.
 #[derive(ToSchema)]
 pub(crate) struct AdministratorForm {
     csrf: String,
@@ -84,79 +85,79 @@ pub(crate) struct AdministratorForm {
     is_admin: String,
 }
 
-/// Of keys that are replaced.
+/// Form to rotate keys.
 #[derive(ToSchema)]
 pub(crate) struct RotateForm {
     csrf: String,
-    /// EdDSA, ES256 and RS256 without it.
+    /// Algorithm; by default EdDSA, ES256 and RS256.
     alg: Option<String>,
-    /// Sign as soon as it is published.
+    /// Sign as soon as the key is published.
     at_once: Option<String>,
 }
 
-/// Of a question that is answered with a reason.
+/// Form of a confirmation page with a reason.
 #[derive(ToSchema)]
 pub(crate) struct ReasonForm {
     csrf: String,
     reason: Option<String>,
 }
 
-/// Which revocations are listed.
+/// Filter of the list of revocations.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RevocationsQuery {
     /// `token`, `session`, `subject`, `client`, `key` or `everything`
     kind: Option<String>,
-    /// What they strike.
+    /// Only revocations of this name.
     name: Option<String>,
-    /// Past ones, too.
+    /// Include expired and lifted ones.
     all: Option<String>,
-    /// Those with a lower number.
+    /// Revocations with a lower number.
     below: Option<String>,
 }
 
-/// Of a revocation.
+/// Form to revoke tokens.
 #[derive(ToSchema)]
 #[schema(as = ConsoleRevocationForm)]
 pub(crate) struct RevocationForm {
     csrf: String,
     /// `token`, `session`, `subject`, `client`, `key` or `everything`
     kind: String,
-    /// Which one; for a token its `jti` or the token itself.
+    /// Name; for a token its `jti` or the token itself.
     name: Option<String>,
-    /// Of everything: a date and a time in UTC, as `2026-11-22T08:15`.
+    /// For `everything`: UTC date and time, such as `2026-11-22T08:15`.
     before: Option<String>,
     reason: Option<String>,
-    /// That it is meant.
+    /// Confirms the revocation.
     confirmed: Option<String>,
 }
 
-/// Of a resource server.
+/// Form to register or change a resource server.
 #[derive(ToSchema)]
 #[schema(as = ConsoleResourceForm)]
 pub(crate) struct ResourceForm {
     csrf: String,
     audience: String,
     name: String,
-    /// On each line a scope value, `=` and what it means in words.
+    /// Lines of a scope value, `=` and its description.
     scopes: Option<String>,
     introspected_by: Option<String>,
 }
 
-/// Of a resource server that is removed.
+/// Form to delete a resource server.
 #[derive(ToSchema)]
 pub(crate) struct AudienceForm {
     csrf: String,
     audience: String,
 }
 
-/// Of a rule that is added.
+/// Form to create a rule.
 #[derive(ToSchema)]
 #[schema(as = ConsoleRouteForm)]
 pub(crate) struct RouteForm {
     csrf: String,
     path: String,
-    /// Separated by spaces; all without any.
+    /// Separated by spaces; by default all.
     methods: Option<String>,
     scope: Option<String>,
     public: Option<String>,
@@ -166,7 +167,7 @@ pub(crate) struct RouteForm {
     on_not_covered: Option<String>,
 }
 
-/// Of a rule that is removed.
+/// Form to delete a rule.
 #[derive(ToSchema)]
 pub(crate) struct RouteNameForm {
     csrf: String,
@@ -174,20 +175,20 @@ pub(crate) struct RouteNameForm {
     methods: Option<String>,
 }
 
-/// Which lines of the audit log are shown.
+/// Filter of the audit log.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
-    /// About this kind alone, such as `client` or `user`.
+    /// Only targets of this kind, such as `client` or `user`.
     kind: Option<String>,
-    /// Of this action alone, such as `create` or `revoke`.
+    /// Only this action, such as `create` or `revoke`.
     action: Option<String>,
-    /// By this actor alone.
+    /// Only this actor.
     actor: Option<String>,
-    /// About what has this name alone.
+    /// Only the target of this name.
     target: Option<String>,
-    /// From this date and time on, in UTC, as `2026-11-22T08:15`.
+    /// At or after this UTC date and time, such as `2026-11-22T08:15`.
     since: Option<String>,
-    /// Up to this date and time.
+    /// At or before this date and time.
     until: Option<String>,
 }

@@ -1,15 +1,14 @@
-//! The parameters of forms, for their descriptions: handlers read them one by one,
-//! for which they need depends on the others.
-#![expect(dead_code, reason = "these describe what handlers read, and hold nothing")]
+//! Parameters of forms, for the OpenAPI document. Handlers read them by name, because which are
+//! required depends on the others.
+#![expect(dead_code, reason = "describes parameters that handlers read by name")]
 
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// How a client authenticates that does not in a header (RFC 6749 §2.3.1, RFC 7523
-/// §2.2).
+/// Client authentication in the form (RFC 6749 §2.3.1, RFC 7523 §2.2).
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ClientForm {
-    /// The client's identifier, unless a header or an assertion names it.
+    /// Client ID, unless a header or an assertion contains it.
     client_id: Option<String>,
     /// `client_secret_post`
     client_secret: Option<String>,
@@ -19,8 +18,7 @@ pub(crate) struct ClientForm {
     client_assertion: Option<String>,
 }
 
-/// A request for tokens. Which parameters a grant takes, its RFC says; others are
-/// ignored.
+/// Token request. The RFC of a grant type defines its parameters; others are ignored.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct TokenForm {
     #[schema(example = "client_credentials")]
@@ -32,13 +30,13 @@ pub(crate) struct TokenForm {
     audience: Option<String>,
     /// RFC 9396 §2: an array, as JSON.
     authorization_details: Option<String>,
-    /// Of `authorization_code`.
+    /// For `authorization_code`.
     code: Option<String>,
-    /// Of `authorization_code`, if the authorization request had one.
+    /// For `authorization_code`, if the authorization request had one.
     redirect_uri: Option<String>,
     /// RFC 7636 §4.5
     code_verifier: Option<String>,
-    /// Of `refresh_token`.
+    /// For `refresh_token`.
     refresh_token: Option<String>,
     /// RFC 8628 §3.4
     device_code: Option<String>,
@@ -58,21 +56,21 @@ pub(crate) struct TokenForm {
     client: ClientForm,
 }
 
-/// A token to be revoked or looked at (RFC 7009 §2.1, RFC 7662 §2.1).
+/// Token to revoke or introspect (RFC 7009 §2.1, RFC 7662 §2.1).
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct OneTokenForm {
     token: String,
-    /// It is not needed, and a wrong one changes nothing.
+    /// Ignored.
     token_type_hint: Option<String>,
     #[serde(flatten)]
     client: ClientForm,
 }
 
-/// A request for a device's code (RFC 8628 §3.1).
+/// Device authorization request (RFC 8628 §3.1).
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DeviceForm {
     scope: Option<String>,
-    /// What the device calls itself, for the user to know it by; our own.
+    /// Name of the device, shown to the user; an extension.
     device_name: Option<String>,
     /// RFC 8707 §2; may repeat.
     resource: Option<String>,
@@ -80,7 +78,7 @@ pub(crate) struct DeviceForm {
     client: ClientForm,
 }
 
-/// An authorization request that a client pushes.
+/// Pushed authorization request (RFC 9126 §2.1).
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct PushedForm {
     #[serde(flatten)]
@@ -89,7 +87,7 @@ pub(crate) struct PushedForm {
     client: ClientForm,
 }
 
-/// An authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
+/// Authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
 #[derive(Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuthorizationForm {
@@ -112,7 +110,7 @@ pub(crate) struct AuthorizationForm {
     /// Seconds.
     max_age: Option<String>,
     login_hint: Option<String>,
-    /// Languages of the pages, by preference: tags separated by spaces.
+    /// Preferred languages of the pages: tags separated by spaces.
     ui_locales: Option<String>,
     /// RFC 9449 §10
     dpop_jkt: Option<String>,
@@ -122,56 +120,56 @@ pub(crate) struct AuthorizationForm {
     request_uri: Option<String>,
 }
 
-/// Of the page to sign in.
+/// Sign-in form.
 #[derive(ToSchema)]
 pub(crate) struct LoginForm {
     csrf: String,
     username: String,
     password: String,
-    /// The authorization request that waits for the sign-in.
+    /// ID of the pending authorization request.
     request: Option<String>,
-    /// The device that does.
+    /// User code of the device that waits for the sign-in.
     user_code: Option<String>,
-    /// The page of this origin to go back to.
+    /// Path of this origin to return to.
     next: Option<String>,
 }
 
-/// Of the page to make an account.
+/// Registration form of users.
 #[derive(ToSchema)]
 pub(crate) struct RegisterForm {
     csrf: String,
     username: String,
     password: String,
-    /// The same password.
+    /// The password again.
     again: String,
-    /// As at the sign-in.
+    /// As in the sign-in form.
     request: Option<String>,
-    /// As at the sign-in.
+    /// As in the sign-in form.
     user_code: Option<String>,
-    /// As at the sign-in.
+    /// As in the sign-in form.
     next: Option<String>,
 }
 
-/// Of the page to change the password.
+/// Form to change the password.
 #[derive(ToSchema)]
 pub(crate) struct PasswordForm {
     csrf: String,
     old: String,
     new: String,
-    /// The same new one.
+    /// The new password again.
     again: String,
 }
 
-/// Of the page of sessions.
+/// Form to end sessions and grants.
 #[derive(ToSchema)]
 pub(crate) struct EndForm {
     csrf: String,
-    /// The id of a session `tgl_…` or of a grant `tgg_…`; `others` for all other
-    /// browsers, `all` for all grants.
+    /// ID of a session `tgl_…` or of a grant `tgg_…`; `others` for all other browsers, `all` for
+    /// all grants.
     end: String,
 }
 
-/// Of the page to agree.
+/// Consent form.
 #[derive(ToSchema)]
 pub(crate) struct ConsentForm {
     csrf: String,
@@ -180,16 +178,16 @@ pub(crate) struct ConsentForm {
     decision: String,
 }
 
-/// Of the pages to connect a device.
+/// Form to connect a device.
 #[derive(ToSchema)]
 pub(crate) struct UserCodeForm {
     csrf: String,
     user_code: String,
-    /// `allow` or `deny`, once the user has seen who asks.
+    /// `allow` or `deny`, after the user has seen the client.
     decision: Option<String>,
 }
 
-/// A wish to sign out (OpenID Connect RP-Initiated Logout §2).
+/// Logout request (OpenID Connect RP-Initiated Logout §2).
 #[derive(ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LogoutForm {
@@ -197,11 +195,11 @@ pub(crate) struct LogoutForm {
     client_id: Option<String>,
     post_logout_redirect_uri: Option<String>,
     state: Option<String>,
-    /// Languages of the pages, by preference: tags separated by spaces.
+    /// Preferred languages of the pages: tags separated by spaces.
     ui_locales: Option<String>,
 }
 
-/// Of the page to sign out.
+/// Confirmation form of the logout.
 #[derive(ToSchema)]
 pub(crate) struct ConfirmedLogoutForm {
     csrf: String,

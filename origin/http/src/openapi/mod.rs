@@ -1,11 +1,12 @@
-//! `GET /openapi.json`: this interface as OpenAPI 3.1, made of the annotations beside the handlers.
+//! `GET /openapi.json`: this interface as OpenAPI 3.1, generated from the annotations of the
+//! handlers.
 //!
-//! The router is built of the same annotations: a path cannot be served and not be described, and
-//! what is described is served.
+//! The router is built from the same annotations, so a path is served if and only if it is
+//! described.
 
 pub(super) mod console;
 pub(super) mod forms;
-pub(super) mod refusals;
+pub(super) mod responses;
 
 use std::sync::LazyLock;
 
@@ -15,14 +16,14 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, Server};
 
-/// The document as it is sent; it is the same for every issuer and for as long as the process runs.
+/// The serialized document, the same for all issuers of the process.
 static DOCUMENT: LazyLock<Result<String, serde_json::Error>> = LazyLock::new(|| document().to_json());
 
-/// This document.
+/// OpenAPI document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(super) async fn get() -> axum::response::Response {
     let Ok(document) = DOCUMENT.as_deref() else {
-        tracing::error!("the description of the interface cannot be written");
+        tracing::error!("the OpenAPI document cannot be serialized");
         return axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let headers = [
@@ -38,9 +39,9 @@ fn document() -> OpenApi {
     document.info = InfoBuilder::new()
         .title("Tollgate")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("The origin: issues OAuth 2.0 tokens, remembers which are revoked, tells the edges."))
+        .description(Some("The origin: issues and revokes OAuth 2.0 tokens, and distributes revocations to the edges."))
         .build();
-    // Relative to where the document stands, so that it holds for an issuer with a path, too.
+    // Relative to the URL of the document, so that it is right for an issuer with a path.
     document.servers = Some(vec![Server::new("./")]);
     add_security(document.components.get_or_insert_default());
     for (path, item) in &mut document.paths.paths {
@@ -52,7 +53,7 @@ fn document() -> OpenApi {
     document
 }
 
-/// The operations of a path, with their methods.
+/// Methods and operations of a path.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let methods = [
         ("get", item.get.as_mut()),
@@ -63,12 +64,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     methods.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-/// The ways to authenticate. A secret or an assertion in the form has no type in OpenAPI: those are
-/// parameters of the forms.
+/// Adds the security schemes. OpenAPI has no scheme for a secret or an assertion in a form: those
+/// are parameters of the forms.
 fn add_security(components: &mut Components) {
-    let http = |scheme, words: &str| {
+    let http = |scheme, description: &str| {
         let mut http = Http::new(scheme);
-        http.description = Some(words.to_owned());
+        http.description = Some(description.to_owned());
         SecurityScheme::Http(http)
     };
     let key = |key: ApiKey| SecurityScheme::ApiKey(key);
@@ -81,20 +82,17 @@ fn add_security(components: &mut Components) {
             "certificate",
             SecurityScheme::MutualTls { description: Some("RFC 8705".to_owned()), deprecated: None, extensions: None },
         ),
-        ("bearer", http(HttpAuthScheme::Bearer, "an access token of this server for the path at hand (RFC 6750)")),
+        ("bearer", http(HttpAuthScheme::Bearer, "access token of this server for the endpoint (RFC 6750)")),
         (
             "dpop",
             key(ApiKey::Header(ApiKeyValue::with_description(
                 "DPoP",
-                "the proof that goes with Authorization: DPoP (RFC 9449)",
+                "proof of possession with Authorization: DPoP (RFC 9449)",
             ))),
         ),
         (
             "session",
-            key(ApiKey::Cookie(ApiKeyValue::with_description(
-                "tollgate",
-                "a browser's session; __Host-tollgate on https",
-            ))),
+            key(ApiKey::Cookie(ApiKeyValue::with_description("tollgate", "browser session; __Host-tollgate on HTTPS"))),
         ),
     ];
     components.security_schemes.extend(schemes.map(|(name, scheme)| (name.to_owned(), scheme.into())));
@@ -112,18 +110,17 @@ mod tests {
         serde_json::from_str(DOCUMENT.as_deref().expect("written")).expect("JSON")
     }
 
-    /// Every object of the document, wherever it stands.
-    fn each<'a>(value: &'a Value, see: &mut impl FnMut(&'a Value)) {
-        see(value);
+    /// Visits all values of the document.
+    fn visit<'a>(value: &'a Value, visitor: &mut impl FnMut(&'a Value)) {
+        visitor(value);
         match value {
-            Value::Object(members) => members.values().for_each(|member| each(member, see)),
-            Value::Array(values) => values.iter().for_each(|value| each(value, see)),
+            Value::Object(members) => members.values().for_each(|member| visit(member, visitor)),
+            Value::Array(values) => values.iter().for_each(|value| visit(value, visitor)),
             _ => {}
         }
     }
 
-    /// The router takes routes from annotations, and from nothing else: what it serves stands in
-    /// the document.
+    /// The router takes routes from annotations only, so all routes are in the document.
     #[test]
     fn every_route_is_described() {
         let source = include_str!("../router.rs");
@@ -158,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn references_lead_somewhere() {
+    fn references_have_targets() {
         let document = document();
         let mut references = Vec::new();
-        each(&document, &mut |value| references.extend(value.get("$ref").and_then(Value::as_str)));
+        visit(&document, &mut |value| references.extend(value.get("$ref").and_then(Value::as_str)));
         assert!(!references.is_empty());
         for reference in references {
             let pointer = reference.strip_prefix('#').expect("within the document");

@@ -17,7 +17,7 @@ use super::page_request::{CsrfCheckedForm, PageRequest};
 use crate::oauth::authorization::ReturnTo;
 use crate::oauth::authorize::{is_hinted, issue_code, next_page};
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -39,7 +39,7 @@ struct ConsentPage<'a> {
 #[utoipa::path(
     get, path = "/consent",
     params(("request" = String, Query, description = "The pending authorization request")),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
@@ -69,7 +69,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/consent",
     request_body(content = forms::ConsentForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, WebError),
+    responses(SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {

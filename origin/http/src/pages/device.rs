@@ -17,7 +17,7 @@ use super::time_format::Moment;
 use crate::App;
 use crate::oauth::authorize::grant_of;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 /// The error for a code that is unknown, expired or already decided.
 const INVALID_CODE: &str = "device-code-invalid";
@@ -52,8 +52,8 @@ struct ConfirmPage<'a> {
     get, path = "/device",
     params(("user_code" = Option<String>, Query, description = "The code that the device shows")),
     responses(
-        Shown,
-        SentOn,
+        HtmlPage,
+        SeeOther,
         WebError,
         (
             status = 404,
@@ -81,8 +81,8 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     post, path = "/device",
     request_body(content = forms::UserCodeForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        Shown,
-        SentOn,
+        HtmlPage,
+        SeeOther,
         WebError,
         (
             status = 404,

@@ -16,7 +16,7 @@ use super::sign_in::authenticate;
 use crate::oauth::authorize::next_page;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 use crate::{App, failed_authentication};
 
 /// Where a sign-in leads that nothing waits for.
@@ -52,7 +52,7 @@ struct LoginPage<'a> {
         ("user_code" = Option<String>, Query, description = "The pending device"),
         ("next" = Option<String>, Query, description = "The page of this origin to return to"),
     ),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
@@ -81,7 +81,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     post, path = "/login",
     request_body(content = forms::LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        SentOn,
+        SeeOther,
         WebError,
         (
             status = 403,

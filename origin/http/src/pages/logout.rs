@@ -22,7 +22,7 @@ use crate::oauth::authorization::see_other;
 use crate::oauth::id_token_hint;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -37,7 +37,7 @@ struct LogoutPage<'a> {
 #[utoipa::path(
     get, path = "/oauth/logout",
     params(forms::LogoutForm),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
@@ -48,7 +48,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     get, path = "/logout",
     params(forms::LogoutForm),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn own(page: PageRequest) -> Result<Response, WebError> {
@@ -59,7 +59,7 @@ pub(crate) async fn own(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/oauth/logout",
     request_body(content = forms::LogoutForm, content_type = "application/x-www-form-urlencoded"),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(page: PageRequest) -> Result<Response, WebError> {
@@ -70,7 +70,7 @@ pub(crate) async fn post(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/logout",
     request_body(content = forms::ConfirmedLogoutForm, content_type = "application/x-www-form-urlencoded"),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn confirmed(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {

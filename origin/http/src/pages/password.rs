@@ -15,7 +15,7 @@ use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sign_in::verify_password;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 const PATH: &str = "/account/password";
 
@@ -36,7 +36,7 @@ struct PasswordPage<'a> {
 /// The page to change the password.
 #[utoipa::path(
     get, path = "/account/password",
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
@@ -51,7 +51,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     post, path = "/account/password",
     request_body(content = forms::PasswordForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        SentOn,
+        SeeOther,
         WebError,
         (
             status = 422,

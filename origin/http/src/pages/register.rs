@@ -19,7 +19,7 @@ use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sign_in::authenticate;
 use crate::App;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 #[derive(Template)]
 #[template(path = "register.html")]
@@ -47,7 +47,7 @@ struct RegisterPage<'a> {
         ("next" = Option<String>, Query, description = "The page of this origin to return to"),
     ),
     responses(
-        Shown,
+        HtmlPage,
         WebError,
         (status = 404, description = "Accounts are created by an administrator", body = String, content_type = "text/html; charset=utf-8"),
     ),
@@ -64,7 +64,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     post, path = "/register",
     request_body(content = forms::RegisterForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        SentOn,
+        SeeOther,
         WebError,
         (status = 404, description = "Accounts are created by an administrator", body = String, content_type = "text/html; charset=utf-8"),
         (

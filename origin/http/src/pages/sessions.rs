@@ -17,7 +17,7 @@ use super::sender::sender_name;
 use super::time_format::Moment;
 use crate::App;
 use crate::openapi::forms;
-use crate::openapi::refusals::{SentOn, Shown};
+use crate::openapi::responses::{HtmlPage, SeeOther};
 
 const PATH: &str = "/account/sessions";
 /// Applications and devices on a page.
@@ -68,7 +68,7 @@ struct ClientRow {
 }
 
 /// The start of the account pages: the sessions.
-#[utoipa::path(get, path = "/account", responses(SentOn, WebError), security(("session" = []), ()))]
+#[utoipa::path(get, path = "/account", responses(SeeOther, WebError), security(("session" = []), ()))]
 pub(crate) async fn account(page: PageRequest) -> Response {
     page.redirect(PATH)
 }
@@ -77,7 +77,7 @@ pub(crate) async fn account(page: PageRequest) -> Response {
 #[utoipa::path(
     get, path = "/account/sessions",
     params(("after" = Option<String>, Query, description = "Grants older than the one with this id")),
-    responses(Shown, SentOn, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
@@ -118,7 +118,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/account/sessions",
     request_body(content = forms::EndForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SentOn, WebError),
+    responses(SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {

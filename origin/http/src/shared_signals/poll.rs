@@ -11,7 +11,7 @@ use tollgate_model::text;
 use tollgate_services::shared_signals::{PollAnswer, PollRequest, PollResponder};
 
 use crate::oauth::caller::Caller;
-use crate::openapi::refusals::BadBody;
+use crate::openapi::responses::BadBody;
 use crate::problem;
 use crate::problem::Problem;
 use crate::shared_signals::bearer::{BearerError, authenticate_receiver, find_own_stream};

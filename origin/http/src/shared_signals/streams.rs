@@ -12,7 +12,7 @@ use tollgate_services::shared_signals::{POLL, PUSH};
 
 use crate::AppState;
 use crate::oauth::parameters::Parameters;
-use crate::openapi::refusals::BadRequest;
+use crate::openapi::responses::BadRequest;
 use crate::problem::Problem;
 use crate::shared_signals::bearer::{BearerError, authenticate_receiver, find_own_stream};
 
