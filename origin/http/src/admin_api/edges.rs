@@ -7,7 +7,7 @@ use tollgate_model::EdgeView;
 
 use super::auth::authenticate;
 use crate::AppState;
-use crate::openapi::responses::NotAdmin;
+use crate::openapi::responses::AdminErrors;
 use crate::problem::Problem;
 
 /// Lists registered edges with their sync progress, by name.

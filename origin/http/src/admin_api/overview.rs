@@ -7,7 +7,7 @@ use tollgate_services::admin::Overview;
 
 use super::auth::authenticate;
 use crate::AppState;
-use crate::openapi::responses::NotAdmin;
+use crate::openapi::responses::AdminErrors;
 use crate::problem::Problem;
 
 /// Counters of this process in the last hour, edges, and active signing keys.
