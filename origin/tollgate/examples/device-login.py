@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Signs a person in from a terminal by the device grant (RFC 8628), with nothing but Python's own library.
+"""Signs a user in from a terminal with the device grant (RFC 8628), using only Python's standard library.
 
     python3 device-login.py CLIENT_ID [ISSUER [SCOPE]]
 
-Shows where to go and which code to type, waits for the person's decision, and prints the access token.
+Shows the verification URL and the user code, waits for the user's decision, and prints the access token.
 """
 import json
 import sys
@@ -16,7 +16,7 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 def fetch(url, form=None):
-    """The JSON that a URL answers with, errors included."""
+    """Returns the JSON response of a URL, also of an error response."""
     body = urllib.parse.urlencode(form).encode() if form else None
     try:
         with urllib.request.urlopen(url, body, timeout=30) as answer:
@@ -34,7 +34,7 @@ def login(client_id, issuer="http://127.0.0.1:8080", scope="openid profile"):
     device = fetch(provider["device_authorization_endpoint"], {"client_id": client_id, "scope": scope})
     if "error" in device:
         sys.exit(device.get("error_description", device["error"]))
-    say(f"Open {device['verification_uri']} and type {device['user_code']}")
+    say(f"Open {device['verification_uri']} and enter {device['user_code']}")
     say(f"or open {device['verification_uri_complete']}")
     pause, ends = device.get("interval", 5), time.monotonic() + device["expires_in"]
     while time.monotonic() < ends:
@@ -50,7 +50,7 @@ def login(client_id, issuer="http://127.0.0.1:8080", scope="openid profile"):
                 pause += 5
             case error:
                 sys.exit(answer.get("error_description", error))
-    sys.exit("Nobody decided in time.")
+    sys.exit("The code expired before a decision was made.")
 
 
 if len(sys.argv) < 2:

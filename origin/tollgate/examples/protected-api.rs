@@ -1,6 +1,6 @@
-//! A small API to stand behind an edge gate. It trusts the `X-Tollgate-*` headers, because only the
-//! gate can reach it, and answers with what it was asked and by whom. Usage: `protected-api
-//! [ADDRESS]`, 127.0.0.1:5000 unless told otherwise.
+//! A small API behind an edge gate. It trusts the `X-Tollgate-*` headers, because only the gate can
+//! reach it, and responds with the request and the identity it received. Usage: `protected-api
+//! [ADDRESS]`; the default is 127.0.0.1:5000.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,13 @@ use axum::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-/// What the API saw of a request.
+/// The request as the API received it.
 #[derive(Serialize)]
-struct Seen {
+struct ReceivedRequest {
     method: String,
     path: String,
-    /// The verified identity: every `x-tollgate-…` header, in small letters.
+    /// The verified identity: all `x-tollgate-…` headers, in lower case.
     identity: BTreeMap<String, String>,
-    /// Bytes of the request's body.
     body_bytes: usize,
 }
 
@@ -34,11 +33,11 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: String) -> Json<Seen> {
+async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: String) -> Json<ReceivedRequest> {
     let identity = headers
         .iter()
         .filter(|(name, _)| name.as_str().replace('_', "-").starts_with("x-tollgate-"))
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
-    Json(Seen { method: method.to_string(), path: uri.to_string(), identity, body_bytes: body.len() })
+    Json(ReceivedRequest { method: method.to_string(), path: uri.to_string(), identity, body_bytes: body.len() })
 }

@@ -1,6 +1,6 @@
-// A page without a server of its own. It signs people in at an OpenID provider (authorization code with PKCE, a public client)
-// with nothing but the browser's fetch and crypto. Tokens live in this page's memory alone: a reload signs in anew, which asks
-// nothing of a person who is still signed in at the provider.
+// A single-page application without a server. It signs users in at an OpenID provider (public client, authorization code with
+// PKCE) with the browser's fetch and crypto only. Tokens exist only in the memory of the page: a reload signs in again, without
+// a prompt while the user is still signed in at the provider.
 
 const config = await (await fetch('config.json')).json()
 const provider = await (await fetch(`${config.issuer}/.well-known/openid-configuration`)).json()
@@ -30,11 +30,11 @@ async function signIn() {
   location.assign(url)
 }
 
-/** Back from the provider: trades the code for tokens, if this tab asked for it. */
+/** Handles the redirect from the provider: exchanges the code for tokens if this tab started the sign-in. */
 async function finish(answer) {
   const checks = JSON.parse(sessionStorage.getItem('checks') ?? '{}')
   sessionStorage.removeItem('checks')
-  history.replaceState(null, '', redirectUri) // the code stays in no history
+  history.replaceState(null, '', redirectUri) // removes the code from the history
   if (answer.get('state') !== checks.state || answer.get('iss') !== provider.issuer) throw new Error('That was not asked for here.')
   if (answer.has('error')) throw new Error(answer.get('error_description') ?? answer.get('error'))
   const got = await post(provider.token_endpoint, {
@@ -43,7 +43,7 @@ async function finish(answer) {
     redirect_uri: redirectUri,
     code_verifier: checks.verifier,
   })
-  // Straight from the provider, so its signature needs no check (OpenID Connect Core 3.1.3.7); what it says does.
+  // The ID token comes directly from the provider over TLS, so only its claims are checked (OpenID Connect Core 3.1.3.7).
   const claims = JSON.parse(new TextDecoder().decode(bytes(got.id_token.split('.')[1])))
   const meant = claims.iss === provider.issuer && claims.aud === config.client_id && claims.nonce === checks.nonce
   if (!meant || claims.exp * 1000 < Date.now()) throw new Error('The ID token is not for this sign-in.')

@@ -1,5 +1,5 @@
-// A server-side web client. It signs people in at an OpenID provider (authorization code with PKCE), keeps who they are in a
-// session of its own, calls an API in their name, and signs them out there and here. Tokens never reach the browser.
+// A server-side web client. It signs users in at an OpenID provider (authorization code with PKCE), stores their identity in a
+// session of its own, calls an API on their behalf, and signs them out here and at the provider. Tokens never reach the browser.
 //
 //     CLIENT_ID=… CLIENT_SECRET=… npm start
 import { randomBytes } from 'node:crypto'
@@ -12,11 +12,11 @@ const HOME = `http://127.0.0.1:${PORT}`
 const SESSION_SECONDS = 8 * 3600
 const MAX_SESSIONS = 10_000
 
-// Plain http is for trying this on one machine.
+// Allows plain HTTP to try this on one machine.
 const options = new URL(ISSUER).hostname === '127.0.0.1' ? { execute: [oidc.allowInsecureRequests] } : {}
 const provider = await oidc.discovery(new URL(ISSUER), CLIENT_ID, {}, oidc.ClientSecretBasic(CLIENT_SECRET), options)
 
-/** Sessions by the random value of their cookie: `checks` while the person is away signing in, then `claims` and `tokens`. */
+/** Sessions by the random value of their cookie: `checks` during a sign-in, then `claims` and `tokens`. */
 const sessions = new Map()
 
 const routes = {
@@ -42,7 +42,8 @@ const routes = {
     return redirect(url.href, begin({ checks }))
   },
 
-  // Only the browser that began may end it: the checks are in its session. The session's name is new once somebody is in it.
+  // Only the browser that started a sign-in can complete it, because the checks are in its session. A signed-in session gets
+  // a new name, against session fixation.
   'GET /callback': async ({ url, session, name }) => {
     if (!session?.checks) return redirect('/')
     sessions.delete(name)
@@ -63,7 +64,7 @@ const routes = {
       <pre tabindex="0">${escaped(text ?? '')}</pre><p><a href="/">Back</a></p>`)
   },
 
-  // A form, and a cookie that other sites cannot make the browser send with one: nobody else signs this person out.
+  // A form, and a SameSite cookie: other sites cannot sign the user out.
   'POST /sign-out': async ({ session, name }) => {
     sessions.delete(name)
     if (!session?.claims) return redirect('/')
@@ -83,14 +84,14 @@ function welcomeStranger() {
 }
 
 async function welcome({ claims, tokens }) {
-  // Fails once the grant is revoked; what the ID token said is known all the same.
+  // Fails after the grant was revoked; then the claims of the ID token are shown.
   const user = await oidc.fetchUserInfo(provider, tokens.access_token, claims.sub).catch(() => claims)
   return `<h1>Reports</h1><p>Signed in as <strong>${escaped(user.preferred_username ?? user.name ?? user.sub)}</strong>.</p>
     <p><a href="/report">Read the report</a></p>
     <form method="post" action="/sign-out"><button>Sign out</button></form>`
 }
 
-/** Keeps a session for the browser that gets the answer; its cookie's value. */
+/** Creates a session and returns the value of its cookie. */
 function begin(session) {
   const now = Date.now()
   for (const [name, { ends }] of sessions) if (ends < now || sessions.size >= MAX_SESSIONS) sessions.delete(name)

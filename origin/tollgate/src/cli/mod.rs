@@ -1,6 +1,6 @@
-//! The command line, one file per noun. All commands except `serve`, `config`, `login`, `logout` and
-//! `token` work on the database directly, with the functions that the server uses; a running server
-//! picks up their changes.
+//! The command line, one file per noun. All commands except `serve`, `config`, `login`, `logout`
+//! and `token` work on the database directly, with the functions that the server uses; a running
+//! server picks up their changes.
 
 mod audit;
 mod client;
@@ -43,8 +43,8 @@ use self::output::Output;
 
 /// OAuth 2.0 and OpenID Connect server whose revocations take effect at every edge within a second
 ///
-/// Settings are read from flags, then the environment (TOLLGATE_*), then .env, then tollgate.toml; the
-/// first value found applies.
+/// Settings are read from flags, then the environment (TOLLGATE_*), then .env, then tollgate.toml;
+/// the first value found applies.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, max_term_width = 100)]
 struct Cli {
@@ -135,8 +135,8 @@ struct CommonFlags {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
     /// Name of the registered issuer to work on [default: the default issuer]
-    // Not an `IssuerName`: `token verify` has an argument of the same name, and clap stores one value
-    // for both.
+    // Not an `IssuerName`: `token verify` has an argument of the same name, and clap stores one
+    // value for both.
     #[arg(long, global = true, value_name = "NAME")]
     issuer: Option<String>,
     #[command(flatten)]

@@ -17,8 +17,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Look up a token in its status list, which is fetched or read from a file
 ///
-/// This verifies the list's signature with the keys of the token's issuer or with given keys. It does
-/// not verify the token: use `tollgate token verify`.
+/// This verifies the list's signature with the keys of the token's issuer or with given keys. It
+/// does not verify the token: use `tollgate token verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     /// Token

@@ -1,5 +1,5 @@
-//! `tollgate token inspect|verify|status`. They need neither settings nor a database. `verify` prints
-//! JSON with and without `--json`.
+//! `tollgate token inspect|verify|status`. They need neither settings nor a database. `verify`
+//! prints JSON with and without `--json`.
 
 use std::process::ExitCode;
 

@@ -53,8 +53,8 @@ impl Service<Request> for Dispatcher {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let table = Arc::clone(&self.0.borrow());
-        // The authority of the request target takes precedence over `Host` (RFC 9112 §3.2.2, RFC 9113
-        // §8.3.1).
+        // The authority of the request target takes precedence over `Host` (RFC 9112 §3.2.2, RFC
+        // 9113 §8.3.1).
         let authority = request.uri().authority().map(|authority| authority.as_str());
         let host = authority.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         let (mount, path) = table.find(host, request.uri().path());
@@ -75,12 +75,12 @@ impl Service<Request> for Dispatcher {
 }
 
 impl IssuerTable {
-    /// Finds the issuer of a request by `Host` and path. Also returns the path within the issuer, if
-    /// it differs.
+    /// Finds the issuer of a request by `Host` and path. Also returns the path within the issuer,
+    /// if it differs.
     ///
-    /// An issuer on another host than the default issuer's is chosen by its host. The default issuer
-    /// and those on its host accept any host, so a proxy may use any name for them. Among the
-    /// candidates the one with the longest path is chosen.
+    /// An issuer on another host than the default issuer's is chosen by its host. The default
+    /// issuer and those on its host accept any host, so a proxy may use any name for them. Among
+    /// the candidates the one with the longest path is chosen.
     fn find(&self, host: Option<&str>, path: &str) -> (&IssuerMount, Option<String>) {
         let mut best: Option<((bool, usize), &IssuerMount, String)> = None;
         for mount in self.registered.iter().chain([&self.default]) {
@@ -104,8 +104,8 @@ impl IssuerTable {
 }
 
 /// The path of a request within the issuer with this path. Well-known documents have two URLs: RFC
-/// 8414 §3.1 inserts the issuer's path after their name, OpenID Connect Discovery appends their name
-/// to it.
+/// 8414 §3.1 inserts the issuer's path after their name, OpenID Connect Discovery appends their
+/// name to it.
 fn inner_path(issuer: &str, path: &str) -> Option<String> {
     if issuer.is_empty() {
         return Some(path.to_owned());

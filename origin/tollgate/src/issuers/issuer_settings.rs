@@ -21,7 +21,8 @@ pub fn issuer_settings(default: &Settings, keys: &KeyRing, issuer: &Issuer) -> a
     Ok(Settings { public_url: Some(issuer.url.to_string()), database_url, audience: None, ..default.clone() })
 }
 
-/// The audience of tokens for clients without registered audiences: the setting, otherwise the issuer.
+/// The audience of tokens for clients without registered audiences: the setting, otherwise the
+/// issuer.
 ///
 /// # Errors
 /// When the issuer is too long for an audience.

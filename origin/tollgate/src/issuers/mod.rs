@@ -1,8 +1,9 @@
 //! Several issuers in one process, distinguished by host or path.
 //!
-//! Each issuer has its own database with its keys, clients, users, rules, revocations and snapshots,
-//! so requests to one issuer cannot reach data of another. The default issuer is configured by the
-//! settings. The others are registered in its database; a running server starts them on registration.
+//! Each issuer has its own database with its keys, clients, users, rules, revocations and
+//! snapshots, so requests to one issuer cannot reach data of another. The default issuer is
+//! configured by the settings. The others are registered in its database; a running server starts
+//! them on registration.
 
 mod dispatch;
 mod issuer_settings;

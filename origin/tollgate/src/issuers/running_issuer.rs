@@ -66,8 +66,8 @@ pub(crate) struct RunningIssuer {
 }
 
 impl RunningIssuer {
-    /// Records the issuer in its database, opens the keys, and starts the background tasks, which run
-    /// until `stop`.
+    /// Records the issuer in its database, opens the keys, and starts the background tasks, which
+    /// run until `stop`.
     pub(crate) async fn start(
         settings: &Settings,
         issuer: String,

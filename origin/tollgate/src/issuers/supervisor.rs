@@ -1,5 +1,5 @@
-//! Runs the registered issuers: starts them on registration, stops them on removal, and retries after
-//! a failed start.
+//! Runs the registered issuers: starts them on registration, stops them on removal, and retries
+//! after a failed start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,7 +61,8 @@ impl Supervisor {
         (supervisor, dispatcher)
     }
 
-    /// Follows the registrations until the server stops. After `connections_closed`, stops the issuers.
+    /// Follows the registrations until the server stops. After `connections_closed`, stops the
+    /// issuers.
     pub(crate) async fn run(mut self, connections_closed: CancellationToken) {
         let stop = self.stop.clone();
         loop {
@@ -86,7 +87,8 @@ impl Supervisor {
             }
         }
         connections_closed.cancelled().await;
-        // Removes the routers from the table: a writer task ends when the routers that use it are dropped.
+        // Removes the routers from the table: a writer task ends when the routers that use it are
+        // dropped.
         self.table.send_replace(Arc::new(IssuerTable {
             default: IssuerMount { router: None, ..self.default },
             registered: Vec::new(),
@@ -129,7 +131,8 @@ impl Supervisor {
 
     async fn start(&self, issuer: &Issuer) -> Option<RunningIssuer> {
         let stop = self.stop.child_token();
-        // Boxed as a trait object: the compiler fails to prove that the large future type is `Send`.
+        // Boxed as a trait object: the compiler fails to prove that the large future type is
+        // `Send`.
         let starting: BoxFuture<'_, anyhow::Result<RunningIssuer>> = Box::pin(async {
             let settings = issuer_settings(&self.settings, &self.keys.current(), issuer)?;
             let store = Store::open_with_clock(&settings.database_url, self.shared.clock.clone()).await?;

@@ -1,5 +1,5 @@
-//! HTTP service of one connection: limits the length of the URI and the time for the body, checks the
-//! host, and passes on the client's address and certificate.
+//! HTTP service of one connection: limits the length of the URI and the time for the body, checks
+//! the host, and passes on the client's address and certificate.
 
 use std::convert::Infallible;
 use std::future::Future as _;
@@ -82,8 +82,8 @@ impl Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Closes the connection after this response. HTTP/2 has no such header field; there only the stream
-/// ends.
+/// Closes the connection after this response. HTTP/2 has no such header field; there only the
+/// stream ends.
 fn close_connection(version: Version, response: &mut Response) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

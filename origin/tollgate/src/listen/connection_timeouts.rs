@@ -1,5 +1,5 @@
-//! An I/O stream that fails with `TimedOut` when the client takes too long to send a request's head,
-//! to send the next request, or to read a response. The body of a request has its own timeout
+//! An I/O stream that fails with `TimedOut` when the client takes too long to send a request's
+//! head, to send the next request, or to read a response. The body of a request has its own timeout
 //! (`connection_service.rs`).
 
 use std::future::Future as _;
@@ -24,8 +24,8 @@ pub(super) struct ConnectionTimeouts {
 }
 
 impl ConnectionTimeouts {
-    /// `idle` is longer than the minute for which many proxies keep connections, so that a proxy does
-    /// not send a request on a connection that is just being closed.
+    /// `idle` is longer than the minute for which many proxies keep connections, so that a proxy
+    /// does not send a request on a connection that is just being closed.
     pub(super) const DEFAULT: ConnectionTimeouts = ConnectionTimeouts {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
@@ -85,7 +85,8 @@ impl Activity {
     fn record_read(&self, bytes: &[u8]) {
         let mut state = self.lock();
         if !state.has_received_request {
-            // The first bytes of the HTTP/2 preface (RFC 9113 §3.4) suffice: HTTP/1 has no method PRI.
+            // The first bytes of the HTTP/2 preface (RFC 9113 §3.4) suffice: HTTP/1 has no method
+            // PRI.
             state.is_http2 |= bytes.starts_with(b"PRI");
         } else if state.active_requests == 0 {
             let now = Instant::now();

@@ -2,8 +2,8 @@
 //!
 //! The handshake proves that a client has the key of its certificate and checks nothing else: the
 //! certificate may be self-signed (RFC 8705 §2.2), and a client may have none. After the handshake,
-//! of a new or a resumed session, the certificate is checked against the configured authorities; the
-//! result is passed on with it. Never: a certificate is passed on without that result.
+//! of a new or a resumed session, the certificate is checked against the configured authorities;
+//! the result is passed on with it. Never: a certificate is passed on without that result.
 
 use std::fmt;
 use std::io;

@@ -1,6 +1,6 @@
 //! Certificate and key files: read at the start, and again when they change, so that a renewed
-//! certificate is used without a restart. Invalid files at the start are an error; files that become
-//! invalid later are logged, and the last valid ones stay in use.
+//! certificate is used without a restart. Invalid files at the start are an error; files that
+//! become invalid later are logged, and the last valid ones stay in use.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -30,8 +30,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub(crate) struct TlsFiles {
     settings: TlsSettings,
     clock: Clock,
-    /// Hash of the contents, or of the error, at the last check. Modification times would miss copied
-    /// files and changed symbolic links.
+    /// Hash of the contents, or of the error, at the last check. Modification times would miss
+    /// copied files and changed symbolic links.
     last_hash: Option<[u8; 32]>,
 }
 

@@ -67,8 +67,8 @@ impl LoginFile {
         self.content.logins.first()
     }
 
-    /// Stores a login, replacing an older one of the same client and origin. Returns the path of the
-    /// file.
+    /// Stores a login, replacing an older one of the same client and origin. Returns the path of
+    /// the file.
     pub(super) fn store(&self, login: &Login) -> anyhow::Result<&Path> {
         let others = self.others(login);
         self.write(&Content { logins: std::iter::once(login.clone()).chain(others).collect() })?;

@@ -1,5 +1,5 @@
-//! `tollgate login` and `tollgate logout`: sign a user in with the device grant (RFC 8628), store the
-//! tokens in a file that only the user can read, and revoke them. They use an origin over the
+//! `tollgate login` and `tollgate logout`: sign a user in with the device grant (RFC 8628), store
+//! the tokens in a file that only the user can read, and revoke them. They use an origin over the
 //! network, never its database.
 
 mod device_prompt;
@@ -25,8 +25,8 @@ const MIN_REMAINING_LIFETIME: u64 = 30;
 pub(super) struct LoginFlags {
     #[command(flatten)]
     selector: LoginSelector,
-    /// Scope value to request; repeatable, or separate values by spaces [default: all that the client
-    /// may have]
+    /// Scope value to request; repeatable, or separate values by spaces [default: all that the
+    /// client may have]
     #[arg(long)]
     scope: Vec<String>,
     /// Do not print a QR code
@@ -49,8 +49,8 @@ struct LoginSelector {
     /// URL of the origin [default: that of the latest login, otherwise http://127.0.0.1:8080]
     #[arg(value_name = "URL")]
     origin: Option<String>,
-    /// Public client to use; an administrator registers it once, see `tollgate client create --help`
-    /// [default: tollgate-cli]
+    /// Public client to use; an administrator registers it once, see `tollgate client create
+    /// --help` [default: tollgate-cli]
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
 }
@@ -137,8 +137,8 @@ async fn print_token(selector: &LoginSelector) -> anyhow::Result<()> {
     super::output::line(&login.access_token)
 }
 
-/// The login to store. A refresh response may omit the refresh token and the scope; then the previous
-/// ones stay valid (RFC 6749 §5.1 and §6).
+/// The login to store. A refresh response may omit the refresh token and the scope; then the
+/// previous ones stay valid (RFC 6749 §5.1 and §6).
 fn to_login(origin: &str, client_id: &str, previous: Option<&Login>, tokens: Tokens) -> Login {
     Login {
         origin: origin.to_owned(),
