@@ -8,8 +8,8 @@ use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::{AuthMethod, Client, SecretHash};
 use tollgate_storage::{ReplayKey, Versions};
 
-use super::client_auth::find;
 use super::error::OAuthError;
+use super::registered_client::find_client;
 use crate::App;
 
 /// Maximum lifetime of an assertion, in seconds: its `jti` is stored until it expires.
@@ -30,7 +30,7 @@ pub(super) async fn client(
     if unverified_id.is_some_and(|id| id != unverified_subject) {
         return Err(OAuthError::InvalidClient);
     }
-    let client = find(app, &unverified_subject, now).await?.ok_or(OAuthError::InvalidClient)?;
+    let client = find_client(app, &unverified_subject, now).await?.ok_or(OAuthError::InvalidClient)?;
     if client.metadata.auth_method != AuthMethod::PrivateKeyJwt {
         return Err(OAuthError::InvalidClient);
     }

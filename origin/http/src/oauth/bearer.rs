@@ -13,7 +13,6 @@ use tollgate_model::{AccessToken, Confirmation};
 use tollgate_storage::{StoreError, Versions, WriteError};
 
 use super::caller::Caller;
-use super::certificate::Certificate;
 use super::dpop::{self, ProofError};
 use crate::{App, Refusal};
 
@@ -137,7 +136,7 @@ pub(crate) async fn authenticate_bearer(
             }
         }
         Some(Confirmation::Certificate(thumbprint)) => {
-            let certificate = Certificate::of(caller, &app.grants).map_err(|_| BearerRefusal::Malformed)?;
+            let certificate = caller.certificate(&app.grants).map_err(|_| BearerRefusal::Malformed)?;
             if certificate.is_none_or(|certificate| certificate.thumbprint() != *thumbprint) {
                 return Err(BearerRefusal::Invalid);
             }

@@ -8,10 +8,11 @@ use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
-use tollgate_config::Network;
+use tollgate_config::{GrantSettings, Network};
 use tollgate_model::Sender;
 
 use super::certificate::Certificate;
+use super::error::OAuthError;
 use crate::client_address::client_address;
 
 /// Headers of a request, and the address and certificate of its connection, all of which may be
@@ -20,13 +21,13 @@ pub(crate) struct Caller {
     pub(crate) headers: HeaderMap,
     pub(crate) peer: Option<IpAddr>,
     /// Client certificate of the TLS connection.
-    pub(crate) certificate: Option<Certificate>,
+    connection_certificate: Option<Certificate>,
 }
 
 impl Caller {
     fn new(headers: HeaderMap, extensions: &Extensions) -> Caller {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        Caller { headers, peer, certificate: extensions.get::<Certificate>().cloned() }
+        Caller { headers, peer, connection_certificate: extensions.get::<Certificate>().cloned() }
     }
 
     /// Takes the headers out of a request of which only the body is read afterwards.
@@ -37,6 +38,27 @@ impl Caller {
     /// Client address. `X-Forwarded-For` counts only from the trusted proxies of the settings.
     pub(crate) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
         client_address(&self.headers, self.peer?, proxies)
+    }
+
+    /// Client certificate: of the connection, or forwarded by a trusted proxy.
+    pub(super) fn certificate(&self, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
+        let is_trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
+        if !self.peer.is_some_and(is_trusted) {
+            return Ok(self.connection_certificate.clone());
+        }
+        let Some(header) = &settings.certificate_header else {
+            return Ok(None);
+        };
+        let mut values = self.headers.get_all(header).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) if value.is_empty() => Ok(None),
+            (Some(value), None) => {
+                let certificate = Certificate::of_header(value);
+                certificate.map(Some).ok_or(OAuthError::InvalidRequest("the certificate cannot be read"))
+            }
+            (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("there are two certificates")),
+        }
     }
 
     /// Origin of the request as shown to people, with the name that the device gives itself.

@@ -14,20 +14,18 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tollgate_config::GrantSettings;
 use tollgate_model::ClientMetadata;
 use tollgate_model::encoding::base64url;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::caller::Caller;
-use super::error::OAuthError;
-use super::parameters::decode;
+use super::form_encoding::decode;
 
 /// A client certificate whose private key the client has.
 #[derive(Clone)]
@@ -43,26 +41,10 @@ impl Certificate {
         Certificate { der: der.into(), is_vouched_for }
     }
 
-    /// The certificate of the request: of the connection, or forwarded by a trusted proxy.
-    pub(super) fn of(caller: &Caller, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
-        let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
-        if !caller.peer.is_some_and(trusted) {
-            return Ok(caller.certificate.clone());
-        }
-        let Some(header) = &settings.certificate_header else {
-            return Ok(None);
-        };
-        let mut values = caller.headers.get_all(header).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(value), None) if value.is_empty() => Ok(None),
-            (Some(value), None) => {
-                let der = value.to_str().ok().and_then(read);
-                der.map(|der| Some(Certificate { der: der.into(), is_vouched_for: true }))
-                    .ok_or(OAuthError::InvalidRequest("the certificate cannot be read"))
-            }
-            (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("there are two certificates")),
-        }
+    /// Parses the certificate in the header of a proxy, which verified it.
+    pub(super) fn of_header(value: &HeaderValue) -> Option<Certificate> {
+        let der = value.to_str().ok().and_then(read)?;
+        Some(Certificate { der: der.into(), is_vouched_for: true })
     }
 
     /// SHA-256 thumbprint in base64url, the `x5t#S256` of certificate-bound tokens.

@@ -9,7 +9,7 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tollgate_keys::jose::{self, Jws};
-use tollgate_model::{AuthMethod, Client, ClientId, SecretHash};
+use tollgate_model::{AuthMethod, Client, SecretHash};
 use tollgate_services::telemetry::CredentialKind;
 use tollgate_storage::Versions;
 use zeroize::Zeroizing;
@@ -18,7 +18,9 @@ use super::assertion;
 use super::caller::Caller;
 use super::certificate::Certificate;
 use super::error::OAuthError;
-use super::parameters::{Parameters, decode};
+use super::form_encoding::decode;
+use super::parameters::Parameters;
+use super::registered_client::find_client;
 use crate::{App, failed_authentication};
 
 /// `client_assertion_type` (RFC 7523 §2.2)
@@ -81,7 +83,7 @@ pub(crate) async fn authenticate(
     path: &str,
 ) -> Result<AuthenticatedClient, OAuthError> {
     let presented = parse_credentials(&caller.headers, form)?;
-    let certificate = Certificate::of(caller, &app.grants)?;
+    let certificate = caller.certificate(&app.grants)?;
     let now = app.cache.versions().await?;
     let client = match authenticate_by(app, caller, &presented, certificate.as_ref(), path, now).await {
         Err(OAuthError::InvalidClient) => {
@@ -100,7 +102,7 @@ pub(crate) async fn authenticate(
 /// Records a failed authentication, with the client that was named if it exists.
 async fn note_failure(app: &App, caller: &Caller, presented: &PresentedCredentials<'_>, now: Versions) {
     let address = caller.address(&app.grants.trusted_proxies);
-    let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+    let named = find_client(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
     let name = named.as_ref().map(|client| client.id.as_str());
     failed_authentication::record(app, CredentialKind::Client, name, address).await;
 }
@@ -141,7 +143,7 @@ pub(crate) async fn authenticate_cached(app: &App, caller: &Caller, form: &Param
     if !fits || !client.is_active() {
         return None;
     }
-    let certificate = Certificate::of(caller, &app.grants).ok()?;
+    let certificate = caller.certificate(&app.grants).ok()?;
     app.rate_limiter.acquire_client(&client.id).await.ok()?;
     Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
@@ -153,7 +155,7 @@ async fn authenticate_by_secret(
     address: Option<IpAddr>,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let client = match find(app, unverified_id, now).await {
+    let client = match find_client(app, unverified_id, now).await {
         Err(OAuthError::InvalidClient) => None,
         found => found?.filter(|client| may_use_secrets(client)),
     };
@@ -235,7 +237,7 @@ async fn authenticate_by_certificate_or_id(
     certificate: Option<&Certificate>,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let client = find(app, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
+    let client = find_client(app, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
     let authentic = match (client.metadata.auth_method, certificate) {
         (AuthMethod::None, _) => true,
         (AuthMethod::TlsClientAuth, Some(certificate)) => certificate.has_names_of(&client.metadata),
@@ -243,11 +245,6 @@ async fn authenticate_by_certificate_or_id(
         _ => false,
     };
     if authentic { Ok(client) } else { Err(OAuthError::InvalidClient) }
-}
-
-pub(super) async fn find(app: &App, unverified_id: &str, now: Versions) -> Result<Option<Arc<Client>>, OAuthError> {
-    let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
-    Ok(app.cache.client(&id, now).await?)
 }
 
 fn parse_credentials<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<PresentedCredentials<'a>, OAuthError> {

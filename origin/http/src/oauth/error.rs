@@ -11,7 +11,7 @@ use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_storage::{StoreError, WriteError};
 
-use super::parameters::ParameterError;
+use super::form_encoding::ParameterError;
 use crate::Refusal;
 use crate::ratelimit_headers::insert_refusal_headers;
 

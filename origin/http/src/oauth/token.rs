@@ -14,6 +14,7 @@ use super::error::OAuthError;
 use super::grants;
 use super::issue::TokenAnswer;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
+use super::token_request::TokenRequest;
 use crate::openapi::forms;
 use crate::{App, AppState, json};
 
@@ -22,16 +23,6 @@ const MAX_KEY_RETRIES: usize = 4;
 
 /// Typical bytes of an answer without its tokens: member names, scope, refresh token.
 const ANSWER_OVERHEAD_BYTES: usize = 320;
-
-/// A token request of an authenticated client.
-#[derive(Clone)]
-pub(super) struct TokenRequest<'a> {
-    pub(super) app: &'a App,
-    pub(super) caller: &'a AuthenticatedClient,
-    pub(super) form: &'a Parameters,
-    /// Thumbprint of the DPoP key (RFC 9449).
-    pub(super) jkt: Option<String>,
-}
 
 /// Issues tokens (RFC 6749 §3.2).
 #[utoipa::path(

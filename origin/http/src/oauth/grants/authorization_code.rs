@@ -6,7 +6,7 @@ use tollgate_storage::RedeemCredential;
 use super::redeem::{GrantRedemption, first_refresh, redeem_grant, requested_within_grant, revoke_reused};
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::TokenAnswer;
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token_request::TokenRequest;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let (app, client, form) = (request.app, &request.caller.client, request.form);

@@ -5,7 +5,7 @@ use tollgate_model::authorization::requested_access;
 
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation, draft, issue};
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token_request::TokenRequest;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form, jkt } = request;

@@ -14,7 +14,7 @@ use crate::App;
 use crate::oauth::assertion;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation, draft, issue};
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token_request::TokenRequest;
 
 /// Maximum lifetime of an assertion, in seconds.
 const MAX_ASSERTION_LIFETIME: u64 = 3600;

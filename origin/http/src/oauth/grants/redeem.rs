@@ -11,7 +11,7 @@ use tollgate_system::rng;
 use crate::App;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::{IdToken, TokenAnswer, TokenSubject, answer, confirmation, draft, id_token};
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token_request::TokenRequest;
 
 /// A redemption to be written.
 pub(super) struct GrantRedemption<'a> {

@@ -23,7 +23,7 @@ use crate::oauth::client_auth::AuthenticatedClient;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::{TokenAnswer, TokenSubject, UnsignedToken, answer, confirmation, draft, issue};
 use crate::oauth::parameters::Parameters;
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token_request::TokenRequest;
 
 /// RFC 8693 §3
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
