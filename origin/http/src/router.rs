@@ -32,6 +32,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The router of an issuer.
 pub fn router(app: AppState) -> Router {
+    openapi::set_routes(|| interface().into_openapi());
     let (router, _) = interface().split_for_parts();
     router
         .fallback(async || Problem::not_found())
@@ -50,7 +51,7 @@ pub fn router(app: AppState) -> Router {
 }
 
 /// All routes with their OpenAPI descriptions. Annotations of the handlers have path and method.
-pub(super) fn interface() -> OpenApiRouter<AppState> {
+fn interface() -> OpenApiRouter<AppState> {
     let public = OpenApiRouter::with_openapi(responses::ErrorSchemas::openapi())
         .routes(routes!(jwks::get))
         .routes(routes!(metadata::get))
@@ -205,4 +206,74 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(overview::get))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::{interface, openapi};
+
+    fn document() -> Value {
+        let text = openapi::document(interface().into_openapi()).to_json().expect("serialized");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Visits all values of the document.
+    fn visit<'a>(value: &'a Value, visitor: &mut impl FnMut(&'a Value)) {
+        visitor(value);
+        match value {
+            Value::Object(members) => members.values().for_each(|member| visit(member, visitor)),
+            Value::Array(values) => values.iter().for_each(|value| visit(value, visitor)),
+            _ => {}
+        }
+    }
+
+    /// The router takes routes from annotations only, so all routes are in the document.
+    #[test]
+    fn every_route_is_described() {
+        let source = include_str!("router.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        assert!(!source.contains(".route("), "a route without a description");
+        assert!(!source.contains("_service("), "a service without a description");
+        let described = document()["paths"].as_object().expect("paths").len();
+        assert!(described >= 40, "{described} paths");
+        assert!(source.matches("routes!(").count() >= described, "each path once");
+    }
+
+    #[test]
+    fn operations_have_names_answers_and_schemes_that_exist() {
+        let document = document();
+        assert_eq!(document["openapi"], "3.1.0");
+        let mut names = HashSet::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let at = format!("{method} {path}");
+                assert!(names.insert(operation["operationId"].as_str().expect("a name").to_owned()), "{at}");
+                assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{at}");
+                assert!(operation["responses"].as_object().is_some_and(|answers| !answers.is_empty()), "{at}");
+                for scheme in operation["security"].as_array().into_iter().flatten() {
+                    for name in scheme.as_object().expect("schemes").keys() {
+                        assert!(document["components"]["securitySchemes"].get(name).is_some(), "{at}: {name}");
+                    }
+                }
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                let in_path = parameters.filter(|parameter| parameter["in"] == "path").count();
+                assert_eq!(in_path, path.matches('{').count(), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn references_have_targets() {
+        let document = document();
+        let mut references = Vec::new();
+        visit(&document, &mut |value| references.extend(value.get("$ref").and_then(Value::as_str)));
+        assert!(!references.is_empty());
+        for reference in references {
+            let pointer = reference.strip_prefix('#').expect("within the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
 }
