@@ -72,7 +72,8 @@ async fn f3_clock_an_hour_ahead_deletes_no_revocation(case: &RegressionCase) -> 
     let (mut origin, client) = start(case).await?;
     let token = client.token("").await?;
     client.revoke(&token).await?;
-    let swept = |origin: &OriginProcess| Ok::<_, anyhow::Error>(origin.log()?.matches("forgot what expired").count());
+    let swept =
+        |origin: &OriginProcess| Ok::<_, anyhow::Error>(origin.log()?.matches("deleted expired records").count());
     let before = swept(&origin)?;
     origin.set_clock(HOUR_SECONDS)?;
     wait_for_clock_status(&origin, "failing").await?;
