@@ -11,7 +11,6 @@ use fluent_langneg::{NegotiationStrategy, negotiate_languages};
 use unic_langid::{CharacterDirection, LanguageIdentifier};
 
 use crate::check::{self, Variables};
-use crate::message::Message;
 
 /// English comes first: it defines which messages exist, and every language falls back to it.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -184,12 +183,6 @@ impl Messages {
             CharacterDirection::RTL => "rtl",
             CharacterDirection::LTR | CharacterDirection::TTB => "ltr",
         }
-    }
-
-    /// The message of this name, to which values can be added.
-    #[must_use]
-    pub fn text<'a>(&'a self, id: &'a str) -> Message<'a> {
-        Message::new(self, id)
     }
 
     fn chosen(&self) -> &Language {

@@ -83,11 +83,15 @@ enum Part<'a> {
     Name(&'a str),
 }
 
-impl<'a> Message<'a> {
-    pub(crate) fn new(messages: &'a Messages, id: &'a str) -> Message<'a> {
-        Message { messages, id, values: Vec::new() }
+impl Messages {
+    /// The message of this name, to which values can be added.
+    #[must_use]
+    pub fn text<'a>(&'a self, id: &'a str) -> Message<'a> {
+        Message { messages: self, id, values: Vec::new() }
     }
+}
 
+impl<'a> Message<'a> {
     /// The message with a value under the name that it has in the catalogue.
     #[must_use]
     pub fn with(mut self, name: &'a str, value: impl ToValue) -> Message<'a> {
