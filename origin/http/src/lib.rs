@@ -6,13 +6,11 @@
 
 mod admin_api;
 mod allowed_origins;
-mod client_address;
 mod console;
-mod cookies;
 mod cors;
 mod edge_api;
+mod extract;
 mod failed_authentication;
-mod header_list;
 mod hsts;
 mod json;
 mod jwks;

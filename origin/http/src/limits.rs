@@ -13,7 +13,7 @@ use tollgate_services::rate_limit::LimitExceeded;
 
 use super::oauth::error::OAuthError;
 use super::{AppState, Problem};
-use crate::client_address::client_address;
+use crate::extract::client_address::client_address;
 use crate::pages::error::WebError;
 use crate::ratelimit_headers::insert_ratelimit_headers;
 

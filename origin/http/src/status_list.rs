@@ -14,8 +14,9 @@ use super::AppState;
 use super::edge_api::snapshot::matching_etag;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
+use crate::extract::header_list;
 use crate::openapi::responses::{BadRequest, NotFound, Unavailable};
-use crate::{header_list, problem};
+use crate::problem;
 
 /// Status list aggregation (§9.3).
 #[derive(Serialize, utoipa::ToSchema)]

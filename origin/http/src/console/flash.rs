@@ -10,7 +10,8 @@ use tollgate_messages::Message;
 use tollgate_model::BrowserSessionId;
 use tollgate_model::encoding::{base64url, from_base64url};
 
-use crate::{App, cookies};
+use crate::App;
+use crate::extract::cookies;
 
 const COOKIE_NAME: &str = "tollgate-flash";
 /// Seconds in which the next page must be fetched.

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::AppState;
+use crate::extract::header_list;
 use crate::openapi::responses::Unavailable;
-use crate::problem::Problem;
-use crate::{header_list, problem};
+use crate::problem::{self, Problem};
 
 /// Signed snapshot of rules, public keys and revocations.
 #[utoipa::path(

@@ -13,7 +13,7 @@ use tollgate_model::Sender;
 
 use super::certificate::Certificate;
 use super::error::OAuthError;
-use crate::client_address::client_address;
+use crate::extract::client_address::client_address;
 
 /// Headers of a request, and the address and certificate of its connection, all of which may be
 /// those of a proxy.

@@ -19,8 +19,9 @@ use super::bearer;
 use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
+use crate::extract::header_list;
 use crate::openapi::forms;
-use crate::{App, AppState, header_list, json};
+use crate::{App, AppState, json};
 
 /// RFC 9701 §5
 const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";

@@ -12,7 +12,7 @@ use tollgate_services::telemetry::{CredentialKind, Span, TraceContext, hex};
 use tollgate_system::rng;
 use tracing::Instrument as _;
 
-use crate::client_address::client_address;
+use crate::extract::client_address::client_address;
 use crate::{App, AppState, failed_authentication};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -13,8 +13,9 @@ use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
+use crate::App;
+use crate::extract::cookies;
 use crate::oauth::parameters::Parameters;
-use crate::{App, cookies};
 
 /// A browser with its session cookie.
 pub(crate) struct Browser {

@@ -19,7 +19,8 @@ use tollgate_system::rng;
 use super::browser::issuer_cookie_name;
 use super::error::WebError;
 use super::page_request::PageRequest;
-use crate::{App, AppState, cookies};
+use crate::extract::cookies;
+use crate::{App, AppState};
 
 /// Accounts that one device is known for.
 const MAX_ACCOUNTS: usize = 4;
