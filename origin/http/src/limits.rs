@@ -22,7 +22,7 @@ const UNLIMITED_PREFIXES: [&str; 7] =
     ["/.well-known/", "/assets/", "/edge/", "/health", "/metrics", "/oauth/status", "/ssf/"];
 /// Each request stores an authorization request, a pushed one or a device code for minutes.
 const AUTHORIZATION_REQUEST_ROUTES: [&str; 3] = ["/oauth/authorize", "/oauth/par", "/oauth/device/code"];
-/// Registrations are stored for good and may cause requests to other servers, with `PUT`, too.
+/// Registrations are stored permanently, and `POST` and `PUT` may cause requests to other servers.
 const REGISTRATION_ROUTES: [&str; 3] = ["/oauth/register", "/oauth/register/{client}", "/register"];
 
 /// Counts a request against the limits of its client address, and adds their state to the response.
@@ -63,6 +63,7 @@ fn additional_limit(route: &str, method: &Method) -> Option<Limit> {
     }
 }
 
+/// The 429 response in the error format of the route.
 fn refuse(route: &str, refusal: LimitExceeded) -> Response {
     let is_page = matches!(route, "/oauth/authorize" | "/oauth/logout");
     let is_oauth = route.starts_with("/oauth/") || matches!(route, "/token" | "/revoke" | "/validate");

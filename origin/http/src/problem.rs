@@ -127,7 +127,7 @@ impl From<getrandom::Error> for Problem {
 impl From<PasswordHashingError> for Problem {
     fn from(error: PasswordHashingError) -> Problem {
         if !matches!(error, PasswordHashingError::Busy) {
-            tracing::error!(%error, "a password could not be hashed");
+            tracing::error!(%error, "password hashing failed");
         }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
     }
@@ -155,7 +155,7 @@ impl From<StatusListBuildError> for Problem {
         match error {
             StatusListBuildError::Store(error) => Problem::from(error),
             error => {
-                tracing::error!(%error, "a status list could not be built");
+                tracing::error!(%error, "building a status list failed");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the status list could not be built")
             }
         }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use tollgate_model::rate_limit::{Limit, Rule, Verdict};
 use tollgate_services::rate_limit::{AcceptedLimits, LimitExceeded};
 
-/// The limits.
+/// Limits that apply to the request.
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// How much of them is left.
+/// Remaining quota of these limits.
 pub(crate) const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Adds `Retry-After` and the exceeded limit to a 429 response.

@@ -227,7 +227,7 @@ async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
         return;
     };
     if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
-        tracing::warn!(%error, client = %client.id, "a secret could not be hashed anew");
+        tracing::warn!(%error, client = %client.id, "rehashing a client secret failed");
     }
 }
 
