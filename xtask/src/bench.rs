@@ -10,11 +10,10 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
-    build::{self, Part},
+    arguments::{Edge, Part},
+    build,
     postgres::{Durability, Postgres},
-    progress, setup,
-    stack::Edge,
-    test,
+    progress, setup, test,
     workspace::{Workspace, cargo, command},
 };
 

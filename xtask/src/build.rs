@@ -5,12 +5,11 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 use crate::{
+    arguments::{Edge, Part},
     optimise::{self, newer},
     progress, setup,
-    stack::Edge,
     workspace::{TempFolder, Workspace, cargo, command},
 };
 
@@ -35,18 +34,6 @@ pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"]
 pub(crate) const VECTOR_RUNNER: &str = "tollgate-vector-runner";
 /// Generates JavaScript bindings.
 pub(crate) const BINDGEN: &str = "xtask-bindgen";
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// Everything
-    All,
-    /// The programs tollgate and tollgate-edge, and the example API
-    Native,
-    /// The WIT component and the Spin component
-    Components,
-    /// The Cloudflare Worker
-    Worker,
-}
 
 pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
     let includes = |this| part == Part::All || part == this;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    arguments::Edge,
     build,
     demo_client::DemoClient,
     postgres::free_port,
     progress, setup,
-    stack::{Edge, Ports, Stack},
+    stack::{Ports, Stack},
     workspace::{TempFolder, Workspace},
 };
 

@@ -5,10 +5,11 @@ use std::{fs, time::Instant};
 use anyhow::Result;
 
 use crate::{
+    arguments::Edge,
     build,
     demo_client::{PATH, SCOPE},
     process, progress, setup,
-    stack::{self, Edge, Ports, Stack},
+    stack::{self, Ports, Stack},
     workspace::Workspace,
 };
 

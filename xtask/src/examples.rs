@@ -12,10 +12,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    arguments::Edge,
     build, demo_client,
     process::{self, Process},
     progress, setup,
-    stack::{self, Edge, Ports, Stack},
+    stack::{self, Ports, Stack},
     workspace::{Workspace, command, find_in_path},
 };
 

@@ -1,6 +1,7 @@
 //! `cargo xtask`: installs tools, builds, runs and tests Tollgate on a bare machine. Never: judges
 //! a token itself.
 
+mod arguments;
 mod bench;
 mod build;
 mod conventions;
@@ -24,7 +25,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench::Subject, build::Part, stack::Edge, test::Stage, workspace::Workspace};
+use crate::{
+    arguments::{Edge, Part, Stage},
+    bench::Subject,
+    workspace::Workspace,
+};
 
 /// Install tools, build, run and test Tollgate. Each command installs what it needs first.
 #[derive(Parser)]

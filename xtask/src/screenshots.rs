@@ -8,10 +8,11 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    arguments::Edge,
     build, examples,
     postgres::free_port,
     progress, setup,
-    stack::{Edge, Ports, Stack},
+    stack::{Ports, Stack},
     test,
     workspace::{TempFolder, Workspace, command},
 };

@@ -11,10 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    build::Part,
+    arguments::{Edge, Part, Stage},
     progress,
-    stack::Edge,
-    test::Stage,
     workspace::{Workspace, command, find_in_path, path_with},
 };
 

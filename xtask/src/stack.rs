@@ -11,10 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
+    arguments::Edge,
     demo_client::{self, DemoClient, SCOPE},
     postgres::free_port,
     process::Process,
@@ -25,29 +25,6 @@ use crate::{
 /// Covers [`demo_client::PATH`].
 const ROUTE: &str = "/reports/*";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// An edge gate that can be started.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Edge {
-    /// The WIT component in wasmtime (tollgate-edge)
-    Runner,
-    /// The Spin component, hosted by tollgate-edge as Spin hosts it
-    Spin,
-    /// The Cloudflare Worker, in workerd under `wrangler dev`
-    Worker,
-}
-
-impl Edge {
-    pub(crate) const ALL: [Edge; 3] = [Edge::Runner, Edge::Spin, Edge::Worker];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Edge::Runner => "runner",
-            Edge::Spin => "spin",
-            Edge::Worker => "worker",
-        }
-    }
-}
 
 /// Ports on 127.0.0.1.
 pub(crate) struct Ports {

@@ -4,27 +4,14 @@
 use std::{process::Command, time::Instant};
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 use crate::{
-    build::{self, Part, native_packages, packages},
+    arguments::{Part, Stage},
+    build::{self, native_packages, packages},
     postgres::{Durability, Postgres},
     progress, setup,
     workspace::{Workspace, cargo, find_in_path},
 };
-
-/// A part of the tests that runs alone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Stage {
-    /// Tests inside the crates, and the examples in the core's documentation
-    Unit,
-    /// Tests of the crates from outside, and of running origins and edges
-    Integration,
-    /// Public OAuth clients and schemathesis against a running origin
-    Clients,
-    /// Users and single-page applications in Chromium
-    Browser,
-}
 
 /// Tests of the suite by the stage that runs them, as nextest's filters;
 /// [`Stage::Integration`] runs all others.
