@@ -44,7 +44,7 @@ impl Server {
     /// # Errors
     /// When the database, the keys or the address cannot be used; the message is for administrators.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
-        Server::start_with_clock(settings, Clock::system()).await
+        Box::pin(Server::start_with_clock(settings, Clock::system())).await
     }
 
     /// Starts as [`Server::start`] does, with a clock that tests can set.
@@ -53,7 +53,7 @@ impl Server {
     /// As [`Server::start`].
     pub async fn start_with_clock(settings: Settings, clock: Clock) -> anyhow::Result<Server> {
         let store = Store::open_with_clock(&settings.database_url, clock.clone()).await?;
-        Server::start_on(store, settings, clock).await
+        Box::pin(Server::start_on(store, settings, clock)).await
     }
 
     /// Starts as [`Server::start_with_clock`] does, on the open database of the settings.

@@ -72,7 +72,7 @@ async fn sqlite_has_one_origin_that_leads_every_role() {
 
 #[tokio::test]
 async fn one_origin_on_postgresql_leads_a_role() {
-    let database = Database::postgres("leader_lock").await;
+    let database = Box::pin(Database::postgres("leader_lock")).await;
     let other = database.reopen().await;
     let within = Duration::from_secs(10);
 

@@ -54,7 +54,7 @@ struct IssuerView {
 impl IssuerCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            IssuerCommand::Add(args) => add(session, args).await,
+            IssuerCommand::Add(args) => Box::pin(add(session, args)).await,
             IssuerCommand::List => list(session).await,
             IssuerCommand::Remove { name } => {
                 if !session.store.delete_issuer(&name).await? {

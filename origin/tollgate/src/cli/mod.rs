@@ -199,7 +199,7 @@ impl DatabaseCommand {
             (DatabaseCommand::Issuer(_), Some(_)) => {
                 bail!("issuers are registered with the default issuer: remove --issuer")
             }
-            (_, Some(name)) => default.into_issuer(&name.parse().context("--issuer")?).await?,
+            (_, Some(name)) => Box::pin(default.into_issuer(&name.parse().context("--issuer")?)).await?,
             (_, None) => default,
         };
         let result = match self {
@@ -208,7 +208,7 @@ impl DatabaseCommand {
             DatabaseCommand::Resource(command) => command.run(&session).await,
             DatabaseCommand::Scope(command) => command.run(&session).await,
             DatabaseCommand::Key(command) => command.run(&session).await,
-            DatabaseCommand::Issuer(command) => command.run(&session).await,
+            DatabaseCommand::Issuer(command) => Box::pin(command.run(&session)).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,
             DatabaseCommand::Reinstate(command) => command.run(&session).await,
             DatabaseCommand::Revocation(command) => command.run(&session).await,

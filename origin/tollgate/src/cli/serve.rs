@@ -33,7 +33,7 @@ pub(super) async fn run(settings: Settings, flags: StartFlags) -> anyhow::Result
         store = open(&settings.database_url, flags.no_wait) => store?,
         stopped = &mut stop_signal => return Ok(stopped?),
     };
-    let server = Server::start_on(store, settings, Clock::system()).await?;
+    let server = Box::pin(Server::start_on(store, settings, Clock::system())).await?;
     if let Some(password) = create_first_admin(server.store()).await? {
         show_first_admin(server.issuer(), &password);
     }
