@@ -39,7 +39,7 @@ pub struct FloodReport {
     pub hashed: usize,
     /// Response times of the sign-ins refused with 503, sorted.
     pub refused: Vec<Duration>,
-    /// Sign-ins not sent because [`MAX_CONCURRENT`] were in progress.
+    /// Sign-ins not sent because `MAX_CONCURRENT` were in progress.
     pub unsent: usize,
     /// Times in which a client got a token and introspected it, sorted.
     pub services: Vec<Duration>,
