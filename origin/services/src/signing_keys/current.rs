@@ -61,7 +61,7 @@ impl SigningKeys {
     }
 
     /// Returns the current keys when one of them signs for `alg`. Waits if the last one was revoked
-    /// and the next is not published yet, for [`SIGNING_KEY_TIMEOUT`] at most.
+    /// and the next is not published yet, for `SIGNING_KEY_TIMEOUT` at most.
     pub async fn wait_for_signing_key(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
             TokenAlg::Hs256 => ring.has_audience_keys(),
