@@ -42,7 +42,8 @@ impl Server {
     /// accepts requests.
     ///
     /// # Errors
-    /// When the database, the keys or the address cannot be used; the message is for administrators.
+    /// When the database, the keys or the address cannot be used; the message is for
+    /// administrators.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
         Box::pin(Server::start_with_clock(settings, Clock::system())).await
     }
