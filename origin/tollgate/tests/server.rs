@@ -102,6 +102,23 @@ async fn admin_api_revokes_and_reinstates() {
     origin.server.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn token_expires_by_the_clock_that_the_server_is_given() {
+    let (clock, time) = Clock::manual(Clock::system().now_ms());
+    let lifetime = [("TOLLGATE_TOKEN_LIFETIME", "600")];
+    let origin = TestOrigin::start_with_clock(&lifetime, clock).await.expect("started");
+    let metadata = json!({ "grant_types": ["client_credentials"], "scope": "reports:read" });
+    let client = TestClient::register(&origin, "reports", metadata).await.expect("registered");
+    let answer = client.request_tokens(&[("grant_type", "client_credentials")]).await.expect("answered");
+    let token = answer.text("access_token").expect("a token");
+
+    time.advance(Duration::from_secs(599));
+    assert!(client.is_active(&token).await.expect("answered"));
+    time.advance(Duration::from_secs(1));
+    assert!(!client.is_active(&token).await.expect("answered"));
+    origin.server.shutdown().await;
+}
+
 /// The HTTP library sets this bound.
 #[tokio::test]
 async fn request_may_have_a_hundred_header_fields() {

@@ -13,6 +13,7 @@ use tollgate::Server;
 use tollgate_config::Settings;
 use tollgate_keys::KeyRing;
 use tollgate_model::Audience;
+use tollgate_system::Clock;
 
 use crate::environment::{free_port, install_tls_provider, programs_dir};
 use crate::secret_leaks::LogMonitor;
@@ -42,6 +43,11 @@ impl TestOrigin {
     /// Starts an origin with these settings, added to the defaults or in place of them. With a TLS
     /// certificate, it serves HTTPS.
     pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
+        Self::start_with_clock(more, Clock::system()).await
+    }
+
+    /// Starts as [`TestOrigin::start_with`] does, with a clock that the test can set.
+    pub async fn start_with_clock(more: &[(&'static str, &str)], clock: Clock) -> Result<Self> {
         install_tls_provider();
         let log_monitor = LogMonitor::start();
         let folder = tempfile::tempdir()?;
@@ -57,7 +63,7 @@ impl TestOrigin {
         ];
         settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let server = Server::start(Settings::from_pairs(settings.clone())?).await?;
+        let server = Box::pin(Server::start_with_clock(Settings::from_pairs(settings.clone())?, clock)).await?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { server, settings, http, folder, _log_monitor: log_monitor })
     }
