@@ -33,6 +33,7 @@ pub mod redirect;
 pub mod refresh;
 pub mod registration;
 mod resource;
+mod response_type;
 pub mod revocation;
 pub mod route;
 pub mod scope;
@@ -68,6 +69,7 @@ pub use refresh::{
     RefreshTokenPolicy, RefreshUse,
 };
 pub use resource::Resource;
+pub use response_type::ResponseType;
 pub use revocation::{
     Actor, NewReinstatement, NewRevocation, Reason, Reinstatement, Revocation, RevocationSelector, Target,
 };

@@ -11,6 +11,7 @@ use super::audience::Audience;
 use super::jwks;
 use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 use super::redirect::{OutboundUrl, RedirectUri};
+use super::response_type::ResponseType;
 use super::scope::Scope;
 use super::text::{all_strings, is_displayable};
 use super::token_alg::TokenAlg;
@@ -138,6 +139,10 @@ pub struct ClientMetadata {
     /// Allowed grant types.
     #[schema(value_type = Vec<String>)]
     pub grant_types: Vec<GrantType>,
+    /// Allowed response types; if empty, `code` with the authorization code grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub response_types: Vec<ResponseType>,
     /// Allowed redirect URIs of authorization responses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
@@ -326,6 +331,16 @@ impl ClientMetadata {
     #[must_use]
     pub fn allows(&self, grant_type: GrantType) -> bool {
         self.grant_types.contains(&grant_type)
+    }
+
+    /// Whether the client may use this response type. Clients with the authorization code grant
+    /// may always use `code`.
+    #[must_use]
+    pub fn allows_response(&self, response_type: ResponseType) -> bool {
+        match response_type {
+            ResponseType::Code => self.allows(GrantType::AuthorizationCode),
+            legacy => self.response_types.contains(&legacy),
+        }
     }
 
     /// The registered redirect URI that matches `presented`.
