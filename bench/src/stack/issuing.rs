@@ -242,7 +242,7 @@ fn grant_code(code: &Secret, user: UserId) -> Result<AuthorizationCode> {
         hash: code.hash(),
         grant,
         redirect_uri: Some(REDIRECT.to_owned()),
-        challenge: CHALLENGE.parse()?,
+        challenge: Some(CHALLENGE.parse()?),
         nonce: None,
         jkt: None,
         expires_at: at + 60,

@@ -106,6 +106,7 @@ client-secret-expiring = قارب على الانتهاء
 client-secret-title = هل تريد إنشاء سر جديد للعميل؟
 client-secret-create = إنشاء السر
 client-secret-consequence = يظهر السر الجديد مرة واحدة. يبقى السر الحالي صالحًا ليوم واحد ريثما ينتقل العميل. تنتهي الأسرار الأقدم فورًا.
+client-warning-no-pkce = طلبات التفويض من هذا العميل لا تحتاج إلى PKCE. إذا دسّ أحد رمز تفويض مسروقًا إلى العميل فلن يُكتشف ذلك (RFC 9700، القسم 4.5). اضبط require_pkce على unless_nonce أو always حالما يستطيع العميل ذلك.
 client-tokens = الرموز
 client-revoke-tokens = إلغاء كل الرموز المصدرة حتى الآن
 client-admin-scope-title = هل تريد منح العميل صلاحيات المسؤول؟

@@ -109,6 +109,7 @@ client-secret-expiring = Läuft aus
 client-secret-title = Neues Client-Geheimnis erstellen?
 client-secret-create = Geheimnis erstellen
 client-secret-consequence = Das neue Geheimnis wird einmal angezeigt. Das aktuelle gilt noch einen Tag, damit der Client umstellen kann. Ältere enden sofort.
+client-warning-no-pkce = Die Autorisierungsanfragen dieses Clients brauchen kein PKCE. Wenn jemand dem Client einen gestohlenen Autorisierungscode unterschiebt, fällt es nicht auf (RFC 9700, Abschnitt 4.5). Setze require_pkce auf unless_nonce oder always, sobald der Client es kann.
 client-tokens = Tokens
 client-revoke-tokens = Alle bisher ausgestellten Tokens widerrufen
 client-admin-scope-title = Dem Client Administratorrechte geben?

@@ -121,6 +121,7 @@ client-secret-expiring = Expiring
 client-secret-title = Create a new client secret?
 client-secret-create = Create secret
 client-secret-consequence = The new secret is shown once. The current one stays valid for a day, so that the client can switch over. Older ones end immediately.
+client-warning-no-pkce = This client’s authorization requests need no PKCE. If someone injects a stolen authorization code into the client, nothing detects it (RFC 9700, section 4.5). Set require_pkce to unless_nonce or always as soon as the client can.
 client-tokens = Tokens
 client-revoke-tokens = Revoke all tokens issued so far
 client-admin-scope-title = Give the client administrator access?

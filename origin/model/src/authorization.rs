@@ -10,7 +10,7 @@ use super::audience::Audience;
 use super::client::Client;
 use super::ids::{BrowserSessionId, ClientId};
 use super::malformed::Malformed;
-use super::metadata::GrantType;
+use super::metadata::{GrantType, PkceRequirement};
 use super::pkce::CodeChallenge;
 use super::scope::Scope;
 use super::user::BrowserSession;
@@ -48,8 +48,9 @@ pub struct AuthorizationRequest {
     pub state: Option<String>,
     /// The requested access.
     pub access: Access,
-    /// The `code_challenge`.
-    pub challenge: CodeChallenge,
+    /// The `code_challenge`, if the request has one.
+    #[serde(default)]
+    pub challenge: Option<CodeChallenge>,
     /// Returned in the ID token.
     pub nonce: Option<String>,
     pub prompt: BTreeSet<Prompt>,
@@ -197,7 +198,7 @@ impl AuthorizationRequest {
         default_audience: &Audience,
         now: u64,
     ) -> Result<AuthorizationRequest, AuthorizationError> {
-        use AuthorizationError::{Invalid, Malformed as Bad, ResponseType, Unauthorized};
+        use AuthorizationError::{Invalid, ResponseType, Unauthorized};
         match parameters.get("response_type") {
             Some("code") => {}
             Some(_) => return Err(ResponseType),
@@ -209,19 +210,15 @@ impl AuthorizationRequest {
         if !matches!(parameters.get("response_mode"), None | Some("query")) {
             return Err(Invalid("unsupported response_mode: only query is supported"));
         }
-        let challenge =
-            parameters.get("code_challenge").ok_or(Invalid("code_challenge is missing: PKCE is required"))?;
-        if parameters.get("code_challenge_method") != Some("S256") {
-            return Err(Invalid("code_challenge_method must be S256"));
-        }
         let access = Access::for_client(client, requested_access(parameters)?, default_audience)?;
+        let challenge = code_challenge(client, &access.scope, parameters)?;
         Ok(AuthorizationRequest {
             client: client.id.clone(),
             redirect_uri: redirect_uri.to_owned(),
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
             state: echoed(parameters, "state")?,
             access,
-            challenge: challenge.parse().map_err(Bad)?,
+            challenge,
             nonce: nonce(parameters)?,
             prompt: prompt(parameters.get("prompt"))?,
             max_age: max_age(parameters.get("max_age"))?.or(client.metadata.default_max_age),
@@ -277,6 +274,29 @@ impl AuthorizationRequest {
     }
 }
 
+/// The code challenge (RFC 7636 §4.3). Without one the request is refused, unless the client's
+/// registration says otherwise. A challenge without a method would mean `plain`, which is refused.
+fn code_challenge(
+    client: &Client,
+    scope: &Scope,
+    parameters: &impl RequestParameters,
+) -> Result<Option<CodeChallenge>, AuthorizationError> {
+    use AuthorizationError::Invalid;
+    match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
+        (Some(challenge), Some("S256")) => challenge.parse().map(Some).map_err(AuthorizationError::Malformed),
+        (Some(_), _) => Err(Invalid("code_challenge_method must be S256")),
+        (None, Some(_)) => Err(Invalid("code_challenge is missing")),
+        (None, None) => match client.metadata.pkce_requirement() {
+            PkceRequirement::Never => Ok(None),
+            PkceRequirement::UnlessNonce if scope.has("openid") && parameters.get("nonce").is_some() => Ok(None),
+            PkceRequirement::UnlessNonce => {
+                Err(Invalid("code_challenge is missing: this client needs PKCE, or openid and a nonce"))
+            }
+            PkceRequirement::Always => Err(Invalid("code_challenge is missing: PKCE is required")),
+        },
+    }
+}
+
 fn echoed(parameters: &impl RequestParameters, name: &str) -> Result<Option<String>, AuthorizationError> {
     match parameters.get(name) {
         Some(text) if text.len() > MAX_ECHOED_BYTES => {
@@ -329,7 +349,7 @@ fn thumbprint(text: &str) -> Result<String, AuthorizationError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{ClientMetadata, SecretHash, Sender, UserId};
+    use super::super::{AuthMethod, ClientMetadata, SecretHash, Sender, UserId};
     use super::*;
 
     impl RequestParameters for BTreeMap<&'static str, &'static str> {
@@ -345,10 +365,18 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     fn read(changes: &[(&'static str, &'static str)]) -> Result<AuthorizationRequest, AuthorizationError> {
+        read_of(ClientMetadata::default(), changes)
+    }
+
+    /// Reads a request of a client with this metadata, and the grant and scope of the tests.
+    fn read_of(
+        metadata: ClientMetadata,
+        changes: &[(&'static str, &'static str)],
+    ) -> Result<AuthorizationRequest, AuthorizationError> {
         let metadata = ClientMetadata {
             grant_types: vec![GrantType::AuthorizationCode],
             scope: Scope::parse("openid email").expect("a scope"),
-            ..ClientMetadata::default()
+            ..metadata
         };
         let client = Client::new("shop".parse().expect("an id"), metadata, 0);
         let mut parameters = BTreeMap::from([
@@ -390,6 +418,38 @@ mod tests {
         ] {
             assert_eq!(read(changes).expect_err("refused").code(), code, "{changes:?}");
         }
+    }
+
+    #[test]
+    fn challenge_may_be_absent_only_where_the_registration_allows_it() {
+        const NO_PKCE: [(&str, &str); 2] = [("code_challenge", ""), ("code_challenge_method", "")];
+        let with =
+            |require_pkce, auth_method| ClientMetadata { require_pkce, auth_method, ..ClientMetadata::default() };
+        let has_challenge = |metadata: ClientMetadata, changes: &[(&'static str, &'static str)]| {
+            let request = read_of(metadata, &[&NO_PKCE[..], changes].concat());
+            request.map(|request| request.challenge.is_some()).map_err(|error| error.code())
+        };
+        let secret = AuthMethod::ClientSecretBasic;
+        let (with_nonce, plain_oauth) = ([("scope", "openid"), ("nonce", "n")], [("scope", "email"), ("nonce", "n")]);
+        assert_eq!(has_challenge(with(None, secret), &with_nonce), Ok(false));
+        assert_eq!(has_challenge(with(None, secret), &[("scope", "openid")]), Err("invalid_request"));
+        assert_eq!(has_challenge(with(None, secret), &plain_oauth), Err("invalid_request"));
+        assert_eq!(has_challenge(with(Some(PkceRequirement::Never), secret), &plain_oauth), Ok(false));
+        assert_eq!(has_challenge(with(Some(PkceRequirement::Always), secret), &with_nonce), Err("invalid_request"));
+        for lowered in [None, Some(PkceRequirement::UnlessNonce), Some(PkceRequirement::Never)] {
+            assert_eq!(has_challenge(with(lowered, AuthMethod::None), &with_nonce), Err("invalid_request"));
+        }
+        let plain = [("code_challenge", CHALLENGE), ("code_challenge_method", "plain")];
+        assert_eq!(has_challenge(with(Some(PkceRequirement::Never), secret), &plain), Err("invalid_request"));
+        assert!(read(&[]).expect("good").challenge.is_some());
+    }
+
+    #[test]
+    fn stored_request_of_an_earlier_version_is_read() {
+        let mut json = serde_json::to_value(read(&[]).expect("good")).expect("JSON");
+        assert_eq!(json["challenge"], CHALLENGE);
+        json.as_object_mut().expect("an object").remove("challenge");
+        assert_eq!(serde_json::from_value::<AuthorizationRequest>(json).expect("it reads").challenge, None);
     }
 
     fn session(auth_time: u64) -> BrowserSession {

@@ -70,7 +70,8 @@ pub struct AuthorizationCode {
     /// The `redirect_uri` of the authorization request, if it had one; the token request must
     /// repeat it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
-    pub challenge: CodeChallenge,
+    /// The `code_challenge` of the authorization request, if it had one.
+    pub challenge: Option<CodeChallenge>,
     /// The `nonce` for the ID token.
     pub nonce: Option<String>,
     /// Thumbprint of the DPoP key that the token request must prove (RFC 9449 §10).
@@ -107,6 +108,9 @@ pub enum GrantError {
     /// RFC 7636 §4.6
     #[error("code_verifier does not match the code_challenge")]
     CodeVerifier,
+    /// RFC 9700 §4.8.2: a PKCE downgrade
+    #[error("code_verifier is not expected: the authorization request had no code_challenge")]
+    UnexpectedCodeVerifier,
     /// RFC 9449 §10
     #[error("the grant is bound to another key")]
     ProofKey,
@@ -120,7 +124,7 @@ pub struct Redemption<'a> {
     /// `redirect_uri`
     pub redirect_uri: Option<&'a str>,
     /// `code_verifier`
-    pub verifier: &'a str,
+    pub verifier: Option<&'a str>,
     /// Thumbprint of the DPoP key that the request proves, if any.
     pub jkt: Option<&'a str>,
 }
@@ -139,8 +143,12 @@ impl AuthorizationCode {
         if self.redirect_uri.is_some() && self.redirect_uri.as_deref() != request.redirect_uri {
             return Err(GrantError::RedirectUri);
         }
-        if !self.challenge.is_satisfied_by(request.verifier) {
-            return Err(GrantError::CodeVerifier);
+        match (&self.challenge, request.verifier) {
+            (Some(challenge), Some(verifier)) if challenge.is_satisfied_by(verifier) => {}
+            (Some(_), _) => return Err(GrantError::CodeVerifier),
+            // Somebody removed the challenge from the client's request.
+            (None, Some(_)) => return Err(GrantError::UnexpectedCodeVerifier),
+            (None, None) => {}
         }
         if self.jkt.is_some() && self.jkt.as_deref() != request.jkt {
             return Err(GrantError::ProofKey);
@@ -193,7 +201,7 @@ pub(super) mod tests {
             hash: SecretHash::of("code"),
             grant: grant(),
             redirect_uri: Some("https://shop.example/cb".to_owned()),
-            challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge"),
+            challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge")),
             nonce: None,
             jkt: None,
             expires_at: 160,
@@ -212,7 +220,17 @@ pub(super) mod tests {
         now: u64,
     ) -> Option<GrantError> {
         let client = client.parse().expect("an id");
+        let verifier = Some(verifier).filter(|verifier| !verifier.is_empty());
         code.check(Redemption { client: &client, redirect_uri: uri, verifier, jkt }, now).err()
+    }
+
+    #[test]
+    fn verifier_is_required_with_a_challenge_and_refused_without_one() {
+        let uri = Some("https://shop.example/cb");
+        assert_eq!(check(&code(), "shop", uri, "", None, 120), Some(GrantError::CodeVerifier));
+        let without = AuthorizationCode { challenge: None, ..code() };
+        assert_eq!(check(&without, "shop", uri, "", None, 120), None);
+        assert_eq!(check(&without, "shop", uri, VERIFIER, None, 120), Some(GrantError::UnexpectedCodeVerifier));
     }
 
     #[test]

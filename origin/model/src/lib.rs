@@ -61,7 +61,9 @@ pub use ids::{BrowserSessionId, ClientId, GrantId, UserId};
 pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use key_schedule::{KeyPolicy, KeyState};
 pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
-pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
+pub use metadata::{
+    AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType, TokenFormat, TrustedIssuer,
+};
 pub use pkce::CodeChallenge;
 pub use redirect::{OutboundUrl, RedirectUri};
 pub use refresh::{

@@ -122,6 +122,30 @@ named_values! {
     }
 }
 
+named_values! {
+    /// When a client's authorization requests need a code challenge (RFC 7636).
+    PkceRequirement, "require_pkce", UnlessNonce {
+        /// Always, as for every public client (RFC 9700 §2.1.1).
+        Always = "always",
+        /// Unless an OpenID request has a `nonce`, which the client compares with that of the ID
+        /// token (OAuth 2.1 §4.1.1, RFC 9700 §2.1.1).
+        UnlessNonce = "unless_nonce",
+        /// Never: nothing shows the client that a code was injected (RFC 9700 §4.5). Only the
+        /// operator can set it.
+        Never = "never",
+    }
+}
+
+impl PkceRequirement {
+    /// What a client may have that asks for `requested`, where `limit` is set: the stricter one.
+    pub(crate) fn limited(requested: Option<Self>, limit: Option<Self>) -> Option<Self> {
+        match (requested, limit) {
+            (Some(requested), limit) => Some(requested.min(limit.unwrap_or_default())),
+            (None, limit) => limit.filter(|limit| *limit == PkceRequirement::Always),
+        }
+    }
+}
+
 /// Client metadata. JSON members are named as in RFC 7591 and its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, utoipa::ToSchema)]
 #[serde(default)]
@@ -194,6 +218,11 @@ pub struct ClientMetadata {
     pub require_signed_request_object: bool,
     /// Whether authorization requests must be pushed (RFC 9126 §6).
     pub require_pushed_authorization_requests: bool,
+    /// When authorization requests need PKCE: `always`, `unless_nonce` (default of clients that
+    /// authenticate) or `never`. Public clients always need it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub require_pkce: Option<PkceRequirement>,
     /// Subject identifier type.
     #[schema(value_type = String)]
     pub subject_type: SubjectType,
@@ -285,6 +314,10 @@ impl ClientMetadata {
         if self.auth_method == AuthMethod::None && self.allows(GrantType::ClientCredentials) {
             return Err(Metadata("a public client cannot use the client credentials grant"));
         }
+        let lowers_pkce = self.require_pkce.is_some_and(|required| required != PkceRequirement::Always);
+        if self.auth_method == AuthMethod::None && lowers_pkce {
+            return Err(Metadata("require_pkce: a public client always needs PKCE (RFC 9700 section 2.1.1)"));
+        }
         if self.jwks.is_some() && self.jwks_uri.is_some() {
             return Err(Metadata("jwks and jwks_uri are mutually exclusive"));
         }
@@ -325,6 +358,15 @@ impl ClientMetadata {
     #[must_use]
     pub fn id_token_alg(&self) -> TokenAlg {
         self.id_token_signed_response_alg.unwrap_or(TokenAlg::Rs256)
+    }
+
+    /// When its authorization requests need a code challenge.
+    #[must_use]
+    pub fn pkce_requirement(&self) -> PkceRequirement {
+        match self.auth_method {
+            AuthMethod::None => PkceRequirement::Always,
+            _ => self.require_pkce.unwrap_or_default(),
+        }
     }
 
     /// Whether the client may use this grant type.
@@ -431,7 +473,7 @@ mod tests {
             change(&mut metadata);
             metadata.checked().is_err()
         };
-        let changes: [fn(&mut ClientMetadata); 13] = [
+        let changes: [fn(&mut ClientMetadata); 14] = [
             |metadata| metadata.name.clear(),
             |metadata| metadata.name = "Ba\u{200b}nk".to_owned(),
             |metadata| metadata.owner = Some("\u{202e}knaB".to_owned()),
@@ -450,9 +492,39 @@ mod tests {
                 metadata.auth_method = AuthMethod::None;
                 metadata.grant_types.push(GrantType::ClientCredentials);
             },
+            |metadata| {
+                metadata.auth_method = AuthMethod::None;
+                metadata.require_pkce = Some(PkceRequirement::UnlessNonce);
+            },
         ];
         for (index, change) in changes.into_iter().enumerate() {
             assert!(refused(change), "change {index} passed");
+        }
+    }
+
+    #[test]
+    fn public_clients_always_need_pkce() {
+        assert_eq!(web().pkce_requirement(), PkceRequirement::UnlessNonce);
+        let never = ClientMetadata { require_pkce: Some(PkceRequirement::Never), ..web() };
+        assert_eq!(never.clone().checked().expect("good").pkce_requirement(), PkceRequirement::Never);
+        let public = ClientMetadata { auth_method: AuthMethod::None, ..never };
+        assert_eq!(public.pkce_requirement(), PkceRequirement::Always);
+        assert!(public.checked().is_err());
+    }
+
+    #[test]
+    fn pkce_requirement_of_a_client_is_the_stricter_one() {
+        use PkceRequirement::{Always, Never, UnlessNonce};
+        for (requested, limit, limited) in [
+            (None, None, None),
+            (Some(Never), None, Some(UnlessNonce)),
+            (Some(Always), None, Some(Always)),
+            (Some(Never), Some(Never), Some(Never)),
+            (Some(UnlessNonce), Some(Always), Some(Always)),
+            (None, Some(Always), Some(Always)),
+            (None, Some(Never), None),
+        ] {
+            assert_eq!(PkceRequirement::limited(requested, limit), limited, "{requested:?} {limit:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType};
+use super::metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType};
 use super::redirect::RedirectUri;
 use super::resource::Resource;
 use super::scope::Scope;
@@ -77,6 +77,7 @@ fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> R
         audiences: Vec::new(),
         trusted_issuers: Vec::new(),
         authorization_details_types: Vec::new(),
+        require_pkce: PkceRequirement::limited(requested.require_pkce, None),
         first_party: false,
         owner: None,
         ..requested
@@ -117,6 +118,7 @@ fn limit_to_operator_metadata(
         require_signed_request_object: requested.require_signed_request_object || limits.require_signed_request_object,
         require_pushed_authorization_requests: requested.require_pushed_authorization_requests
             || limits.require_pushed_authorization_requests,
+        require_pkce: PkceRequirement::limited(requested.require_pkce, limits.require_pkce),
         dpop_bound_access_tokens: requested.dpop_bound_access_tokens || limits.dpop_bound_access_tokens,
         tls_client_certificate_bound_access_tokens: requested.tls_client_certificate_bound_access_tokens
             || limits.tls_client_certificate_bound_access_tokens,

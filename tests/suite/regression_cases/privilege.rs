@@ -263,7 +263,7 @@ async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
         hash: SecretHash::of("code"),
         grant,
         redirect_uri: None,
-        challenge: CODE_CHALLENGE.parse()?,
+        challenge: Some(CODE_CHALLENGE.parse()?),
         nonce: None,
         jkt: None,
         expires_at: u64::MAX,

@@ -1,5 +1,5 @@
-//! RFC 7636, PKCE. Tollgate requires it of every client and accepts only S256 (section 7.2 says
-//! why).
+//! RFC 7636, PKCE. Tollgate requires it except of clients whose requests have a nonce, and accepts
+//! only S256 (section 7.2 says why).
 
 use tollgate_tests::rfc_requirements::{Requirement, ok, redirected, refused, row, status};
 

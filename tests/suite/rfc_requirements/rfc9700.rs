@@ -124,6 +124,24 @@ fn measures() -> Vec<Requirement> {
             refused("invalid_request"),
         ),
         row(
+            "2.1.1",
+            "an OpenID client that authenticates may use the nonce instead",
+            [
+                authorize().without("code_challenge").without("code_challenge_method").set("nonce", "n"),
+                redeem("{1?code}").without("code_verifier"),
+            ],
+            status(&[200]).is("id_token@nonce", "n"),
+        ),
+        row(
+            "4.8.2",
+            "a code_verifier for a request without a code_challenge MUST be refused",
+            [
+                authorize().without("code_challenge").without("code_challenge_method").set("nonce", "n"),
+                redeem("{1?code}"),
+            ],
+            refused("invalid_grant"),
+        ),
+        row(
             "2.6",
             "the authorization endpoint MUST NOT support CORS",
             [authorize().sent_by(Sender::SignedInBrowser).header("origin", "https://evil.example")],

@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
+use tollgate_model::{Audience, Client, ClientMetadata, ClientStatus, GrantType, PkceRequirement, RedirectUri, Secret};
 use tollgate_services::admin::has_secret;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -54,6 +54,8 @@ struct ClientPage {
     has_secret: bool,
     secrets: Vec<SecretRow>,
     facts: Vec<(String, Vec<String>)>,
+    /// Names of the messages that warn of its metadata.
+    warnings: Vec<&'static str>,
     /// Whether the client registered itself (RFC 7591).
     registered_itself: bool,
     is_admin: bool,
@@ -150,6 +152,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         has_secret: has_secret(&client),
         secrets: client.secrets.iter().map(secret).collect(),
         facts: facts(&admin, &client),
+        warnings: warnings(&client.metadata),
         registered_itself: client.registration.is_some(),
         is_admin: client.metadata.scope.is_admin(),
     }))
@@ -337,6 +340,12 @@ fn row(admin: &AdminSession, client: &Client, now: u64) -> Row {
         is_active: client.is_active(),
         created: admin.moment(client.created_at, now),
     }
+}
+
+/// The messages that warn of what weakens the client.
+fn warnings(metadata: &ClientMetadata) -> Vec<&'static str> {
+    let weakens = [("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never)];
+    weakens.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()
 }
 
 /// A client's metadata as labels and values, without what is not set.

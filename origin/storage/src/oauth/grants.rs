@@ -81,7 +81,7 @@ struct CodeRow {
     #[sqlx(flatten)]
     grant: GrantRow,
     redirect_uri: Option<String>,
-    challenge: String,
+    challenge: Option<String>,
     nonce: Option<String>,
     jkt: Option<String>,
     expires_at: i64,
@@ -149,7 +149,7 @@ impl Store {
             .bind(code.hash.as_bytes().as_slice())
             .bind(code.grant.id.as_str())
             .bind(&code.redirect_uri)
-            .bind(code.challenge.to_string())
+            .bind(code.challenge.as_ref().map(ToString::to_string))
             .bind(&code.nonce)
             .bind(&code.jkt)
             .bind(to_sql(code.expires_at))
@@ -187,7 +187,7 @@ impl Store {
                 hash: secret_hash(&row.hash, "codes")?,
                 grant: row.grant.try_into()?,
                 redirect_uri: row.redirect_uri,
-                challenge: row.challenge.parse().map_err(StoreError::corrupt("codes"))?,
+                challenge: row.challenge.map(|text| text.parse()).transpose().map_err(StoreError::corrupt("codes"))?,
                 nonce: row.nonce,
                 jkt: row.jkt,
                 expires_at: from_sql(row.expires_at),

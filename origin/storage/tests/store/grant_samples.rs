@@ -44,7 +44,7 @@ pub(crate) async fn sample_code(store: &Store) -> AuthorizationCode {
         hash: secret(SecretKind::Code).hash(),
         grant,
         redirect_uri: Some("https://shop.example/cb".to_owned()),
-        challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge"),
+        challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge")),
         nonce: Some("n".to_owned()),
         jkt: None,
         expires_at: NOW + 60,

@@ -10,7 +10,10 @@ use crate::database::Database;
 use crate::grant_samples::{random, sample_code};
 use crate::samples::{NOW, secret};
 
-on_both_databases!(renaming_tables_keeps_sessions_grants_codes_and_replay_keys);
+on_both_databases!(
+    renaming_tables_keeps_sessions_grants_codes_and_replay_keys,
+    codes_are_kept_when_the_challenge_becomes_optional,
+);
 
 async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &Database) {
     let store = &database.store;
@@ -67,5 +70,22 @@ async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &
     assert_eq!(store.find_code(&code.hash).await.expect("read"), Some(code));
     assert_eq!(store.find_device_code(&device.hash).await.expect("read"), Some(device));
     assert!(!store.record_first_use(used).await.expect("recorded"), "a replay stays a replay");
+    store.close().await;
+}
+
+async fn codes_are_kept_when_the_challenge_becomes_optional(database: &Database) {
+    let code = sample_code(&database.store).await;
+    database.execute("DELETE FROM _sqlx_migrations WHERE version = 19").await.expect("the version before");
+    // SQLite cannot restore the constraint either; its migration writes the table again anyway.
+    if database.url().starts_with("postgres") {
+        let sql = "ALTER TABLE codes ALTER COLUMN challenge SET NOT NULL";
+        database.execute(sql).await.expect("the schema of the version before");
+    }
+    let store = database.reopen().await;
+    assert_eq!(store.find_code(&code.hash).await.expect("read"), Some(code.clone()));
+    let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
+    let without = AuthorizationCode { hash: secret(SecretKind::Code).hash(), grant, challenge: None, ..code };
+    assert!(store.create_code(&without, None).await.expect("recorded"));
+    assert_eq!(store.find_code(&without.hash).await.expect("read"), Some(without));
     store.close().await;
 }

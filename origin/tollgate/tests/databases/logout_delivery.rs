@@ -120,7 +120,7 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (BrowserSession, Secret, Ve
             hash: secret(SecretKind::Code).hash(),
             grant: grant.clone(),
             redirect_uri: None,
-            challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge"),
+            challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge")),
             nonce: None,
             jkt: None,
             expires_at: now + 60,

@@ -15,6 +15,7 @@ mod guesses;
 mod https;
 mod languages;
 mod openid;
+mod pkce;
 mod proofs;
 mod refresh;
 mod registration;

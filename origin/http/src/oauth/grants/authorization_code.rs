@@ -1,4 +1,4 @@
-//! The authorization code grant (RFC 6749 §4.1.3); PKCE is required (RFC 7636 §4.5).
+//! The authorization code grant (RFC 6749 §4.1.3), with PKCE (RFC 7636 §4.5).
 
 use tollgate_model::{GrantError, Redemption, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
@@ -11,17 +11,21 @@ use crate::oauth::token_request::TokenRequest;
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let (app, client, form) = (request.app, &request.caller.client, request.form);
     let presented = form.required("code", "code is missing")?;
-    let verifier = form.required("code_verifier", "code_verifier is missing")?;
     if !SecretKind::Code.is_well_formed(presented) {
         return Err(GrantError::Unknown.into());
     }
     let code = app.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let jkt = request.jkt.as_deref();
+    let verifier = form.get("code_verifier");
     let redemption = Redemption { client: &client.id, redirect_uri: form.get("redirect_uri"), verifier, jkt };
     match code.check(redemption, request.app.clock.now()) {
         Ok(()) => {}
         Err(GrantError::Replayed) => {
             return Err(revoke_reused(app, client, &code.grant, "an authorization code was used twice").await?);
+        }
+        // RFC 6749 §5.2: a parameter that is required is missing.
+        Err(GrantError::CodeVerifier) if verifier.is_none() => {
+            return Err(OAuthError::InvalidRequest("code_verifier is missing"));
         }
         Err(error) => return Err(error.into()),
     }
