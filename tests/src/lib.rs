@@ -8,6 +8,7 @@ pub mod browser_flows;
 pub mod client_script;
 pub mod conformance;
 pub mod database_proxy;
+pub mod documentation;
 pub mod edge;
 pub mod http_server;
 pub mod origin_process;
