@@ -14,8 +14,6 @@ use tollgate_services::cache::RegistrationCache;
 use tollgate_services::single_flight::SingleFlight;
 use tollgate_storage::{Store, StoreError};
 
-use super::App;
-
 /// Time for which a known origin is allowed without checking the version of the clients.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// Minimum time between two checks. Unknown origins are refused meanwhile.
@@ -24,8 +22,9 @@ const MIN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE_FACTOR: u32 = 10;
 
 /// Origins of browser apps.
-#[derive(Default)]
-pub struct AllowedOrigins {
+pub(crate) struct AllowedOrigins {
+    store: Store,
+    cache: RegistrationCache,
     flight: SingleFlight<Origins>,
     /// The latest origins, readable while a check is running.
     newest: Arc<Mutex<Arc<BTreeSet<String>>>>,
@@ -43,13 +42,18 @@ struct Origins {
 }
 
 impl AllowedOrigins {
+    pub(super) fn new(store: Store, cache: RegistrationCache) -> AllowedOrigins {
+        let (flight, newest, reads) = (SingleFlight::default(), Arc::default(), Arc::default());
+        AllowedOrigins { store, cache, flight, newest, reads }
+    }
+
     /// Whether a browser app has this origin.
-    pub(super) async fn contains(&self, app: &App, origin: &str) -> bool {
+    pub(super) async fn contains(&self, origin: &str) -> bool {
         // Requests from a known origin do not wait for a running check.
         if self.is_busy() && self.newest().contains(origin) {
             return true;
         }
-        let (store, cache) = (app.store.clone(), app.cache.clone());
+        let (store, cache) = (self.store.clone(), self.cache.clone());
         let (newest, reads) = (Arc::clone(&self.newest), Arc::clone(&self.reads));
         let refresh = |mut origins: OwnedMutexGuard<Origins>| async move {
             let began = Instant::now();

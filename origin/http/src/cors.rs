@@ -6,6 +6,8 @@
 //!
 //! CORS authenticates no request. Tokens are protected by client authentication and PKCE.
 
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -16,7 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::AppState;
+use super::allowed_origins::AllowedOrigins;
 
 /// Path prefixes of public documents.
 const PUBLIC_PREFIXES: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
@@ -31,7 +33,7 @@ const EXPOSED_HEADERS: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLi
 
 /// Adds CORS headers to responses, and answers preflight requests.
 pub(super) async fn allow(
-    State(app): State<AppState>,
+    State(allowed_origins): State<Arc<AllowedOrigins>>,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -52,7 +54,7 @@ pub(super) async fn allow(
     }
     let origin = one_origin(request.headers());
     let is_allowed = match &origin {
-        Some(origin) => app.allowed_origins.contains(&app, origin).await,
+        Some(origin) => allowed_origins.contains(origin).await,
         None => false,
     };
     let mut response = match is_preflight && is_allowed {

@@ -3,17 +3,18 @@
 //! problem, or a page.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tollgate_model::rate_limit::Limit;
-use tollgate_services::rate_limit::LimitExceeded;
+use tollgate_services::rate_limit::{LimitExceeded, RateLimiter};
 
+use super::Problem;
 use super::oauth::error::OAuthError;
-use super::{AppState, Problem};
-use crate::extract::client_address::client_address;
+use crate::extract::proxies::Proxies;
 use crate::pages::error::WebError;
 use crate::ratelimit_headers::insert_ratelimit_headers;
 
@@ -25,9 +26,15 @@ const AUTHORIZATION_REQUEST_ROUTES: [&str; 3] = ["/oauth/authorize", "/oauth/par
 /// Registrations are stored permanently, and `POST` and `PUT` may cause requests to other servers.
 const REGISTRATION_ROUTES: [&str; 3] = ["/oauth/register", "/oauth/register/{client}", "/register"];
 
+/// Limits the requests of a client address.
+pub(super) struct RequestLimits {
+    pub(super) rate_limiter: Arc<RateLimiter>,
+    pub(super) proxies: Arc<Proxies>,
+}
+
 /// Counts a request against the limits of its client address, and adds their state to the response.
 pub(super) async fn limit(
-    State(app): State<AppState>,
+    State(limits): State<Arc<RequestLimits>>,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -37,8 +44,8 @@ pub(super) async fn limit(
     let Some(peer) = peer.filter(|_| is_limited(route)) else {
         return next.run(request).await;
     };
-    let address = client_address(request.headers(), peer, &app.grants.trusted_proxies).unwrap_or(peer);
-    match app.rate_limiter.acquire_request(address, additional_limit(route, request.method())).await {
+    let address = limits.proxies.client_address(request.headers(), peer).unwrap_or(peer);
+    match limits.rate_limiter.acquire_request(address, additional_limit(route, request.method())).await {
         Ok(passed) => {
             let mut response = next.run(request).await;
             insert_ratelimit_headers(&passed, response.headers_mut());

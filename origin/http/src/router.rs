@@ -17,13 +17,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::edge_api::{deltas, snapshot, validate};
-use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
+use super::oauth::{authorize, device, introspect, par, register, revoke, token};
+use super::oidc::{metadata, userinfo};
 use super::openapi::responses;
 use super::operations::observe::observe;
 use super::operations::{health, metrics};
 use super::problem::Problem;
 use super::shared_signals::{configuration, poll, streams};
-use super::{AppState, admin_api as admin, cors, jwks, limits, openapi, pages, status_list};
+use super::state::{IssuerServices, RouterState};
+use super::{admin_api as admin, cors, jwks, limits, openapi, pages, status_list};
 
 /// A token has at most 16 KiB, percent-encoded three times as much, and other parameters follow.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -31,7 +33,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The router of an issuer.
-pub fn router(app: AppState) -> Router {
+pub fn router(services: IssuerServices) -> Router {
+    let state = RouterState::new(services);
     openapi::set_routes(|| interface().into_openapi());
     let (router, _) = interface().split_for_parts();
     router
@@ -39,19 +42,19 @@ pub fn router(app: AppState) -> Router {
         // One combined layer, because each layer copies and allocates. The first is the outermost.
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn_with_state(AppState::clone(&app), observe))
+                .layer(from_fn_with_state(state.observer(), observe))
                 .layer(CatchPanicLayer::new())
                 .layer(set_header(HeaderName::from_static("x-content-type-options"), "nosniff"))
-                .layer(from_fn_with_state(AppState::clone(&app), pages::error::render_errors))
-                .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
-                .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
+                .layer(from_fn_with_state(state.error_pages(), pages::error::render_errors))
+                .layer(from_fn_with_state(state.allowed_origins(), cors::allow))
+                .layer(from_fn_with_state(state.limits(), limits::limit))
                 .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
         )
-        .with_state(app)
+        .with_state(state)
 }
 
 /// All routes with their OpenAPI descriptions. Annotations of the handlers have path and method.
-fn interface() -> OpenApiRouter<AppState> {
+fn interface() -> OpenApiRouter<RouterState> {
     let public = OpenApiRouter::with_openapi(responses::ErrorSchemas::openapi())
         .routes(routes!(jwks::get))
         .routes(routes!(metadata::get))
@@ -103,7 +106,7 @@ fn set_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<H
 }
 
 /// OAuth and OpenID Connect endpoints.
-fn oauth() -> OpenApiRouter<AppState> {
+fn oauth() -> OpenApiRouter<RouterState> {
     OpenApiRouter::new()
         .routes(routes!(token::post_form))
         .routes(routes!(token::post_form_or_json))
@@ -128,7 +131,7 @@ fn oauth() -> OpenApiRouter<AppState> {
 }
 
 /// Pages of users.
-fn pages() -> OpenApiRouter<AppState> {
+fn pages() -> OpenApiRouter<RouterState> {
     use pages::{assets, consent, device, login, logout, password, register, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
@@ -146,7 +149,7 @@ fn pages() -> OpenApiRouter<AppState> {
 }
 
 /// Console of administrators.
-fn console() -> OpenApiRouter<AppState> {
+fn console() -> OpenApiRouter<RouterState> {
     use crate::console::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(overview::show))
@@ -183,7 +186,7 @@ fn console() -> OpenApiRouter<AppState> {
 }
 
 /// The admin API.
-fn admin_api() -> OpenApiRouter<AppState> {
+fn admin_api() -> OpenApiRouter<RouterState> {
     use admin::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(revocations::list, revocations::create))

@@ -2,21 +2,29 @@
 //! (draft-ietf-oauth-status-list §8 and §9). Public, as in the draft: a list says nothing without a
 //! token that refers to it.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL};
+use tollgate_services::status_lists::{MEDIA_TYPE, STATUS_LIST_TTL, StatusLists};
+use tollgate_system::Clock;
 
-use super::AppState;
 use super::edge_api::snapshot::matching_etag;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::extract::header_list;
 use crate::openapi::responses::{BadRequest, NotFound, Unavailable};
 use crate::problem;
+
+/// The issuer's status lists.
+pub(super) struct PublishedStatusLists {
+    pub(super) lists: StatusLists,
+    pub(super) clock: Clock,
+}
 
 /// Status list aggregation (§9.3).
 #[derive(Serialize, utoipa::ToSchema)]
@@ -53,7 +61,7 @@ struct Aggregation {
     ),
 )]
 pub(super) async fn get(
-    State(app): State<AppState>,
+    State(published): State<Arc<PublishedStatusLists>>,
     Path(list): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -72,7 +80,7 @@ pub(super) async fn get(
     }
     // One spelling for each list: "07" would be a second cache key of the same list.
     let number = list.parse::<u64>().ok().filter(|number| number.to_string() == list).ok_or_else(Problem::not_found)?;
-    let signed = app.status_lists.get(number, app.clock.now()).await?.ok_or_else(Problem::not_found)?;
+    let signed = published.lists.get(number, published.clock.now()).await?.ok_or_else(Problem::not_found)?;
     let common = [
         (CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")),
         (VARY, "accept, accept-encoding".to_owned()),
@@ -99,8 +107,8 @@ pub(super) async fn get(
         ),
     ),
 )]
-pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse, Problem> {
-    let status_lists = app.status_lists.list_uris().await?;
+pub(super) async fn all(State(published): State<Arc<PublishedStatusLists>>) -> Result<impl IntoResponse, Problem> {
+    let status_lists = published.lists.list_uris().await?;
     let headers =
         [(CACHE_CONTROL, format!("public, max-age={STATUS_LIST_TTL}")), (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned())];
     Ok((headers, Json(Aggregation { status_lists })))

@@ -21,3 +21,4 @@ pub mod signing_keys;
 pub mod single_flight;
 pub mod status_lists;
 pub mod telemetry;
+pub mod termination;

@@ -1,19 +1,20 @@
 //! `/admin/api/audit`: the audit log.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use tollgate_model::{AuditFilter, AuditView, Malformed};
-use tollgate_storage::MAX_AUDIT_PAGE;
+use tollgate_storage::{MAX_AUDIT_PAGE, Store};
 
 use super::audit_export;
-use super::auth::authenticate;
+use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, AuditFile, BadRequest};
 use crate::problem::Problem;
-use crate::{App, AppState};
 
 /// A page of the audit log.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -44,14 +45,14 @@ pub(crate) struct AuditPage {
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditPage>, Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(Json(page(&app, &parse_filter(&query)?).await?))
+    Ok(Json(page(&api.commands.store, &parse_filter(&query)?).await?))
 }
 
 /// Downloads all entries that match the query, oldest first.
@@ -70,22 +71,22 @@ pub(crate) async fn list(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn export(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let format = query.get("format").unwrap_or_default().parse::<audit_export::Format>();
     let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let filter = parse_filter(&query)?;
-    audit_export::export(app, filter, format).await
+    audit_export::export(api.commands.store.clone(), filter, format).await
 }
 
 /// A page of the entries that match a filter.
-pub(crate) async fn page(app: &App, filter: &AuditFilter) -> Result<AuditPage, Problem> {
-    let found = app.store.list_audit_entries(filter).await?;
+pub(crate) async fn page(store: &Store, filter: &AuditFilter) -> Result<AuditPage, Problem> {
+    let found = store.list_audit_entries(filter).await?;
     let page_size = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
     let next = found.last().filter(|_| found.len() as u64 == page_size).map(|entry| entry.number);
     Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })

@@ -7,9 +7,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
 use tollgate_model::{AuditEntry, AuditFilter, AuditView, Malformed};
-use tollgate_storage::StoreError;
+use tollgate_storage::{Store, StoreError};
 
-use crate::AppState;
 use crate::problem::Problem;
 
 /// File format.
@@ -61,18 +60,18 @@ impl Format {
 /// Streams all entries that match a filter, oldest first, page by page, because the log may be
 /// larger than memory. If the database fails midway, the transfer ends incomplete, which clients
 /// detect.
-pub(crate) async fn export(app: AppState, filter: AuditFilter, format: Format) -> Result<Response, Problem> {
+pub(crate) async fn export(store: Store, filter: AuditFilter, format: Format) -> Result<Response, Problem> {
     let filter = AuditFilter { after: Some(filter.after.unwrap_or(0)), newest_first: false, limit: None, ..filter };
-    let first = app.store.list_audit_entries(&filter).await?;
-    let rest = stream::try_unfold((app, filter, Some(first)), move |(app, mut filter, read)| async move {
+    let first = store.list_audit_entries(&filter).await?;
+    let rest = stream::try_unfold((store, filter, Some(first)), move |(store, mut filter, read)| async move {
         let page = match read {
             Some(page) => page,
-            None => app.store.list_audit_entries(&filter).await?,
+            None => store.list_audit_entries(&filter).await?,
         };
         let Some(last) = page.last() else { return Ok::<_, StoreError>(None) };
         filter.after = Some(last.number);
         let lines: String = page.into_iter().map(|entry| format.line(entry)).collect();
-        Ok(Some((Bytes::from(lines), (app, filter, None))))
+        Ok(Some((Bytes::from(lines), (store, filter, None))))
     });
     let heading = stream::iter([Ok(Bytes::from(format.heading()))]);
     let body = Body::from_stream(futures::StreamExt::chain(heading, rest));

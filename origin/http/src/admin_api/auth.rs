@@ -1,23 +1,33 @@
 //! Authentication at the admin API by an access token of this origin (RFC 6750): issued to an
 //! active client for the issuer as audience, with the scope `tollgate:admin`, and not revoked.
 
+use std::sync::Arc;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tollgate_core::{CheckedByCaller, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{Actor, ClientStatus};
+use tollgate_services::admin::Administration;
 
-use crate::App;
+use crate::issuer::Issuer;
 use crate::problem::Problem;
 
+/// State of the admin API.
+pub(crate) struct AdminApi {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) commands: Arc<Administration>,
+}
+
 /// Authenticates the administrator, who is the actor in the audit log.
-pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
+pub(crate) async fn authenticate(api: &AdminApi, headers: &HeaderMap) -> Result<Actor, Problem> {
+    let (issuer, Administration { store, keys, clock, .. }) = (&api.issuer.url, &*api.commands);
     let unverified_token = bearer_token(headers)?;
     let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
     let scope = [ADMIN.to_owned()];
     let expected = TokenRequirements {
-        issuer: &app.issuer,
-        audience: &app.issuer,
+        issuer,
+        audience: issuer,
         scope: &scope,
         leeway: 0,
         allow_plain_jwt: false,
@@ -25,9 +35,8 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
         on_not_covered: UnknownStatusPolicy::Deny,
     };
     // The store is queried for revocation below.
-    let keys = app.keys.ring_for_token(unverified_token).await?;
-    let verified =
-        verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, app.clock.now());
+    let keys = keys.ring_for_token(unverified_token).await?;
+    let verified = verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, clock.now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {
@@ -35,14 +44,14 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
             invalid_token()
         }
     })?;
-    let recognised = keys.verify_token(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
-    let token = app.store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
+    let recognised = keys.verify_token(unverified_token, issuer).ok_or_else(invalid_token)?;
+    let token = store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
         // Tokens that a user granted to a client do not administer; only those of the client
         // itself.
         return Err(invalid_token());
     }
-    match app.store.find_client(&token.client).await? {
+    match store.find_client(&token.client).await? {
         Some(client) if client.status == ClientStatus::Active => Ok(Actor::client(&client.id)),
         _ => Err(invalid_token()),
     }

@@ -1,5 +1,7 @@
 //! `/admin/api/clients`: clients and their secrets.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -10,9 +12,8 @@ use tollgate_model::{Client, ClientId, ClientMetadata, ClientView, Secret, text}
 use tollgate_services::admin::{invalid_client, parse_client_metadata};
 use zeroize::Zeroizing;
 
-use super::auth::authenticate;
+use super::auth::{AdminApi, authenticate};
 use super::lists;
-use crate::AppState;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -38,15 +39,15 @@ struct ChosenSecret {
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<(HeaderMap, Json<Vec<ClientView>>), Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let search = lists::parse_search(query.as_deref())?;
-    let clients = app.admin.search_clients(&search).await?;
+    let clients = api.commands.search_clients(&search).await?;
     let last = clients.last().map(|client| client.id.as_str());
-    let next = lists::next_page_link(&app, "/admin/api/clients", &search, clients.len(), last);
+    let next = lists::next_page_link(&api.issuer, "/admin/api/clients", &search, clients.len(), last);
     Ok((next, Json(clients.iter().map(ClientView::from).collect())))
 }
 
@@ -63,13 +64,13 @@ pub(crate) async fn list(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<ClientView>), Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let (id, metadata) = parse_client(&body)?;
-    let (client, secret) = app.admin.create_client(&by, id, metadata).await?;
+    let (client, secret) = api.commands.create_client(&by, id, metadata).await?;
     Ok((StatusCode::CREATED, Json(view_with_secret(&client, secret.as_ref()))))
 }
 
@@ -81,12 +82,12 @@ pub(crate) async fn create(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(ClientView::from(&app.admin.get_client(&id).await?)))
+    authenticate(&api, &headers).await?;
+    Ok(Json(ClientView::from(&api.commands.get_client(&id).await?)))
 }
 
 /// Replaces all metadata of a client.
@@ -98,18 +99,18 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn update(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let client = app.admin.get_client(&id).await?;
+    let by = authenticate(&api, &headers).await?;
+    let client = api.commands.get_client(&id).await?;
     let (named_id, metadata) = parse_client(&body)?;
     if named_id.is_some_and(|id| id != client.id) {
         return Err(Problem::bad_request("client_id differs from the client ID in the path"));
     }
-    Ok(Json(ClientView::from(&app.admin.update_client(&by, &client, &metadata).await?)))
+    Ok(Json(ClientView::from(&api.commands.update_client(&by, &client, &metadata).await?)))
 }
 
 /// Disables a client.
@@ -120,13 +121,13 @@ pub(crate) async fn update(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn disable(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let client = app.admin.get_client(&id).await?;
-    Ok(Json(ClientView::from(&app.admin.disable_client(&by, &client).await?)))
+    let by = authenticate(&api, &headers).await?;
+    let client = api.commands.get_client(&id).await?;
+    Ok(Json(ClientView::from(&api.commands.disable_client(&by, &client).await?)))
 }
 
 /// Enables a disabled client. Its revoked tokens stay revoked.
@@ -137,13 +138,13 @@ pub(crate) async fn disable(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn enable(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let client = app.admin.get_client(&id).await?;
-    Ok(Json(ClientView::from(&app.admin.enable_client(&by, &client).await?)))
+    let by = authenticate(&api, &headers).await?;
+    let client = api.commands.get_client(&id).await?;
+    Ok(Json(ClientView::from(&api.commands.enable_client(&by, &client).await?)))
 }
 
 /// Generates another secret for a client. The previous one stays valid for a day.
@@ -157,13 +158,13 @@ pub(crate) async fn enable(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn rotate_secret(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let client = app.admin.get_client(&id).await?;
-    let (client, secret) = app.admin.rotate_client_secret(&by, &client).await?;
+    let by = authenticate(&api, &headers).await?;
+    let client = api.commands.get_client(&id).await?;
+    let (client, secret) = api.commands.rotate_client_secret(&by, &client).await?;
     Ok(Json(view_with_secret(&client, Some(&secret))))
 }
 
@@ -177,16 +178,16 @@ pub(crate) async fn rotate_secret(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_secret(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let client = app.admin.get_client(&id).await?;
+    let by = authenticate(&api, &headers).await?;
+    let client = api.commands.get_client(&id).await?;
     let chosen: ChosenSecret = text::json(&body).map_err(|error| invalid_client(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
-    Ok(Json(ClientView::from(&app.admin.set_client_secret(&by, &client, chosen).await?)))
+    Ok(Json(ClientView::from(&api.commands.set_client_secret(&by, &client, chosen).await?)))
 }
 
 /// A client with its new secret, which is shown only once.

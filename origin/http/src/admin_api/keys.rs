@@ -1,5 +1,7 @@
 //! `/admin/api/keys`: signing keys of tokens. Responses are sent after the commit.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -10,8 +12,7 @@ use tollgate_keys::PublicKey;
 use tollgate_model::{KeyState, TokenAlg, text};
 use tollgate_services::admin::parse_reason;
 
-use super::auth::authenticate;
-use crate::AppState;
+use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
@@ -48,11 +49,11 @@ pub(crate) struct RevokedKey {
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Json<KeysPage>, Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let all = match query.get("all") {
@@ -60,7 +61,7 @@ pub(crate) async fn list(
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
-    Ok(Json(KeysPage { keys: app.admin.list_keys(|key| all || key.state != KeyState::Gone).await? }))
+    Ok(Json(KeysPage { keys: api.commands.list_keys(|key| all || key.state != KeyState::Gone).await? }))
 }
 
 /// Generates the next keys and returns them.
@@ -70,13 +71,17 @@ pub(crate) async fn list(
     responses((status = 201, description = "Next keys", body = KeysPage), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    let by = authenticate(&app, &headers).await?;
+pub(crate) async fn rotate(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let by = authenticate(&api, &headers).await?;
     let rotation: KeyRotation =
         text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a key rotation: {error}")))?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
     let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let keys = app.admin.rotate_keys(&by, alg, rotation.now).await?;
+    let keys = api.commands.rotate_keys(&by, alg, rotation.now).await?;
     Ok((StatusCode::CREATED, Json(KeysPage { keys })).into_response())
 }
 
@@ -94,14 +99,14 @@ pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn revoke(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(kid): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RevokedKey>, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let was_revoked_before = app.admin.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
+    let was_revoked_before = api.commands.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
     Ok(Json(RevokedKey { kid, already: was_revoked_before }))
 }

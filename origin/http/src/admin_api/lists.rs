@@ -4,7 +4,7 @@ use axum::http::header::LINK;
 use axum::http::{HeaderMap, HeaderValue};
 use tollgate_storage::{MAX_SEARCH_PAGE, Search};
 
-use crate::App;
+use crate::issuer::Issuer;
 use crate::oauth::parameters::Parameters;
 use crate::problem::Problem;
 
@@ -20,14 +20,20 @@ pub(super) fn parse_search(query: Option<&str>) -> Result<Search, Problem> {
 }
 
 /// `Link` to the next page, if a page with `count` entries and this last ID may have one.
-pub(super) fn next_page_link(app: &App, path: &str, search: &Search, count: usize, last: Option<&str>) -> HeaderMap {
+pub(super) fn next_page_link(
+    issuer: &Issuer,
+    path: &str,
+    search: &Search,
+    count: usize,
+    last: Option<&str>,
+) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(last) = last.filter(|_| count as u64 == search.limit) {
         let text = search.text.as_deref().map(|text| ("search", text));
         let limit = search.limit.to_string();
         let pairs = text.into_iter().chain([("after", last), ("limit", limit.as_str())]);
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let link = format!("<{}?{query}>; rel=\"next\"", app.issuer_path(path));
+        let link = format!("<{}?{query}>; rel=\"next\"", issuer.issuer_path(path));
         headers.extend(HeaderValue::try_from(link).ok().map(|link| (LINK, link)));
     }
     headers

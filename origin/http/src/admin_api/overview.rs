@@ -1,12 +1,13 @@
 //! `/admin/api/overview`: key figures of the origin.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use tollgate_services::admin::Overview;
 
-use super::auth::authenticate;
-use crate::AppState;
+use super::auth::{AdminApi, authenticate};
 use crate::openapi::responses::AdminErrors;
 use crate::problem::Problem;
 
@@ -16,7 +17,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "Overview", body = Overview), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Overview>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(app.admin.overview().await?))
+pub(crate) async fn get(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Overview>, Problem> {
+    authenticate(&api, &headers).await?;
+    Ok(Json(api.commands.overview().await?))
 }

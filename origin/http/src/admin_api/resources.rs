@@ -1,5 +1,7 @@
 //! `/admin/api/resources`: resource servers and descriptions of their scope values.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -7,8 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tollgate_model::{Audience, Resource, text};
 
-use super::auth::authenticate;
-use crate::AppState;
+use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
@@ -32,9 +33,9 @@ struct ScopeDescription {
     responses((status = 200, description = "Resource servers", body = Vec<Resource>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(app.store.list_resources().await?))
+pub(crate) async fn list(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
+    authenticate(&api, &headers).await?;
+    Ok(Json(api.commands.store.list_resources().await?))
 }
 
 /// Registers or replaces the resource server of an audience.
@@ -45,14 +46,14 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn put(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let resource: Resource = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
-    Ok(Json(app.admin.save_resource(&by, resource).await?))
+    Ok(Json(api.commands.save_resource(&by, resource).await?))
 }
 
 /// Deletes a resource server.
@@ -63,14 +64,14 @@ pub(crate) async fn put(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let query = parse_query(query.as_deref())?;
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
-    app.admin.delete_resource(&by, audience).await?;
+    api.commands.delete_resource(&by, audience).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,14 +83,14 @@ pub(crate) async fn delete(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_scope(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let scope: ScopeDescription = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a scope description: {error}")))?;
-    Ok(Json(app.admin.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?))
+    Ok(Json(api.commands.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?))
 }
 
 /// Deletes the description of one scope value of a resource server.
@@ -103,16 +104,16 @@ pub(crate) async fn set_scope(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete_scope(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let query = parse_query(query.as_deref())?;
     let (Some(audience), Some(value)) = (query.get("audience"), query.get("value")) else {
         return Err(Problem::bad_request("audience or value is missing"));
     };
-    app.admin.delete_scope_description(&by, audience, value).await?;
+    api.commands.delete_scope_description(&by, audience, value).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

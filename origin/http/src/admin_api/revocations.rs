@@ -1,5 +1,7 @@
 //! `/admin/api/revocations`: revocations. Responses are sent after the commit.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -12,8 +14,7 @@ use tollgate_model::{RevocationView, text};
 use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
 
-use super::auth::authenticate;
-use crate::AppState;
+use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
@@ -52,18 +53,22 @@ pub(crate) struct RevocationsPage {
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    let by = authenticate(&app, &headers).await?;
+pub(crate) async fn create(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let by = authenticate(&api, &headers).await?;
     let body: RevocationBody =
         text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a revocation: {error}")))?;
     let RevocationBody { kind, name, token, before, reason } = body;
     let reason = parse_reason(reason.as_deref())?;
-    let target = app.admin.resolve_target(RevocationRequest { kind, name, token, before }).await?;
-    let revoked = app.admin.revoke(app.admin.prepare_revocation(&by, target, reason).await?).await?;
+    let target = api.commands.resolve_target(RevocationRequest { kind, name, token, before }).await?;
+    let revoked = api.commands.revoke(api.commands.prepare_revocation(&by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
-    let location = app.issuer_path(&format!("/admin/api/revocations/{}", revocation.number));
+    let location = api.issuer.issuer_path(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json(RevocationView::new(revocation, app.clock.now()))).into_response();
+    let mut response = (status, Json(RevocationView::new(revocation, api.commands.clock.now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -84,11 +89,11 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RevocationsPage>, Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let number = |name: &str| {
@@ -115,8 +120,8 @@ pub(crate) async fn list(
         below: number("below")?,
         limit: number("limit")?.unwrap_or(DEFAULT_PAGE_SIZE),
     };
-    let (found, next) = app.admin.list_revocations(&listing).await?;
-    let now = app.clock.now();
+    let (found, next) = api.commands.list_revocations(&listing).await?;
+    let now = api.commands.clock.now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(RevocationsPage { revocations, next }))
 }
@@ -129,12 +134,12 @@ pub(crate) async fn list(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(number): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(RevocationView::new(&app.admin.get_revocation(&number).await?, app.clock.now())))
+    authenticate(&api, &headers).await?;
+    Ok(Json(RevocationView::new(&api.commands.get_revocation(&number).await?, api.commands.clock.now())))
 }
 
 /// Lifts a revocation. One that is lifted already does not change.
@@ -148,16 +153,16 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn reinstate(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(number): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RevocationView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let reason = parse_reason(query.get("reason"))?;
-    let revocation = app.admin.get_revocation(&number).await?;
-    let revocation = app.admin.reinstate(&by, &revocation, reason).await?;
-    Ok(Json(RevocationView::new(&revocation, app.clock.now())))
+    let revocation = api.commands.get_revocation(&number).await?;
+    let revocation = api.commands.reinstate(&by, &revocation, reason).await?;
+    Ok(Json(RevocationView::new(&revocation, api.commands.clock.now())))
 }

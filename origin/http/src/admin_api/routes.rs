@@ -1,5 +1,7 @@
 //! `/admin/api/routes`: the rules of the edges, by path and method.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -7,8 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope, text};
 
-use super::auth::authenticate;
-use crate::AppState;
+use super::auth::{AdminApi, authenticate};
 use crate::openapi::responses::{AdminErrors, BadBody, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -35,9 +36,12 @@ struct RouteBody {
     responses((status = 200, description = "Rules", body = Vec<RouteView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<RouteView>>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(app.store.list_routes().await?.iter().map(RouteView::from).collect()))
+pub(crate) async fn list(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<RouteView>>, Problem> {
+    authenticate(&api, &headers).await?;
+    Ok(Json(api.commands.store.list_routes().await?.iter().map(RouteView::from).collect()))
 }
 
 /// Adds a rule.
@@ -48,13 +52,13 @@ pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Res
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<RouteView>), Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let route = parse_route(&body)?;
-    app.admin.create_route(&by, &route).await?;
+    api.commands.create_route(&by, &route).await?;
     Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
 }
 
@@ -66,12 +70,12 @@ pub(crate) async fn create(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn delete(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    app.admin.delete_route(&by, &parse_route(&body)?).await?;
+    let by = authenticate(&api, &headers).await?;
+    api.commands.delete_route(&by, &parse_route(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

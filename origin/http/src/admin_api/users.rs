@@ -1,5 +1,7 @@
 //! `/admin/api/users`: users and their passwords.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -10,9 +12,8 @@ use tollgate_model::{UserClaims, UserName, UserView, text};
 use tollgate_services::admin::NewUser;
 use zeroize::Zeroizing;
 
-use super::auth::authenticate;
+use super::auth::{AdminApi, authenticate};
 use super::lists;
-use crate::AppState;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -60,15 +61,15 @@ struct AdministratorBody {
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
-    authenticate(&app, &headers).await?;
+    authenticate(&api, &headers).await?;
     let search = lists::parse_search(query.as_deref())?;
-    let users = app.admin.search_users(&search).await?;
+    let users = api.commands.search_users(&search).await?;
     let last = users.last().map(|user| user.id.as_str());
-    let next = lists::next_page_link(&app, "/admin/api/users", &search, users.len(), last);
+    let next = lists::next_page_link(&api.issuer, "/admin/api/users", &search, users.len(), last);
     Ok((next, Json(users.iter().map(UserView::from).collect())))
 }
 
@@ -80,11 +81,11 @@ pub(crate) async fn list(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn create(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<UserView>), Problem> {
-    let by = authenticate(&app, &headers).await?;
+    let by = authenticate(&api, &headers).await?;
     let new: NewUserBody = parse_body(&body)?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
     let user = NewUser {
@@ -94,7 +95,7 @@ pub(crate) async fn create(
         external_id: new.external_id,
         is_admin: new.is_admin,
     };
-    let user = app.admin.create_user(&by, user).await?;
+    let user = api.commands.create_user(&by, user).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
@@ -106,12 +107,12 @@ pub(crate) async fn create(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn show(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
-    authenticate(&app, &headers).await?;
-    Ok(Json(UserView::from(&app.admin.get_user(&id).await?)))
+    authenticate(&api, &headers).await?;
+    Ok(Json(UserView::from(&api.commands.get_user(&id).await?)))
 }
 
 /// Sets the password of a user and ends all of their browser sessions.
@@ -123,15 +124,15 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_password(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let user = app.admin.get_user(&id).await?;
+    let by = authenticate(&api, &headers).await?;
+    let user = api.commands.get_user(&id).await?;
     let new: NewPassword = parse_body(&body)?;
-    app.admin.set_password(&by, &user, Zeroizing::new(new.password)).await?;
+    api.commands.set_password(&by, &user, Zeroizing::new(new.password)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -143,13 +144,13 @@ pub(crate) async fn set_password(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn disable(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let user = app.admin.get_user(&id).await?;
-    Ok(Json(UserView::from(&app.admin.disable_user(&by, &user).await?)))
+    let by = authenticate(&api, &headers).await?;
+    let user = api.commands.get_user(&id).await?;
+    Ok(Json(UserView::from(&api.commands.disable_user(&by, &user).await?)))
 }
 
 /// Enables a disabled user.
@@ -160,13 +161,13 @@ pub(crate) async fn disable(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn enable(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let user = app.admin.get_user(&id).await?;
-    Ok(Json(UserView::from(&app.admin.enable_user(&by, &user).await?)))
+    let by = authenticate(&api, &headers).await?;
+    let user = api.commands.get_user(&id).await?;
+    Ok(Json(UserView::from(&api.commands.enable_user(&by, &user).await?)))
 }
 
 /// Grants or withdraws the right to use the console.
@@ -178,15 +179,15 @@ pub(crate) async fn enable(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_admin(
-    State(app): State<AppState>,
+    State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&app, &headers).await?;
-    let user = app.admin.get_user(&id).await?;
+    let by = authenticate(&api, &headers).await?;
+    let user = api.commands.get_user(&id).await?;
     let requested: AdministratorBody = parse_body(&body)?;
-    Ok(Json(UserView::from(&app.admin.set_admin(&by, &user, requested.is_admin).await?)))
+    Ok(Json(UserView::from(&api.commands.set_admin(&by, &user, requested.is_admin).await?)))
 }
 
 fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

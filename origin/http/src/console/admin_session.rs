@@ -1,12 +1,15 @@
 //! Who may use the console: a signed-in administrator. Others are sent to sign in, and come back.
 
+use std::sync::Arc;
+
 use askama::Template;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Message;
 use tollgate_model::{Actor, BrowserSessionId, User};
 use tollgate_services::admin::Administration;
+use tollgate_storage::Store;
 
 use super::flash::{self, Flash};
 use crate::oauth::authorization::see_other;
@@ -14,14 +17,22 @@ use crate::pages::error::WebError;
 use crate::pages::login::login_path;
 use crate::pages::page::{Flow, Layout};
 use crate::pages::page_request::PageRequest;
+use crate::pages::state::PageState;
 use crate::pages::time_format::Moment;
-use crate::{App, AppState};
+
+/// State of the console: that of pages, where an administrator signs in as every user does, and the
+/// commands of administrators.
+pub(crate) struct ConsoleState {
+    pub(crate) pages: Arc<PageState>,
+    pub(crate) commands: Arc<Administration>,
+}
 
 /// An administrator's request to a page of the console.
 pub(crate) struct AdminSession {
     pub(crate) page: PageRequest,
     pub(crate) user: User,
     login: BrowserSessionId,
+    commands: Arc<Administration>,
 }
 
 /// An administrator's form whose CSRF token belongs to this browser's session. Only such a form may
@@ -55,28 +66,35 @@ impl IntoResponse for AdminRejection {
     }
 }
 
-impl FromRequest<AppState> for AdminSession {
+impl<S: Send + Sync> FromRequest<S> for AdminSession
+where
+    Arc<ConsoleState>: FromRef<S>,
+{
     type Rejection = AdminRejection;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<AdminSession, AdminRejection> {
+    async fn from_request(request: Request, state: &S) -> Result<AdminSession, AdminRejection> {
+        let console = Arc::<ConsoleState>::from_ref(state);
         let return_path = return_path(&request);
-        let page = PageRequest::from_request(request, app).await?;
+        let page = PageRequest::from_request(request, &console.pages).await?;
         let Some((login, user)) = page.user().await? else {
-            return Err(AdminRejection::SignIn(format!("{}{}", app.issuer, login_path(&return_path))));
+            return Err(AdminRejection::SignIn(format!("{}{}", console.pages.issuer.url, login_path(&return_path))));
         };
         if !user.is_admin {
             return Err(WebError::forbidden("error-administrators-only").into());
         }
-        Ok(AdminSession { page, user, login: login.id })
+        Ok(AdminSession { page, user, login: login.id, commands: Arc::clone(&console.commands) })
     }
 }
 
-impl FromRequest<AppState> for AdminForm {
+impl<S: Send + Sync> FromRequest<S> for AdminForm
+where
+    Arc<ConsoleState>: FromRef<S>,
+{
     type Rejection = AdminRejection;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<AdminForm, AdminRejection> {
+    async fn from_request(request: Request, state: &S) -> Result<AdminForm, AdminRejection> {
         let path = request.uri().path().to_owned();
-        let admin = AdminSession::from_request(request, app).await?;
+        let admin = AdminSession::from_request(request, state).await?;
         match admin.page.has_csrf_token() {
             true => Ok(AdminForm(admin)),
             false => Err(AdminRejection::Stale(Box::new(admin.page.redirect_to_fresh_form(&path)))),
@@ -94,13 +112,19 @@ fn return_path(request: &Request) -> String {
 }
 
 impl AdminSession {
-    pub(crate) fn app(&self) -> &App {
-        &self.page.app
-    }
-
     /// The commands of administrators.
     pub(crate) fn commands(&self) -> &Administration {
-        &self.app().admin
+        &self.commands
+    }
+
+    /// The issuer's database, to list what commands change.
+    pub(crate) fn store(&self) -> &Store {
+        &self.commands.store
+    }
+
+    /// The current time, in Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.commands.clock.now()
     }
 
     /// The administrator, as the audit log records them.
@@ -141,7 +165,7 @@ impl AdminSession {
     /// The outcome of the action before. The response must go through [`AdminSession::show`], which
     /// clears it.
     pub(crate) fn flash(&self) -> Flash {
-        flash::read(self.app(), &self.login, &self.page.caller.headers)
+        flash::read(&self.commands.keys, &self.login, &self.page.caller.headers)
     }
 
     /// Renders a page.
@@ -152,14 +176,14 @@ impl AdminSession {
     /// As [`AdminSession::show`], with the status of a form that is shown again.
     pub(crate) fn show_with(&self, status: StatusCode, template: &impl Template) -> Response {
         let mut response = self.page.page_with(status, template, Flow::Own);
-        flash::clear(self.app(), &self.page.caller.headers, &mut response);
+        flash::clear(&self.page.state.issuer, &self.page.caller.headers, &mut response);
         response
     }
 
     /// Redirects to a page of the console that shows the outcome once.
     pub(crate) fn redirect(&self, path: &str, flash: &Flash) -> Response {
         let mut response = self.page.redirect(path);
-        flash::write(self.app(), &self.login, flash, &mut response);
+        flash::write(&self.page.state.issuer, &self.commands.keys, &self.login, flash, &mut response);
         response
     }
 }

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditView, Malformed};
 use tollgate_services::admin::AdminError;
+use tollgate_storage::Store;
 
 use super::admin_session::AdminSession;
 use super::form_error;
 use super::search::{self, PAGE_SIZE, Pager};
-use crate::App;
 use crate::admin_api::audit_export;
 use crate::openapi::console;
 use crate::openapi::responses::{AuditFile, ConsolePage, HtmlPage};
@@ -68,7 +68,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         Err(problem) => (AuditFilter::default(), form_error(problem)?),
     };
     let found = match problem.is_empty() {
-        true => admin.app().store.list_audit_entries(&filter).await?,
+        true => admin.store().list_audit_entries(&filter).await?,
         false => Vec::new(),
     };
     let number = |entry: &AuditEntry| entry.number.to_string();
@@ -103,7 +103,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 pub(crate) async fn export(admin: AdminSession) -> Result<Response, WebError> {
     let unknown = |error: Malformed| AdminError::from(error);
     let format = admin.param("format").parse().map_err(unknown)?;
-    Ok(audit_export::export(admin.page.app.clone(), filter(&admin)?, format).await?)
+    Ok(audit_export::export(admin.store().clone(), filter(&admin)?, format).await?)
 }
 
 fn filter(admin: &AdminSession) -> Result<AuditFilter, AdminError> {
@@ -129,7 +129,7 @@ fn filter(admin: &AdminSession) -> Result<AuditFilter, AdminError> {
 
 /// The rows of a page, with the names of users and clients.
 async fn rows(admin: &AdminSession, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError> {
-    let (now, mut names, mut rows) = (admin.app().clock.now(), BTreeMap::new(), Vec::new());
+    let (now, mut names, mut rows) = (admin.now(), BTreeMap::new(), Vec::new());
     for entry in entries {
         let at = admin.moment(entry.at, now);
         let view = AuditView::from(entry);
@@ -144,8 +144,8 @@ async fn rows(admin: &AdminSession, entries: Vec<AuditEntry>) -> Result<Vec<Row>
         };
         rows.push(Row {
             at,
-            actor_name: find_name(admin.app(), &mut names, &view.actor).await?,
-            target_name: find_name(admin.app(), &mut names, &format!("{}:{name}", view.kind)).await?,
+            actor_name: find_name(admin.store(), &mut names, &view.actor).await?,
+            target_name: find_name(admin.store(), &mut names, &format!("{}:{name}", view.kind)).await?,
             actor: view.actor,
             action: view.action.replace('_', " "),
             kind: view.kind,
@@ -158,17 +158,17 @@ async fn rows(admin: &AdminSession, entries: Vec<AuditEntry>) -> Result<Vec<Row>
 }
 
 /// The name of `user:ID` or `client:ID`; empty for others, and for those that no longer exist.
-async fn find_name(app: &App, names: &mut BTreeMap<String, String>, named: &str) -> Result<String, WebError> {
+async fn find_name(store: &Store, names: &mut BTreeMap<String, String>, named: &str) -> Result<String, WebError> {
     if let Some(name) = names.get(named) {
         return Ok(name.clone());
     }
     let name = match named.split_once(':') {
         Some(("user", id)) => match id.parse() {
-            Ok(id) => app.store.find_user(&id).await?.map(|user| user.name.to_string()),
+            Ok(id) => store.find_user(&id).await?.map(|user| user.name.to_string()),
             Err(_) => None,
         },
         Some(("client", id)) => match id.parse() {
-            Ok(id) => app.store.find_client(&id).await?.map(|client| client.metadata.name),
+            Ok(id) => store.find_client(&id).await?.map(|client| client.metadata.name),
             Err(_) => None,
         },
         _ => None,

@@ -83,7 +83,7 @@ struct FormPage<'a> {
     responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = admin.app().clock.now();
+    let now = admin.now();
     let found = admin.commands().search_clients(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/clients", found, |client| client.id.to_string());
     Ok(admin.show(&ClientsPage {
@@ -133,7 +133,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (client, now) = (admin.commands().get_client(&id).await?, admin.app().clock.now());
+    let (client, now) = (admin.commands().get_client(&id).await?, admin.now());
     let secret = |secret: &tollgate_model::StoredSecret| SecretRow {
         created: admin.moment(secret.created_at, now),
         expires: secret.expires_at.map(|at| admin.moment(at, now)),
@@ -355,7 +355,7 @@ fn facts(admin: &AdminSession, client: &Client) -> Vec<(String, Vec<String>)> {
     let uris = |uris: &[RedirectUri]| uris.iter().map(ToString::to_string).collect::<Vec<_>>();
     let audiences: Vec<String> = match metadata.audiences.is_empty() {
         true => {
-            let audience = admin.app().default_audience.as_str();
+            let audience = admin.page.state.issuer.default_audience.as_str();
             vec![admin.text("client-audience-default").with("audience", audience).to_string()]
         }
         false => metadata.audiences.iter().map(Audience::to_string).collect(),

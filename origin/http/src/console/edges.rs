@@ -40,7 +40,7 @@ const SILENCE_TIMEOUT_MS: u64 = 60_000;
 #[utoipa::path(get, path = "/admin/edges", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (newest, edges) = admin.commands().list_edges().await?;
-    let now_ms = admin.app().clock.now_ms();
+    let now_ms = admin.commands().clock.now_ms();
     let edges = edges.iter().map(|edge| row(&admin, edge, now_ms)).collect();
     Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest, edges }))
 }

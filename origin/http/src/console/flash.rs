@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tollgate_messages::Message;
 use tollgate_model::BrowserSessionId;
 use tollgate_model::encoding::{base64url, from_base64url};
+use tollgate_services::signing_keys::SigningKeys;
 
-use crate::App;
 use crate::extract::cookies;
+use crate::issuer::Issuer;
 
 const COOKIE_NAME: &str = "tollgate-flash";
 /// Seconds in which the next page must be fetched.
@@ -44,35 +45,41 @@ impl Flash {
 }
 
 /// The flash message of the session; empty if it has expired or belongs to another session.
-pub(super) fn read(app: &App, login: &BrowserSessionId, headers: &HeaderMap) -> Flash {
+pub(super) fn read(keys: &SigningKeys, login: &BrowserSessionId, headers: &HeaderMap) -> Flash {
     let decrypt = |cookie: &str| {
-        let text = app.keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
+        let text = keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
         serde_json::from_str(&text).ok()
     };
     cookies::values(headers, COOKIE_NAME).take(MAX_COOKIES).find_map(decrypt).unwrap_or_default()
 }
 
 /// Sets the flash message for the next page. It is dropped if it cannot be encrypted.
-pub(super) fn write(app: &App, login: &BrowserSessionId, flash: &Flash, response: &mut Response) {
+pub(super) fn write(
+    issuer: &Issuer,
+    keys: &SigningKeys,
+    login: &BrowserSessionId,
+    flash: &Flash,
+    response: &mut Response,
+) {
     let Ok(text) = serde_json::to_string(flash).map(zeroize::Zeroizing::new) else {
         return;
     };
-    match app.keys.current().seal_secret(&text, &context(login)) {
-        Ok(sealed) => set(app, &base64url(&sealed), COOKIE_LIFETIME, response),
+    match keys.current().seal_secret(&text, &context(login)) {
+        Ok(sealed) => set(issuer, &base64url(&sealed), COOKIE_LIFETIME, response),
         Err(error) => tracing::error!(%error, "encrypting a flash message failed"),
     }
 }
 
 /// Removes the cookie, if there is one.
-pub(super) fn clear(app: &App, headers: &HeaderMap, response: &mut Response) {
+pub(super) fn clear(issuer: &Issuer, headers: &HeaderMap, response: &mut Response) {
     if cookies::values(headers, COOKIE_NAME).next().is_some() {
-        set(app, "", 0, response);
+        set(issuer, "", 0, response);
     }
 }
 
-fn set(app: &App, value: &str, age: u32, response: &mut Response) {
-    let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
-    let path = app.issuer_path("/admin");
+fn set(issuer: &Issuer, value: &str, age: u32, response: &mut Response) {
+    let secure = issuer.secure_attribute();
+    let path = issuer.issuer_path("/admin");
     let text = format!("{COOKIE_NAME}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     if let Ok(mut value) = HeaderValue::try_from(text) {
         value.set_sensitive(true);

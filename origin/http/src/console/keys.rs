@@ -61,7 +61,7 @@ struct RotatePage<'a> {
     responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let (all, now) = (admin.is_checked("all"), admin.app().clock.now());
+    let (all, now) = (admin.is_checked("all"), admin.now());
     let mut keys = admin.commands().list_keys(|key| all || key.state != KeyState::Gone).await?;
     keys.sort_by_key(|key| (rank(key), key.alg.clone()));
     Ok(admin.show(&KeysPage {
@@ -141,9 +141,7 @@ fn rotate_page<'a>(admin: &'a AdminSession, problem: &'a str) -> RotatePage<'a> 
         algs: [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256]
             .map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
         at_once: admin.is_checked("at_once"),
-        ahead: admin
-            .moment(admin.app().clock.now().saturating_add(admin.commands().key_policy.ahead), admin.app().clock.now())
-            .text(),
+        ahead: admin.moment(admin.now().saturating_add(admin.commands().key_policy.ahead), admin.now()).text(),
         problem,
     }
 }

@@ -5,7 +5,7 @@
 //! its browser. A dangerous action is confirmed on a page of its own. An action ends with a
 //! redirect to a page that shows its outcome once.
 
-mod admin_session;
+pub(crate) mod admin_session;
 mod chart;
 mod client_form;
 mod confirm;

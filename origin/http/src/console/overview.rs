@@ -58,7 +58,7 @@ struct KeyRow {
 #[utoipa::path(get, path = "/admin", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
     let overview = admin.commands().overview().await?;
-    let (now, now_ms) = (admin.app().clock.now(), admin.app().clock.now_ms());
+    let (now, now_ms) = (admin.now(), admin.commands().clock.now_ms());
     let count = |name, path, tone, description, figure: fn(&MinuteView) -> u64| Count {
         name,
         path,

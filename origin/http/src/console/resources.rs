@@ -61,7 +61,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         scopes: resource.scopes.into_iter().collect(),
         introspected_by: resource.introspected_by.as_ref().map(ClientId::to_string).unwrap_or_default(),
     };
-    let resources = admin.app().store.list_resources().await?;
+    let resources = admin.store().list_resources().await?;
     Ok(admin.show(&ListPage {
         layout: admin.layout("resources"),
         flash: admin.flash(),
@@ -84,7 +84,7 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let created = async {
         let resource = parse(&admin)?;
-        if admin.app().store.find_resource(&resource.audience).await?.is_some() {
+        if admin.store().find_resource(&resource.audience).await?.is_some() {
             let exists = "a resource server with this audience exists: edit it instead";
             return Err(AdminError::Conflict(exists.to_owned()));
         }

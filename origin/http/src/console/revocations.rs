@@ -78,7 +78,7 @@ struct FormPage<'a> {
     responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = admin.app().clock.now();
+    let now = admin.now();
     let listing = RevocationFilter {
         kind: admin.find_param("kind").and_then(RevocationKind::from_name),
         name: admin.find_param("name").map(|name| name.trim().to_owned()),
@@ -120,11 +120,11 @@ pub(crate) async fn new(admin: AdminSession) -> Response {
     responses(SeeOther, FormWithErrors, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
-    let (app, by) = (admin.app(), admin.actor());
+    let (commands, by) = (admin.commands(), admin.actor());
     let prepared = async {
         let reason = parse_reason(admin.find_param("reason"))?;
-        let target = app.admin.resolve_target(revocation_request(&admin)?).await?;
-        app.admin.prepare_revocation(&by, target, reason).await
+        let target = commands.resolve_target(revocation_request(&admin)?).await?;
+        commands.prepare_revocation(&by, target, reason).await
     };
     let revoke = match prepared.await {
         Ok(revoke) => revoke,
@@ -133,7 +133,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     if !admin.is_checked("confirmed") {
         return Ok(admin.show(&confirm(&admin, &revoke.target)));
     }
-    let revoked = app.admin.revoke(revoke).await?;
+    let revoked = commands.revoke(revoke).await?;
     let message = if revoked.is_new_to_edges { "revocation-created" } else { "revocation-exists" };
     Ok(admin.redirect(PATH, &Flash::new(&admin.text(message))))
 }
@@ -236,7 +236,7 @@ fn consequence(target: &Target) -> &'static str {
 
 fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = error.unwrap_or_default();
-    let now = input_value(admin.app().clock.now());
+    let now = input_value(admin.now());
     let page = FormPage {
         layout: admin.layout("revocations"),
         kind: admin.find_param("kind").unwrap_or("token"),

@@ -110,7 +110,7 @@ struct PasswordPage<'a> {
     responses(HtmlPage, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = admin.app().clock.now();
+    let now = admin.now();
     let found = admin.commands().search_users(&search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/users", found, |user| user.id.to_string());
     let row = |user: &User| Row {
@@ -168,7 +168,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (user, now) = (admin.commands().get_user(&id).await?, admin.app().clock.now());
+    let (user, now) = (admin.commands().get_user(&id).await?, admin.now());
     let (sessions, (grants, pager)) = (sessions(&admin, &user, now).await?, grants(&admin, &user, now).await?);
     Ok(admin.show(&UserPage {
         layout: admin.layout("users"),
@@ -407,7 +407,7 @@ fn facts(admin: &AdminSession, user: &User) -> Vec<(&'static str, String)> {
 }
 
 async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<SessionRow>, WebError> {
-    let logins = admin.app().store.list_sessions(&user.id, now).await?;
+    let logins = admin.store().list_sessions(&user.id, now).await?;
     let row = |login: &tollgate_model::BrowserSession| SessionRow {
         browser: sender_name(&login.sender, &admin.page.messages),
         address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
@@ -420,7 +420,7 @@ async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<Ses
 
 async fn grants(admin: &AdminSession, user: &User, now: u64) -> Result<(Vec<GrantRow>, Pager), WebError> {
     let after = admin.find_param("after").and_then(|id| id.parse().ok());
-    let given = admin.app().store.list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
+    let given = admin.store().list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
     let path = format!("/admin/users/{}", user.id);
     let (given, pager) = search::filtered_page(admin, &path, &[], "after", given, |given| given.grant.id.to_string());
     let row = |given: &tollgate_storage::GrantSummary| {

@@ -7,6 +7,7 @@
 //! shows the progress of the edge. The response does not depend on it: an invalid proof only
 //! records no heartbeat.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
@@ -16,15 +17,25 @@ use axum::response::{IntoResponse, Response};
 use tollgate_core::Nonce;
 use tollgate_model::{EdgeHeartbeat, Malformed};
 
+use super::edge_feed::{EdgeFeed, HeartbeatRecorder};
+use crate::extract::proxies::Proxies;
+use crate::long_polls::{self, LongPolls};
 use crate::oauth::caller::Caller;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{BadRequest, Conflict, Unavailable};
 use crate::problem;
 use crate::problem::Problem;
-use crate::{AppState, long_polls};
 
 /// Below the idle timeouts of common proxies.
 const MAX_WAIT_SECONDS: f64 = 30.0;
+
+/// State of the endpoint for deltas.
+pub(crate) struct DeltaEndpoint {
+    pub(crate) feed: Arc<EdgeFeed>,
+    pub(crate) heartbeats: HeartbeatRecorder,
+    pub(crate) long_polls: Arc<LongPolls>,
+    pub(crate) proxies: Arc<Proxies>,
+}
 
 /// Signed changes after a sequence, as soon as there are any.
 #[utoipa::path(
@@ -64,7 +75,7 @@ const MAX_WAIT_SECONDS: f64 = 30.0;
     ),
 )]
 pub(crate) async fn get(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<DeltaEndpoint>>,
     version: Version,
     caller: Caller,
     RawQuery(query): RawQuery,
@@ -81,12 +92,11 @@ pub(crate) async fn get(
     let nonce = nonce.map_err(|_| Problem::bad_request("nonce must be 32 lower-case hexadecimal digits"))?;
     let heartbeat = parse_heartbeat(&query, after).map_err(|error| Problem::bad_request(&error.to_string()))?;
 
-    let poll = app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !wait.is_zero());
+    let poll = endpoint.long_polls.begin(caller.address(&endpoint.proxies)).filter(|_| !wait.is_zero());
     let allowed_wait = if poll.is_some() { wait } else { Duration::ZERO };
-    let changes = app.feed_changes.clone();
-    let message = app.feed.wait_for_deltas(after, nonce, allowed_wait, changes, &app.stop).await?;
+    let message = endpoint.feed.wait_for_deltas(after, nonce, allowed_wait).await?;
     if let Some(heartbeat) = heartbeat {
-        app.edge_heartbeats.record(&text, heartbeat, &app.keys.current(), app.clock.now_ms());
+        endpoint.heartbeats.record(&text, heartbeat);
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, message.bytes).into_response();

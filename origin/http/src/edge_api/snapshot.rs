@@ -4,12 +4,14 @@
 //! A strong entity tag names one representation (RFC 9110 §8.8.3), so the compressed one has its
 //! own tag: that of the plain one with the suffix `-gzip`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::AppState;
+use super::edge_feed::EdgeFeed;
 use crate::extract::header_list;
 use crate::openapi::responses::Unavailable;
 use crate::problem::{self, Problem};
@@ -29,8 +31,8 @@ use crate::problem::{self, Problem};
         ),
     ),
 )]
-pub(crate) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
-    let snapshot = app.feed.snapshot().await?;
+pub(crate) async fn get(State(feed): State<Arc<EdgeFeed>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let snapshot = feed.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];
     if let Some(etag) = matching_etag(&headers, &snapshot.etag) {
         return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, etag)]).into_response());

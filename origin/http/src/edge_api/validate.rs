@@ -6,15 +6,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tollgate_core::Config;
-use tollgate_storage::StoreError;
 
-use crate::oauth::bearer::Refused;
-use crate::oauth::bearer::{BearerRefusal, authenticate_bearer};
+use super::edge_rules::EdgeRules;
+use crate::oauth::bearer::{BearerAuthenticator, BearerRefusal, Refused};
 use crate::oauth::caller::Caller;
 use crate::problem;
 use crate::problem::Problem;
-use crate::{App, AppState};
 
 /// Headers with the URL of the proxied request. A whole URL in `X-Forwarded-For` counts too; IP
 /// addresses there are ignored.
@@ -52,11 +49,15 @@ const METHOD_HEADERS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
     ),
     security(("bearer" = []), ("bearer" = [], "dpop" = []), ()),
 )]
-pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
+pub(crate) async fn post(
+    State(rules): State<Arc<EdgeRules>>,
+    State(bearers): State<Arc<BearerAuthenticator>>,
+    caller: Caller,
+) -> Result<StatusCode, Response> {
     let path = requested_path(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let method = single_value(&caller.headers, &METHOD_HEADERS)
         .map_err(|problem| Problem::bad_request(problem).into_response())?;
-    let config = edge_rules(&app).await.map_err(|error| Problem::from(error).into_response())?;
+    let config = rules.current().await.map_err(|error| Problem::from(error).into_response())?;
     let Some(config) = config else {
         tracing::error!("the rules of the edges cannot be read");
         return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
@@ -69,20 +70,14 @@ pub(crate) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
     if route.is_public() {
         return Ok(StatusCode::OK);
     }
-    let token = authenticate_bearer(&app, &caller, "POST", "/validate").await.map_err(IntoResponse::into_response)?;
-    if !token.audience.has(app.default_audience.as_str()) {
+    let token = bearers.authenticate(&caller, "POST", "/validate").await.map_err(IntoResponse::into_response)?;
+    if !token.audience.has(rules.audience().as_str()) {
         return Err(BearerRefusal::Invalid.into_response());
     }
     match route.scope().iter().all(|value| token.scope.has(value)) {
         true => Ok(StatusCode::OK),
         false => Err(BearerRefusal::Scope(route.scope().join(" ")).into_response()),
     }
-}
-
-/// The current rules of the edges.
-async fn edge_rules(app: &App) -> Result<Option<Arc<Config>>, StoreError> {
-    let now = app.cache.versions().await?;
-    app.cache.edge_config(&app.default_audience, &app.keys.current().public_jwks(), now).await
 }
 
 /// The path of the proxied request.

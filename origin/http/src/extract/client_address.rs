@@ -8,7 +8,7 @@ use tollgate_config::Network;
 /// The address of the client that sent a request: the peer of the connection or, if that is a
 /// trusted proxy, the last address in `X-Forwarded-For` that is not one; entries to its left were
 /// set by the client and are not trusted. None if the entry cannot be parsed.
-pub(crate) fn client_address(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> Option<IpAddr> {
+pub(super) fn client_address(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> Option<IpAddr> {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     if !is_proxy(&peer) {
         return Some(peer.to_canonical());

@@ -1,5 +1,6 @@
 //! Reading of request headers: client address, cookies, lists.
 
-pub(crate) mod client_address;
+mod client_address;
 pub(crate) mod cookies;
 pub(crate) mod header_list;
+pub(crate) mod proxies;

@@ -1,17 +1,22 @@
 //! Parses authorization requests: from a browser, pushed (RFC 9126), or signed (RFC 9101).
 
+use std::sync::Arc;
+
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
+use tollgate_services::client_jwks::ClientKeyCache;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_system::Clock;
 use url::form_urlencoded;
 
 use super::assertion;
-use super::id_token_hint;
 use super::parameters::Parameters;
-use crate::App;
+use crate::issuer::Issuer;
+use crate::oidc::id_token_hint;
 
 /// Prefix of the handles of pushed requests (RFC 9126 §2.2).
 pub(crate) const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
@@ -33,14 +38,24 @@ pub(crate) struct RejectedRequest {
     pub(crate) error: AuthorizationError,
 }
 
+/// Parses authorization requests.
+pub(crate) struct AuthorizationRequestReader {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    /// Signed the ID tokens of hints.
+    pub(crate) keys: SigningKeys,
+    /// Public keys of clients, which sign request objects.
+    pub(crate) client_keys: Arc<ClientKeyCache>,
+}
+
 /// Parses a request of `client`. `pushed`: whether the client sent it itself.
 pub(crate) async fn read(
-    app: &App,
+    reader: &AuthorizationRequestReader,
     client: &Client,
     outer: &Parameters,
     pushed: bool,
 ) -> Result<AuthorizationRequest, RejectedRequest> {
-    let asked = match resolve_request_object(app, client, outer).await {
+    let asked = match resolve_request_object(reader, client, outer).await {
         Ok(asked) => asked,
         Err(error) => return Err(RejectedRequest { return_to: return_to(client, outer).ok(), error }),
     };
@@ -49,12 +64,13 @@ pub(crate) async fn read(
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
     }
-    let now = app.clock.now();
-    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &app.default_audience, now);
+    let now = reader.clock.now();
+    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &reader.issuer.default_audience, now);
     let mut request = request.map_err(refused)?;
     if let Some(hint) = asked.get("id_token_hint") {
         // OpenID Connect Core §3.1.2.2: it must be ours.
-        let subject = id_token_hint::claims(app, hint).and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
+        let subject = id_token_hint::claims(&reader.issuer.url, &reader.keys, hint)
+            .and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
         let not_ours = AuthorizationError::Invalid("id_token_hint is not an ID token of this server");
         request.hinted_subject = Some(subject.ok_or_else(|| refused(not_ours))?);
     }
@@ -75,7 +91,7 @@ fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, Authorizat
 /// The parameters of the request object, or these if there is none. Parameters outside a request
 /// object do not count (RFC 9101 §6.3).
 async fn resolve_request_object(
-    app: &App,
+    reader: &AuthorizationRequestReader,
     client: &Client,
     outer: &Parameters,
 ) -> Result<Parameters, AuthorizationError> {
@@ -97,12 +113,13 @@ async fn resolve_request_object(
     if client.metadata.request_object_signing_alg.is_some_and(|registered| registered.as_str() != alg) {
         return Err(AuthorizationError::RequestObject("it is signed with another algorithm than the registered one"));
     }
-    let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationRequest).await.map_err(refused)?;
+    let claims =
+        assertion::verified(&reader.client_keys, client, jwt, JwtUse::AuthorizationRequest).await.map_err(refused)?;
     let is_client = |name: &str| claims.get(name).is_none_or(|value| value.as_str() == Some(client.id.as_str()));
     if claims.get("client_id").is_none() || !is_client("client_id") || !is_client("iss") {
         return Err(AuthorizationError::RequestObject("it is another client's"));
     }
-    if claims.contains_key("aud") && !jose::is_for(&claims, &[&app.issuer]) {
+    if claims.contains_key("aud") && !jose::is_for(&claims, &[&reader.issuer.url]) {
         return Err(AuthorizationError::RequestObject("it is for another server"));
     }
     // RFC 9101 §10.8: otherwise a request object seen in a link could be used as a client
@@ -110,7 +127,7 @@ async fn resolve_request_object(
     if !is_typed && claims.get("sub").is_some_and(|subject| subject.as_str() == Some(client.id.as_str())) {
         return Err(AuthorizationError::RequestObject("its sub is the client, and its typ is not oauth-authz-req+jwt"));
     }
-    jose::check_bounded(&claims, MAX_REQUEST_OBJECT_LIFETIME, app.clock.now()).map_err(refused)?;
+    jose::check_bounded(&claims, MAX_REQUEST_OBJECT_LIFETIME, reader.clock.now()).map_err(refused)?;
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(AuthorizationError::RequestObject("it has another request in it"));
     }
@@ -131,26 +148,26 @@ impl ReturnTo {
     }
 
     /// Redirects with an error.
-    pub(crate) fn error(&self, app: &App, error: &AuthorizationError) -> Response {
+    pub(crate) fn error(&self, issuer: &Issuer, error: &AuthorizationError) -> Response {
         tracing::debug!(reason = %error, "an authorization request is refused");
-        self.send(app, &[("error", error.code()), ("error_description", &error.to_string())])
+        self.send(issuer, &[("error", error.code()), ("error_description", &error.to_string())])
     }
 
     /// Redirects with a code.
-    pub(crate) fn code(&self, app: &App, code: &str) -> Response {
-        self.send(app, &[("code", code)])
+    pub(crate) fn code(&self, issuer: &Issuer, code: &str) -> Response {
+        self.send(issuer, &[("code", code)])
     }
 
     /// Redirects by 303, which turns any request into a GET: 307 would forward a password (RFC 9700
     /// §4.12). `iss` names this server, so that a client of several servers cannot be made to
     /// confuse them (RFC 9207).
-    fn send(&self, app: &App, parameters: &[(&str, &str)]) -> Response {
+    fn send(&self, issuer: &Issuer, parameters: &[(&str, &str)]) -> Response {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
         if let Some(state) = &self.state {
             query.append_pair("state", state);
         }
-        query.append_pair("iss", &app.issuer);
+        query.append_pair("iss", &issuer.url);
         let join = if self.redirect_uri.contains('?') { '&' } else { '?' };
         see_other(&format!("{}{join}{}", self.redirect_uri, query.finish()))
     }

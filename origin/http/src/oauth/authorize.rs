@@ -1,6 +1,8 @@
 //! `/oauth/authorize` (RFC 6749 §3.1): takes a client's request from a browser, and sends the
 //! browser to sign-in, to consent, or back to the client.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -8,22 +10,32 @@ use tollgate_model::authorization::REQUEST_LIFETIME;
 use tollgate_model::grant::AUTHORIZATION_CODE_LIFETIME;
 use tollgate_model::{
     Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession, Client,
-    ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind,
-    User,
+    ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, RefreshTokenPolicy, Registrant, Secret,
+    SecretHash, SecretKind, User,
 };
-use tollgate_system::rng;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_storage::Store;
+use tollgate_system::{Clock, rng};
 
-use super::authorization::{REQUEST_URI, RejectedRequest, ReturnTo, read, see_other};
+use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequest, ReturnTo, read, see_other};
 use super::parameters::{FormOnly, Parameters};
+use crate::issuer::Issuer;
+use crate::oidc::id_token::{ACR, AMR};
 use crate::openapi::forms;
-use crate::pages::browser::Browser;
+use crate::pages::browser::{Browser, BrowserSessions};
 use crate::pages::error::WebError;
 use crate::pages::page_request::{UI_LOCALES, query_pair};
-use crate::{App, AppState};
 
-/// Authentication context class of a sign-in by password, and its method (RFC 8176).
-pub(crate) const ACR: &str = "urn:tollgate:acr:password";
-const AMR: &str = "pwd";
+/// State of the authorization endpoint, and of the pages that continue its requests.
+pub(crate) struct AuthorizationEndpoint {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) keys: SigningKeys,
+    pub(crate) refresh: RefreshTokenPolicy,
+    pub(crate) reader: Arc<AuthorizationRequestReader>,
+    pub(crate) sessions: Arc<BrowserSessions>,
+}
 
 /// Takes an authorization request from a browser (RFC 6749 §3.1).
 #[utoipa::path(
@@ -33,12 +45,12 @@ const AMR: &str = "pwd";
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<AuthorizationEndpoint>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let asked = Parameters::from_form(query.as_deref().unwrap_or_default());
-    authorize(&app, &headers, &asked.map_err(|_| WebError::bad_request("error-address-malformed"))?).await
+    authorize(&endpoint, &headers, &asked.map_err(|_| WebError::bad_request("error-address-malformed"))?).await
 }
 
 /// Takes an authorization request from a browser, as a form.
@@ -49,45 +61,56 @@ pub(crate) async fn get(
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<AuthorizationEndpoint>>,
     headers: HeaderMap,
     form: Result<FormOnly, super::error::OAuthError>,
 ) -> Result<Response, WebError> {
     let FormOnly(_, asked) = form.map_err(|_| WebError::bad_request("error-form-malformed"))?;
-    authorize(&app, &headers, &asked).await
+    authorize(&endpoint, &headers, &asked).await
 }
 
-async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Response, WebError> {
-    let client = client(app, asked).await?;
-    let browser = Browser::from_headers(app, headers).await?;
+async fn authorize(
+    endpoint: &AuthorizationEndpoint,
+    headers: &HeaderMap,
+    asked: &Parameters,
+) -> Result<Response, WebError> {
+    let client = client(endpoint, asked).await?;
+    let browser = Browser::from_headers(&endpoint.sessions, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
-        Some(handle) => consume_pushed_request(app, &client, handle).await?,
-        None => match read(app, &client, asked, false).await {
+        Some(handle) => consume_pushed_request(endpoint, &client, handle).await?,
+        None => match read(&endpoint.reader, &client, asked, false).await {
             Ok(request) => request,
-            Err(RejectedRequest { return_to: Some(to), error }) => return refuse(app, &client, &browser, &to, &error),
+            Err(RejectedRequest { return_to: Some(to), error }) => {
+                return refuse(endpoint, &client, &browser, &to, &error);
+            }
             Err(RejectedRequest { return_to: None, error }) => {
                 return Err(WebError::bad_application_request(&error.to_string()));
             }
         },
     };
-    next_page(app, &client, request, &browser, None).await
+    next_page(endpoint, &client, request, &browser, None).await
 }
 
-async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
+async fn client(endpoint: &AuthorizationEndpoint, asked: &Parameters) -> Result<Client, WebError> {
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = asked.get("client_id").ok_or_else(unknown)?.parse().map_err(|_| unknown())?;
-    let client = app.store.find_client(&id).await?;
+    let client = endpoint.store.find_client(&id).await?;
     client.filter(Client::is_active).ok_or_else(unknown)
 }
 
 /// Consumes the pushed request of this handle; it works once, and for its own client only.
-async fn consume_pushed_request(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
+async fn consume_pushed_request(
+    endpoint: &AuthorizationEndpoint,
+    client: &Client,
+    handle: &str,
+) -> Result<AuthorizationRequest, WebError> {
     let gone = || WebError::bad_application_request("request_uri has expired or was used before");
     if !SecretKind::Request.is_well_formed(handle) {
         return Err(gone());
     }
-    let request = app.store.consume_authorization_request(&SecretHash::of(handle), true, app.clock.now()).await?;
+    let request =
+        endpoint.store.consume_authorization_request(&SecretHash::of(handle), true, endpoint.clock.now()).await?;
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
@@ -96,7 +119,7 @@ async fn consume_pushed_request(app: &App, client: &Client, handle: &str) -> Res
 /// lead anywhere (RFC 9700 §4.11); then the user sees an error page. In a frame, where a client
 /// silently checks for a session, the redirect happens: a frame has no address bar to deceive.
 fn refuse(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     browser: &Browser,
     to: &ReturnTo,
@@ -106,44 +129,44 @@ fn refuse(
     if client.registrant() == Registrant::Client && browser.login.is_none() && !asks_silently {
         return Err(WebError::bad_application_request(&error.to_string()));
     }
-    Ok(to.error(app, error))
+    Ok(to.error(&endpoint.issuer, error))
 }
 
 /// Sends the browser to the next page of a request: sign-in, consent, or back to the client.
 /// `handle` is the one under which the request waited, if it did. It keeps waiting under the same
 /// handle, so a page that is open twice, or a form that is sent twice, also gets to the next page.
 pub(crate) async fn next_page(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     request: AuthorizationRequest,
     browser: &Browser,
     handle: Option<&str>,
 ) -> Result<Response, WebError> {
-    let (now, mut login) = (app.clock.now(), browser.login.as_ref());
+    let (now, mut login) = (endpoint.clock.now(), browser.login.as_ref());
     if let Some(other) = login
-        && !is_hinted(app, client, &request, other).await?
+        && !is_hinted(endpoint, client, &request, other).await?
     {
         if request.signed_in.as_ref() == Some(&other.id) {
             // The user signed in again, but is a different one than requested (OpenID Connect Core
             // §3.1.2.1).
-            answer_waiting(app, handle).await?;
-            return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::LoginRequired));
+            answer_waiting(endpoint, handle).await?;
+            return Ok(ReturnTo::of(&request).error(&endpoint.issuer, &AuthorizationError::LoginRequired));
         }
         login = None;
     }
     let agreed = match login {
-        Some(login) => has_agreed(app, client, &request, login).await?,
+        Some(login) => has_agreed(endpoint, client, &request, login).await?,
         None => false,
     };
     let page = match request.next_step(login, agreed, now) {
         Err(error) => {
-            answer_waiting(app, handle).await?;
-            return refuse(app, client, browser, &ReturnTo::of(&request), &error);
+            answer_waiting(endpoint, handle).await?;
+            return refuse(endpoint, client, browser, &ReturnTo::of(&request), &error);
         }
         Ok(AuthorizationStep::Issue) => {
             let login = login.ok_or_else(WebError::request_expired)?;
-            answer_waiting(app, handle).await?;
-            return issue_code(app, client, &request, login, None).await;
+            answer_waiting(endpoint, handle).await?;
+            return issue_code(endpoint, client, &request, login, None).await;
         }
         Ok(AuthorizationStep::SignIn) => "login",
         Ok(AuthorizationStep::Consent) => "consent",
@@ -153,16 +176,17 @@ pub(crate) async fn next_page(
         None => Secret::new(SecretKind::Request, &rng::random()?).reveal().to_owned(),
     };
     let expires_at = now.saturating_add(REQUEST_LIFETIME);
-    app.store.save_authorization_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
+    endpoint.store.save_authorization_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
     let ui_locales = request.ui_locales.as_deref().map(|tags| format!("&{}", query_pair(UI_LOCALES, tags)));
-    Ok(see_other(&format!("{}/{page}?request={handle}{}", app.issuer, ui_locales.unwrap_or_default())))
+    Ok(see_other(&format!("{}/{page}?request={handle}{}", endpoint.issuer.url, ui_locales.unwrap_or_default())))
 }
 
 /// Lets a waiting request expire soon, because it has been answered.
-async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
+async fn answer_waiting(endpoint: &AuthorizationEndpoint, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
-        app.store
-            .complete_authorization_request(&SecretHash::of(handle), app.clock.now())
+        endpoint
+            .store
+            .complete_authorization_request(&SecretHash::of(handle), endpoint.clock.now())
             .await?
             .ok_or_else(WebError::request_expired)?;
     }
@@ -171,14 +195,14 @@ async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError>
 
 /// Whether the user is the one of the `id_token_hint`, if there is one.
 pub(crate) async fn is_hinted(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     request: &AuthorizationRequest,
     login: &BrowserSession,
 ) -> Result<bool, WebError> {
     let Some(hinted) = &request.hinted_subject else { return Ok(true) };
-    let user = app.store.find_user(&login.user).await?;
-    let key = app.keys.current().derive_key("tollgate pairwise subjects v1");
+    let user = endpoint.store.find_user(&login.user).await?;
+    let key = endpoint.keys.current().derive_key("tollgate pairwise subjects v1");
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
@@ -186,7 +210,7 @@ pub(crate) async fn is_hinted(
 /// device, consent is asked each time, also for first-party clients: any app there can claim to be
 /// that client (RFC 8252 §8.6).
 async fn has_agreed(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     request: &AuthorizationRequest,
     login: &BrowserSession,
@@ -197,20 +221,21 @@ async fn has_agreed(
     if client.metadata.first_party {
         return Ok(true);
     }
-    Ok(app.store.get_consent(&login.user, &client.id).await?.covers(&request.access))
+    Ok(endpoint.store.get_consent(&login.user, &client.id).await?.covers(&request.access))
 }
 
 /// Records the grant, and sends the code to the client.
 pub(crate) async fn issue_code(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     request: &AuthorizationRequest,
     login: &BrowserSession,
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
-    let user = app.store.find_user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
+    let user =
+        endpoint.store.find_user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
     let secret = Secret::new(SecretKind::Code, &rng::random()?);
-    let grant = grant_of(app, client, &user, login, request.access.clone())?;
+    let grant = grant_of(endpoint, client, &user, login, request.access.clone())?;
     let code = AuthorizationCode {
         hash: secret.hash(),
         redirect_uri: request.redirect_uri_named.then(|| request.redirect_uri.clone()),
@@ -221,25 +246,25 @@ pub(crate) async fn issue_code(
         redeemed_at: None,
         grant,
     };
-    if !app.store.create_code(&code, agreed).await? {
+    if !endpoint.store.create_code(&code, agreed).await? {
         return Err(WebError::request_expired());
     }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
-    Ok(ReturnTo::of(request).code(app, secret.reveal()))
+    Ok(ReturnTo::of(request).code(&endpoint.issuer, secret.reveal()))
 }
 
 /// The grant that a user gives a client now. Without refresh tokens it ends with the longest-lived
 /// access token.
 pub(crate) fn grant_of(
-    app: &App,
+    endpoint: &AuthorizationEndpoint,
     client: &Client,
     user: &User,
     login: &BrowserSession,
     access: Access,
 ) -> Result<Grant, WebError> {
-    let now = app.clock.now();
+    let now = endpoint.clock.now();
     let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
-        true => app.grants.refresh.lifetime,
+        true => endpoint.refresh.lifetime,
         false => MAX_TOKEN_LIFETIME,
     };
     let (acr, amr) = (ACR.to_owned(), vec![AMR.to_owned()]);
@@ -247,7 +272,8 @@ pub(crate) fn grant_of(
         id: GrantId::from_random(&rng::random()?),
         client: client.id.clone(),
         user: user.id.clone(),
-        subject: user.subject_for(&client.metadata, &app.keys.current().derive_key("tollgate pairwise subjects v1")),
+        subject: user
+            .subject_for(&client.metadata, &endpoint.keys.current().derive_key("tollgate pairwise subjects v1")),
         browser_session: Some(login.id.clone()),
         terms: GrantTerms { access, auth_time: login.auth_time, acr, amr, device: None },
         created_at: now,

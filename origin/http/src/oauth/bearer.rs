@@ -10,51 +10,113 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_keys::IssueError;
 use tollgate_model::{AccessToken, Confirmation};
-use tollgate_storage::{StoreError, Versions, WriteError};
+use tollgate_services::cache::RegistrationCache;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_storage::{Store, StoreError, Versions, WriteError};
+use tollgate_system::Clock;
 
 use super::caller::Caller;
-use super::dpop::{self, ProofError};
-use crate::{App, Refusal};
+use super::dpop::{self, ProofError, ProofVerifier};
+use crate::Refusal;
+use crate::extract::proxies::Proxies;
+use crate::issuer::Issuer;
 
 /// Challenge that asks for a DPoP proof (RFC 9449 §7.1).
 const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
 
-/// Finds the record of an access token that is active: issued by this origin, not expired, not
-/// revoked.
-pub(crate) async fn find_active_token(
-    app: &App,
-    unverified_token: &str,
-) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    find_active_token_as_of(app, unverified_token, app.cache.versions().await?).await
+/// Authenticates the bearers of access tokens, and finds tokens. It reads nothing else of the
+/// database for its callers.
+pub(crate) struct BearerAuthenticator {
+    issuer: Arc<Issuer>,
+    clock: Clock,
+    store: Store,
+    cache: RegistrationCache,
+    keys: SigningKeys,
+    proofs: Arc<ProofVerifier>,
+    proxies: Arc<Proxies>,
 }
 
-/// As [`find_active_token`], for a request that was decided by the data of `now` already.
-pub(crate) async fn find_active_token_as_of(
-    app: &App,
-    unverified_token: &str,
-    now: Versions,
-) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    let token = match app.cache.valid_token(unverified_token, now) {
-        Some(token) => Some(token),
-        None => Box::pin(find_unrevoked(app, unverified_token, now)).await?,
-    };
-    Ok(token.filter(|token| app.clock.now() < token.expires_at))
-}
-
-/// Finds the record of an access token that is not revoked, in the data of `now` or newer.
-async fn find_unrevoked(
-    app: &App,
-    unverified_token: &str,
-    now: Versions,
-) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
-        return Ok(None);
-    };
-    let token = app.store.find_unrevoked_token(&recognised).await?.map(Arc::new);
-    if let Some(token) = &token {
-        app.cache.insert_valid_token(unverified_token, now, Arc::clone(token));
+impl BearerAuthenticator {
+    pub(crate) fn new(
+        issuer: Arc<Issuer>,
+        clock: Clock,
+        store: Store,
+        cache: RegistrationCache,
+        keys: SigningKeys,
+        proofs: Arc<ProofVerifier>,
+        proxies: Arc<Proxies>,
+    ) -> BearerAuthenticator {
+        BearerAuthenticator { issuer, clock, store, cache, keys, proofs, proxies }
     }
-    Ok(token)
+
+    /// Finds the record of an access token that is active: issued by this origin, not expired, not
+    /// revoked.
+    pub(crate) async fn find_active_token(
+        &self,
+        unverified_token: &str,
+    ) -> Result<Option<Arc<AccessToken>>, StoreError> {
+        self.find_active_token_as_of(unverified_token, self.cache.versions().await?).await
+    }
+
+    /// As [`Self::find_active_token`], for a request that was decided by the data of `now` already.
+    pub(crate) async fn find_active_token_as_of(
+        &self,
+        unverified_token: &str,
+        now: Versions,
+    ) -> Result<Option<Arc<AccessToken>>, StoreError> {
+        let token = match self.cache.valid_token(unverified_token, now) {
+            Some(token) => Some(token),
+            None => Box::pin(self.find_unrevoked(unverified_token, now)).await?,
+        };
+        Ok(token.filter(|token| self.clock.now() < token.expires_at))
+    }
+
+    /// Finds the record of an access token that is not revoked, in the data of `now` or newer.
+    async fn find_unrevoked(
+        &self,
+        unverified_token: &str,
+        now: Versions,
+    ) -> Result<Option<Arc<AccessToken>>, StoreError> {
+        let Some(recognised) = self.keys.verify_token(unverified_token, &self.issuer.url).await? else {
+            return Ok(None);
+        };
+        let token = self.store.find_unrevoked_token(&recognised).await?.map(Arc::new);
+        if let Some(token) = &token {
+            self.cache.insert_valid_token(unverified_token, now, Arc::clone(token));
+        }
+        Ok(token)
+    }
+
+    /// Authenticates the bearer of an access token, including the proof of a bound one.
+    pub(crate) async fn authenticate(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+    ) -> Result<Arc<AccessToken>, BearerRefusal> {
+        let (by_proof, unverified_token) = parse_authorization(caller)?;
+        let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
+        let token = self.find_active_token(unverified_token).await?.ok_or_else(invalid)?;
+        match &token.details.cnf {
+            None if by_proof => return Err(BearerRefusal::Unproven),
+            None => {}
+            Some(Confirmation::Key(jkt)) => {
+                let request = dpop::Request { method, path, token: Some(unverified_token) };
+                let thumbprint = self.proofs.verify(&caller.headers, &request).await?;
+                // RFC 9449 §7.1: a bound token is refused with the scheme `Bearer`, too.
+                if !by_proof || thumbprint.as_ref() != Some(jkt) {
+                    return Err(BearerRefusal::Unproven);
+                }
+            }
+            Some(Confirmation::Certificate(thumbprint)) => {
+                let certificate = caller.certificate(&self.proxies).map_err(|_| BearerRefusal::Malformed)?;
+                if certificate.is_none_or(|certificate| certificate.thumbprint() != *thumbprint) {
+                    return Err(BearerRefusal::Invalid);
+                }
+            }
+        }
+        Ok(token)
+    }
 }
 
 /// Error body of a bearer endpoint.
@@ -112,37 +174,6 @@ impl From<ProofError> for BearerRefusal {
             }
         }
     }
-}
-
-/// Authenticates the bearer of an access token, including the proof of a bound one.
-pub(crate) async fn authenticate_bearer(
-    app: &App,
-    caller: &Caller,
-    method: &str,
-    path: &str,
-) -> Result<Arc<AccessToken>, BearerRefusal> {
-    let (by_proof, unverified_token) = parse_authorization(caller)?;
-    let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
-    let token = find_active_token(app, unverified_token).await?.ok_or_else(invalid)?;
-    match &token.details.cnf {
-        None if by_proof => return Err(BearerRefusal::Unproven),
-        None => {}
-        Some(Confirmation::Key(jkt)) => {
-            let request = dpop::Request { method, path, token: Some(unverified_token) };
-            let thumbprint = dpop::verify_proof(app, &caller.headers, &request).await?;
-            // RFC 9449 §7.1: a bound token is refused with the scheme `Bearer`, too.
-            if !by_proof || thumbprint.as_ref() != Some(jkt) {
-                return Err(BearerRefusal::Unproven);
-            }
-        }
-        Some(Confirmation::Certificate(thumbprint)) => {
-            let certificate = caller.certificate(&app.grants).map_err(|_| BearerRefusal::Malformed)?;
-            if certificate.is_none_or(|certificate| certificate.thumbprint() != *thumbprint) {
-                return Err(BearerRefusal::Invalid);
-            }
-        }
-    }
-    Ok(token)
 }
 
 /// The token of the `Authorization` header, and whether its scheme is `DPoP`.

@@ -8,12 +8,11 @@ use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
-use tollgate_config::{GrantSettings, Network};
 use tollgate_model::Sender;
 
 use super::certificate::Certificate;
 use super::error::OAuthError;
-use crate::extract::client_address::client_address;
+use crate::extract::proxies::Proxies;
 
 /// Headers of a request, and the address and certificate of its connection, all of which may be
 /// those of a proxy.
@@ -35,18 +34,17 @@ impl Caller {
         Caller::new(mem::take(request.headers_mut()), request.extensions())
     }
 
-    /// Client address. `X-Forwarded-For` counts only from the trusted proxies of the settings.
-    pub(crate) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
-        client_address(&self.headers, self.peer?, proxies)
+    /// Client address. `X-Forwarded-For` counts only from trusted proxies.
+    pub(crate) fn address(&self, proxies: &Proxies) -> Option<IpAddr> {
+        proxies.client_address(&self.headers, self.peer?)
     }
 
     /// Client certificate: of the connection, or forwarded by a trusted proxy.
-    pub(super) fn certificate(&self, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
-        let is_trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
-        if !self.peer.is_some_and(is_trusted) {
+    pub(super) fn certificate(&self, proxies: &Proxies) -> Result<Option<Certificate>, OAuthError> {
+        if !self.peer.is_some_and(|peer| proxies.is_trusted(peer)) {
             return Ok(self.connection_certificate.clone());
         }
-        let Some(header) = &settings.certificate_header else {
+        let Some(header) = &proxies.certificate_header else {
             return Ok(None);
         };
         let mut values = self.headers.get_all(header).iter();
@@ -62,7 +60,7 @@ impl Caller {
     }
 
     /// Origin of the request as shown to people, with the name that the device gives itself.
-    pub(crate) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
+    pub(crate) fn sender(&self, proxies: &Proxies, device: Option<&str>) -> Sender {
         let agent = self.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         Sender::new(self.address(proxies), agent.as_deref(), device)
     }

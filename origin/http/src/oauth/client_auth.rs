@@ -10,21 +10,40 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tollgate_keys::jose::{self, Jws};
 use tollgate_model::{AuthMethod, Client, SecretHash};
+use tollgate_services::cache::RegistrationCache;
+use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
+use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::CredentialKind;
-use tollgate_storage::Versions;
+use tollgate_storage::{Store, Versions};
+use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
-use super::assertion;
+use super::assertion::{self, ClientAssertions};
 use super::caller::Caller;
 use super::certificate::Certificate;
 use super::error::OAuthError;
 use super::form_encoding::decode;
 use super::parameters::Parameters;
 use super::registered_client::find_client;
-use crate::{App, failed_authentication};
+use crate::extract::proxies::Proxies;
+use crate::failed_authentication::FailedAuthentications;
 
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Authenticates clients.
+pub(crate) struct ClientAuthenticator {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) cache: RegistrationCache,
+    pub(crate) assertions: ClientAssertions,
+    pub(crate) password_hasher: PasswordHasher,
+    /// Client secrets that were verified lately.
+    pub(crate) verified_secrets: VerifiedSecretCache,
+    pub(crate) rate_limiter: Arc<RateLimiter>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) failures: FailedAuthentications,
+}
 
 /// An authenticated client. For a public client, the client that the request names: nothing proves
 /// it.
@@ -77,39 +96,44 @@ impl PresentedCredentials<'_> {
 /// Authenticates the client of a request. `path` is the endpoint, which an assertion may name as
 /// its audience.
 pub(crate) async fn authenticate(
-    app: &App,
+    clients: &ClientAuthenticator,
     caller: &Caller,
     form: &Parameters,
     path: &str,
 ) -> Result<AuthenticatedClient, OAuthError> {
     let presented = parse_credentials(&caller.headers, form)?;
-    let certificate = caller.certificate(&app.grants)?;
-    let now = app.cache.versions().await?;
-    let client = match authenticate_by(app, caller, &presented, certificate.as_ref(), path, now).await {
+    let certificate = caller.certificate(&clients.proxies)?;
+    let now = clients.cache.versions().await?;
+    let client = match authenticate_by(clients, caller, &presented, certificate.as_ref(), path, now).await {
         Err(OAuthError::InvalidClient) => {
             // In a box of its own: successful requests reserve no memory for it.
-            Box::pin(note_failure(app, caller, &presented, now)).await;
+            Box::pin(note_failure(clients, caller, &presented, now)).await;
             return Err(OAuthError::InvalidClient);
         }
         client => client?,
     };
     if !client.is_public() {
-        app.rate_limiter.acquire_client(&client.id).await?;
+        clients.rate_limiter.acquire_client(&client.id).await?;
     }
     Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
 }
 
 /// Records a failed authentication, with the client that was named if it exists.
-async fn note_failure(app: &App, caller: &Caller, presented: &PresentedCredentials<'_>, now: Versions) {
-    let address = caller.address(&app.grants.trusted_proxies);
-    let named = find_client(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+async fn note_failure(
+    clients: &ClientAuthenticator,
+    caller: &Caller,
+    presented: &PresentedCredentials<'_>,
+    now: Versions,
+) {
+    let address = caller.address(&clients.proxies);
+    let named = find_client(&clients.cache, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
     let name = named.as_ref().map(|client| client.id.as_str());
-    failed_authentication::record(app, CredentialKind::Client, name, address).await;
+    clients.failures.record(CredentialKind::Client, name, address).await;
 }
 
 /// Finds the active client and verifies the credentials.
 async fn authenticate_by(
-    app: &App,
+    clients: &ClientAuthenticator,
     caller: &Caller,
     presented: &PresentedCredentials<'_>,
     certificate: Option<&Certificate>,
@@ -118,14 +142,14 @@ async fn authenticate_by(
 ) -> Result<Arc<Client>, OAuthError> {
     let client = match presented {
         PresentedCredentials::Secret { unverified_id, secret } => {
-            let address = caller.address(&app.grants.trusted_proxies);
-            authenticate_by_secret(app, unverified_id, secret, address, now).await?
+            let address = caller.address(&clients.proxies);
+            authenticate_by_secret(clients, unverified_id, secret, address, now).await?
         }
         PresentedCredentials::Assertion { text, unverified_id } => {
-            Box::pin(assertion::client(app, text, *unverified_id, path, now)).await?
+            Box::pin(assertion::client(&clients.assertions, text, *unverified_id, path, now)).await?
         }
         PresentedCredentials::Id(unverified_id) => {
-            authenticate_by_certificate_or_id(app, unverified_id, certificate, now).await?
+            authenticate_by_certificate_or_id(clients, unverified_id, certificate, now).await?
         }
     };
     if client.is_active() { Ok(client) } else { Err(OAuthError::InvalidClient) }
@@ -133,29 +157,33 @@ async fn authenticate_by(
 
 /// Authenticates a client by its secret from memory alone. Refuses nothing: `None` means that
 /// [`authenticate`] must decide.
-pub(crate) async fn authenticate_cached(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
+pub(crate) async fn authenticate_cached(
+    clients: &ClientAuthenticator,
+    caller: &Caller,
+    form: &Parameters,
+) -> Option<AuthenticatedClient> {
     let Ok(PresentedCredentials::Secret { unverified_id, secret }) = parse_credentials(&caller.headers, form) else {
         return None;
     };
-    let now = app.cache.latest_versions()?;
-    let client = app.cache.cached_client(&unverified_id.parse().ok()?, now)?;
-    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), app.clock.now());
+    let now = clients.cache.latest_versions()?;
+    let client = clients.cache.cached_client(&unverified_id.parse().ok()?, now)?;
+    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), clients.clock.now());
     if !fits || !client.is_active() {
         return None;
     }
-    let certificate = caller.certificate(&app.grants).ok()?;
-    app.rate_limiter.acquire_client(&client.id).await.ok()?;
+    let certificate = caller.certificate(&clients.proxies).ok()?;
+    clients.rate_limiter.acquire_client(&client.id).await.ok()?;
     Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
 
 async fn authenticate_by_secret(
-    app: &App,
+    clients: &ClientAuthenticator,
     unverified_id: &str,
     secret: &str,
     address: Option<IpAddr>,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let client = match find_client(app, unverified_id, now).await {
+    let client = match find_client(&clients.cache, unverified_id, now).await {
         Err(OAuthError::InvalidClient) => None,
         found => found?.filter(|client| may_use_secrets(client)),
     };
@@ -164,17 +192,17 @@ async fn authenticate_by_secret(
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
-        app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
+        clients.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     };
-    if client.has_secret(&presented, app.clock.now()) {
+    if client.has_secret(&presented, clients.clock.now()) {
         return Ok(client);
     }
-    if client.chosen_secrets(app.clock.now()).next().is_none() {
-        app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
+    if client.chosen_secrets(clients.clock.now()).next().is_none() {
+        clients.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     }
-    match Box::pin(has_chosen_secret(app, &client, secret, address)).await? {
+    match Box::pin(has_chosen_secret(clients, &client, secret, address)).await? {
         true => Ok(client),
         false => Err(OAuthError::InvalidClient),
     }
@@ -189,28 +217,28 @@ fn may_use_secrets(client: &Client) -> bool {
 /// Whether a person chose this secret for the client. Only clients with such a secret cost the slow
 /// hash. That does not reveal anything: client IDs are public (RFC 6749 §2.2).
 async fn has_chosen_secret(
-    app: &App,
+    clients: &ClientAuthenticator,
     client: &Client,
     secret: &str,
     address: Option<IpAddr>,
 ) -> Result<bool, OAuthError> {
-    let hashes: Vec<&str> = client.chosen_secrets(app.clock.now()).collect();
-    if hashes.iter().any(|hash| app.verified_secrets.contains(&client.id, secret, hash)) {
+    let hashes: Vec<&str> = client.chosen_secrets(clients.clock.now()).collect();
+    if hashes.iter().any(|hash| clients.verified_secrets.contains(&client.id, secret, hash)) {
         return Ok(true);
     }
     for hash in hashes {
         // Equal secrets sent at the same time count as one guess and share one hash.
         let check = || async {
-            let guess = app.rate_limiter.begin_secret_attempt(client.id.as_str(), address).await?;
-            let fits = app.password_hasher.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
+            let guess = clients.rate_limiter.begin_secret_attempt(client.id.as_str(), address).await?;
+            let fits = clients.password_hasher.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
             match fits {
                 Ok(false) => guess.failed(),
                 Ok(true) | Err(_) => guess.refund().await,
             }
             Ok::<bool, OAuthError>(fits?)
         };
-        if app.verified_secrets.verify(&client.id, secret, hash, check).await? {
-            rehash(app, client, secret, hash).await;
+        if clients.verified_secrets.verify(&client.id, secret, hash, check).await? {
+            rehash(clients, client, secret, hash).await;
             return Ok(true);
         }
     }
@@ -219,25 +247,25 @@ async fn has_chosen_secret(
 
 /// Hashes a secret again if the configured cost has grown. An error is logged only; the next
 /// sign-in tries again.
-async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
-    if !app.password_hasher.needs_rehash(old) {
+async fn rehash(clients: &ClientAuthenticator, client: &Client, secret: &str, old: &str) {
+    if !clients.password_hasher.needs_rehash(old) {
         return;
     }
-    let Ok(new) = app.password_hasher.hash(Zeroizing::new(secret.to_owned())).await else {
+    let Ok(new) = clients.password_hasher.hash(Zeroizing::new(secret.to_owned())).await else {
         return;
     };
-    if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
+    if let Err(error) = clients.store.rehash_secret(&client.id, old, &new).await {
         tracing::warn!(%error, client = %client.id, "rehashing a client secret failed");
     }
 }
 
 async fn authenticate_by_certificate_or_id(
-    app: &App,
+    clients: &ClientAuthenticator,
     unverified_id: &str,
     certificate: Option<&Certificate>,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let client = find_client(app, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
+    let client = find_client(&clients.cache, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
     let authentic = match (client.metadata.auth_method, certificate) {
         (AuthMethod::None, _) => true,
         (AuthMethod::TlsClientAuth, Some(certificate)) => certificate.has_names_of(&client.metadata),

@@ -13,21 +13,37 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use tollgate_model::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
+use tollgate_services::cache::RegistrationCache;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_services::telemetry::Metrics;
 use tollgate_storage::Versions;
+use tollgate_system::Clock;
 
-use super::bearer;
-use super::client_auth::authenticate;
+use super::bearer::BearerAuthenticator;
+use super::client_auth::{ClientAuthenticator, authenticate};
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::extract::header_list;
+use crate::issuer::Issuer;
+use crate::json;
 use crate::openapi::forms;
-use crate::{App, AppState, json};
 
 /// RFC 9701 §5
 const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
 /// Typical bytes of an answer.
 const TYPICAL_ANSWER_BYTES: usize = 512;
+
+/// State of the introspection endpoint.
+pub(crate) struct IntrospectionEndpoint {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) cache: RegistrationCache,
+    pub(crate) keys: SigningKeys,
+    pub(crate) clients: Arc<ClientAuthenticator>,
+    pub(crate) bearers: Arc<BearerAuthenticator>,
+    pub(crate) metrics: Arc<Metrics>,
+}
 
 /// RFC 7662 §2.2. For an inactive token, only `active` is sent.
 #[derive(Serialize, Default, utoipa::ToSchema)]
@@ -80,22 +96,22 @@ impl TokenState {
     security(("client" = []), ("certificate" = []), ()),
 )]
 pub(crate) async fn post(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<IntrospectionEndpoint>>,
     FormOnly(caller, form): FormOnly,
 ) -> Result<Response, OAuthError> {
-    let authenticated = authenticate(&app, &caller, &form, "/oauth/introspect").await?;
+    let authenticated = authenticate(&endpoint.clients, &caller, &form, "/oauth/introspect").await?;
     let client = authenticated.confidential()?;
     let unverified_token = form.required("token", "token is missing")?;
-    let finding = introspect(&app, client, unverified_token, authenticated.now).await?;
-    let found = finding.to_introspection(&app.issuer);
-    app.metrics.introspected(found.active);
+    let finding = introspect(&endpoint, client, unverified_token, authenticated.now).await?;
+    let found = finding.to_introspection(&endpoint.issuer.url);
+    endpoint.metrics.introspected(found.active);
     if !wants_signed(&caller.headers) {
         return Ok(json::sized(&found, TYPICAL_ANSWER_BYTES));
     }
-    let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": app.clock.now(), "token_introspection": found });
+    let claims = json!({ "iss": endpoint.issuer.url, "aud": client.id, "iat": endpoint.clock.now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
     let signed =
-        app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
+        endpoint.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
     Ok(([(CONTENT_TYPE, SIGNED_MEDIA_TYPE)], signed).into_response())
 }
 
@@ -106,27 +122,36 @@ fn wants_signed(headers: &HeaderMap) -> bool {
 }
 
 async fn introspect(
-    app: &App,
+    endpoint: &IntrospectionEndpoint,
     client: &Client,
     unverified_token: &str,
     now: Versions,
 ) -> Result<TokenState, OAuthError> {
     if SecretKind::Refresh.is_well_formed(unverified_token) {
-        return Box::pin(refresh_token(app, client, unverified_token)).await;
+        return Box::pin(refresh_token(endpoint, client, unverified_token)).await;
     }
-    let Some(token) = bearer::find_active_token_as_of(app, unverified_token, now).await? else {
+    let Some(token) = endpoint.bearers.find_active_token_as_of(unverified_token, now).await? else {
         return Ok(TokenState::Inactive);
     };
-    Ok(if may_introspect(app, client, &token, now).await? { TokenState::Access(token) } else { TokenState::Inactive })
+    Ok(if may_introspect(&endpoint.cache, client, &token, now).await? {
+        TokenState::Access(token)
+    } else {
+        TokenState::Inactive
+    })
 }
 
 /// Whether the token was issued to this client, or is for an API that it introspects for.
-async fn may_introspect(app: &App, client: &Client, token: &AccessToken, now: Versions) -> Result<bool, OAuthError> {
+async fn may_introspect(
+    cache: &RegistrationCache,
+    client: &Client,
+    token: &AccessToken,
+    now: Versions,
+) -> Result<bool, OAuthError> {
     if token.client == client.id {
         return Ok(true);
     }
     for audience in token.audience.iter() {
-        let resource = app.cache.resource(audience, now).await?;
+        let resource = cache.resource(audience, now).await?;
         if resource.as_ref().as_ref().is_some_and(|resource| resource.introspected_by.as_ref() == Some(&client.id)) {
             return Ok(true);
         }
@@ -135,11 +160,15 @@ async fn may_introspect(app: &App, client: &Client, token: &AccessToken, now: Ve
 }
 
 /// State of a refresh token: only its own client learns it, and only whether it is active.
-async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<TokenState, OAuthError> {
-    let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
+async fn refresh_token(
+    endpoint: &IntrospectionEndpoint,
+    client: &Client,
+    unverified_token: &str,
+) -> Result<TokenState, OAuthError> {
+    let Some(presented) = endpoint.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(TokenState::Inactive);
     };
-    let token = app.cache.refresh_token(presented).await?;
-    let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, app.clock.now()));
+    let token = endpoint.cache.refresh_token(presented).await?;
+    let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, endpoint.clock.now()));
     Ok(if is_good { TokenState::Refresh } else { TokenState::Inactive })
 }

@@ -1,21 +1,21 @@
 //! Issuing, shared by all grant types: a token is prepared, recorded, and only then signed and
 //! returned.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256, Sha512};
 use tollgate_keys::KeyRing;
-use tollgate_model::encoding::base64url;
 use tollgate_model::{
-    Access, AccessToken, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Scope, Secret,
-    SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
+    Access, AccessToken, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
+    TokenDetails, TokenDraft, TokenFormat, TokenId, UserId,
 };
-use tollgate_storage::IssueRequest;
-use tollgate_system::rng;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_storage::{IssueRequest, Writer};
+use tollgate_system::{Clock, rng};
 
 use super::client_auth::AuthenticatedClient;
 use super::error::OAuthError;
-use crate::App;
+use crate::issuer::Issuer;
 
 /// RFC 6749 §5.1, with RFC 8693 §2.2.1, RFC 9396 §7 and OpenID Connect Core §3.1.3.3
 #[derive(Serialize, Default, utoipa::ToSchema)]
@@ -106,67 +106,6 @@ pub(super) fn confirmation(
     }
 }
 
-/// Prepares an access token, to be signed by one of these keys.
-pub(super) fn draft(
-    app: &App,
-    keys: &KeyRing,
-    client: &Client,
-    subject: TokenSubject,
-    access: Access,
-    cnf: Option<Confirmation>,
-) -> Result<UnsignedToken, OAuthError> {
-    let now_ms = app.clock.now_ms();
-    let now = now_ms / 1000;
-    let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
-    let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
-    let details = TokenDetails {
-        cnf,
-        act: subject.act,
-        authorization_details: access.details,
-        auth_time: subject.auth_time,
-        acr: subject.acr,
-        exchanged_from: subject.exchanged_from,
-    };
-    let draft = TokenDraft {
-        unique: TokenId::unique(now_ms, rng::random_id()?),
-        client: client.id.clone(),
-        subject: subject.subject,
-        session: subject.session,
-        key_id: keys.key_id(client.metadata.alg, &access.audience)?,
-        scope: access.scope,
-        audience: access.audience,
-        details,
-        opaque: opaque.as_ref().map(Secret::hash),
-        issued_at: now,
-        expires_at: now.saturating_add(app.token_lifetime).min(subject.ends_at),
-    };
-    Ok(UnsignedToken { draft, opaque, user: None })
-}
-
-/// The response for a recorded token. Only a recorded token can be revoked, and the record
-/// determines the epoch in its `jti`, so it is signed after the commit.
-pub(super) fn answer(
-    app: &App,
-    client: &Client,
-    token: &AccessToken,
-    opaque: Option<Secret>,
-) -> Result<TokenAnswer, OAuthError> {
-    let access_token = match opaque {
-        Some(secret) => secret.reveal().to_owned(),
-        None if app.status_claim => app.keys.current().issue_with_status(token, &app.issuer)?,
-        None => app.keys.current().issue(token, &app.issuer)?,
-    };
-    tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
-    Ok(TokenAnswer {
-        access_token,
-        token_type: if matches!(token.details.cnf, Some(Confirmation::Key(_))) { "DPoP" } else { "Bearer" },
-        expires_in: token.expires_at.saturating_sub(token.issued_at),
-        scope: (!token.scope.is_empty()).then(|| token.scope.to_string()),
-        authorization_details: token.details.authorization_details.clone(),
-        ..TokenAnswer::default()
-    })
-}
-
 impl UnsignedToken {
     /// Splits into the request to record, decided by the data that `caller` was authenticated by,
     /// and the text of an opaque token.
@@ -176,62 +115,84 @@ impl UnsignedToken {
     }
 }
 
-/// Records a token that consumes nothing, and returns the response.
-pub(super) async fn issue(
-    app: &App,
-    caller: &AuthenticatedClient,
-    drafted: UnsignedToken,
-) -> Result<TokenAnswer, OAuthError> {
-    let (issue, opaque) = drafted.parts(caller);
-    let token = app.writer.issue(issue).await?;
-    answer(app, &caller.client, &token, opaque)
+/// Issues access tokens: drafts, records and signs them.
+pub(crate) struct TokenIssuer {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) writer: Writer,
+    pub(crate) keys: SigningKeys,
 }
 
-/// Content of an ID token.
-pub(super) struct IdToken<'a> {
-    pub(super) client: &'a Client,
-    pub(super) user: &'a User,
-    pub(super) grant: &'a Grant,
-    /// Scope that selects claims of the user.
-    pub(super) scope: &'a Scope,
-    pub(super) nonce: Option<&'a str>,
-    pub(super) access_token: &'a str,
-}
-
-/// Signs an ID token (OpenID Connect Core §2).
-pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, OAuthError> {
-    let (client, grant, now) = (about.client, about.grant, app.clock.now());
-    let alg = client.metadata.id_token_alg();
-    let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
-    let own = json!({
-        "iss": app.issuer,
-        "sub": grant.subject,
-        "aud": client.id,
-        "azp": client.id,
-        "iat": now,
-        "exp": now.saturating_add(app.token_lifetime),
-        "auth_time": grant.terms.auth_time,
-        "acr": grant.terms.acr,
-        "amr": grant.terms.amr,
-        "sid": grant.id,
-        "at_hash": half_hash(alg, about.access_token),
-    });
-    if let Value::Object(own) = own {
-        claims.extend(own);
+impl TokenIssuer {
+    /// Prepares an access token, to be signed by one of these keys.
+    pub(super) fn draft(
+        &self,
+        keys: &KeyRing,
+        client: &Client,
+        subject: TokenSubject,
+        access: Access,
+        cnf: Option<Confirmation>,
+    ) -> Result<UnsignedToken, OAuthError> {
+        let now_ms = self.clock.now_ms();
+        let now = now_ms / 1000;
+        let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
+        let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
+        let details = TokenDetails {
+            cnf,
+            act: subject.act,
+            authorization_details: access.details,
+            auth_time: subject.auth_time,
+            acr: subject.acr,
+            exchanged_from: subject.exchanged_from,
+        };
+        let draft = TokenDraft {
+            unique: TokenId::unique(now_ms, rng::random_id()?),
+            client: client.id.clone(),
+            subject: subject.subject,
+            session: subject.session,
+            key_id: keys.key_id(client.metadata.alg, &access.audience)?,
+            scope: access.scope,
+            audience: access.audience,
+            details,
+            opaque: opaque.as_ref().map(Secret::hash),
+            issued_at: now,
+            expires_at: now.saturating_add(self.issuer.token_lifetime).min(subject.ends_at),
+        };
+        Ok(UnsignedToken { draft, opaque, user: None })
     }
-    if let Some(nonce) = about.nonce {
-        claims.insert("nonce".to_owned(), Value::from(nonce));
-    }
-    Ok(app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?)
-}
 
-/// Left half of the hash that belongs to an algorithm (OpenID Connect Core §3.1.3.6); SHA-512 for
-/// Ed25519.
-fn half_hash(alg: TokenAlg, access_token: &str) -> String {
-    match alg {
-        TokenAlg::EdDsa => base64url(&Sha512::digest(access_token.as_bytes())[..32]),
-        TokenAlg::Es256 | TokenAlg::Rs256 | TokenAlg::Hs256 => {
-            base64url(&Sha256::digest(access_token.as_bytes())[..16])
-        }
+    /// The response for a recorded token. Only a recorded token can be revoked, and the record
+    /// determines the epoch in its `jti`, so it is signed after the commit.
+    pub(super) fn answer(
+        &self,
+        client: &Client,
+        token: &AccessToken,
+        opaque: Option<Secret>,
+    ) -> Result<TokenAnswer, OAuthError> {
+        let access_token = match opaque {
+            Some(secret) => secret.reveal().to_owned(),
+            None if self.issuer.status_claim => self.keys.current().issue_with_status(token, &self.issuer.url)?,
+            None => self.keys.current().issue(token, &self.issuer.url)?,
+        };
+        tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
+        Ok(TokenAnswer {
+            access_token,
+            token_type: if matches!(token.details.cnf, Some(Confirmation::Key(_))) { "DPoP" } else { "Bearer" },
+            expires_in: token.expires_at.saturating_sub(token.issued_at),
+            scope: (!token.scope.is_empty()).then(|| token.scope.to_string()),
+            authorization_details: token.details.authorization_details.clone(),
+            ..TokenAnswer::default()
+        })
+    }
+
+    /// Records a token that consumes nothing, and returns the response.
+    pub(super) async fn issue(
+        &self,
+        caller: &AuthenticatedClient,
+        drafted: UnsignedToken,
+    ) -> Result<TokenAnswer, OAuthError> {
+        let (issue, opaque) = drafted.parts(caller);
+        let token = self.writer.issue(issue).await?;
+        self.answer(&caller.client, &token, opaque)
     }
 }

@@ -1,21 +1,32 @@
 //! `POST /oauth/par` (RFC 9126): a client pushes its authorization request, and the browser carries
 //! only a handle.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_model::authorization::PUSHED_LIFETIME;
 use tollgate_model::{Secret, SecretKind};
-use tollgate_system::rng;
+use tollgate_storage::Store;
+use tollgate_system::{Clock, rng};
 
-use super::authorization::{REQUEST_URI, read};
-use super::client_auth::authenticate;
-use super::dpop;
+use super::authorization::{AuthorizationRequestReader, REQUEST_URI, read};
+use super::client_auth::{ClientAuthenticator, authenticate};
+use super::dpop::{self, ProofVerifier};
 use super::error::OAuthError;
 use super::parameters::FormOnly;
-use crate::AppState;
 use crate::openapi::forms;
+
+/// State of the endpoint for pushed authorization requests.
+pub(crate) struct PushedRequestEndpoint {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) clients: Arc<ClientAuthenticator>,
+    pub(crate) reader: Arc<AuthorizationRequestReader>,
+    pub(crate) proofs: Arc<ProofVerifier>,
+}
 
 /// RFC 9126 §2.2
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,18 +43,18 @@ pub(crate) struct Pushed {
     security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
 )]
 pub(crate) async fn post(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<PushedRequestEndpoint>>,
     FormOnly(caller, form): FormOnly,
 ) -> Result<(StatusCode, Json<Pushed>), OAuthError> {
     const PATH: &str = "/oauth/par";
-    let client = authenticate(&app, &caller, &form, PATH).await?.client;
+    let client = authenticate(&endpoint.clients, &caller, &form, PATH).await?.client;
     if form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request must not have a request_uri"));
     }
-    let mut request = read(&app, &client, &form, true).await.map_err(|refused| refused.error)?;
+    let mut request = read(&endpoint.reader, &client, &form, true).await.map_err(|refused| refused.error)?;
     // RFC 9449 §10.1: a proof with the request means the same as `dpop_jkt`.
     let proven =
-        dpop::verify_proof(&app, &caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
+        endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
     match (&request.jkt, proven) {
         (Some(named), Some(proven)) if *named != proven => {
             return Err(OAuthError::InvalidDpopProof("the proof's key is not that of dpop_jkt"));
@@ -52,8 +63,8 @@ pub(crate) async fn post(
         _ => {}
     }
     let handle = Secret::new(SecretKind::Request, &rng::random()?);
-    let expires_at = app.clock.now().saturating_add(PUSHED_LIFETIME);
-    app.store.save_authorization_request(&handle.hash(), &request, true, expires_at).await?;
+    let expires_at = endpoint.clock.now().saturating_add(PUSHED_LIFETIME);
+    endpoint.store.save_authorization_request(&handle.hash(), &request, true, expires_at).await?;
     let request_uri = format!("{REQUEST_URI}{}", handle.reveal());
     Ok((StatusCode::CREATED, Json(Pushed { request_uri, expires_in: PUSHED_LIFETIME })))
 }

@@ -1,6 +1,8 @@
 //! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): dynamic client
 //! registration and its management, where the operator enables it.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -15,18 +17,33 @@ use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
     StoredSecret, text,
 };
-use tollgate_system::rng;
+use tollgate_services::outbound_http::OutboundClient;
+use tollgate_services::termination::termination;
+use tollgate_storage::Store;
+use tollgate_system::{Clock, rng};
 
-use super::bearer::{BearerRefusal, authenticate_bearer};
+use super::bearer::{BearerAuthenticator, BearerRefusal};
 use super::caller::Caller;
 use super::error::OAuthError;
+use crate::issuer::Issuer;
 use crate::openapi::responses::{NotFound, TooLarge};
 use crate::problem::Problem;
-use crate::{App, AppState};
 
 /// Scope value that allows the registration of clients.
 const REGISTER: &str = "tollgate:register";
 const PATH: &str = "/oauth/register";
+
+/// State of dynamic client registration.
+pub(crate) struct RegistrationEndpoint {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    /// Who may register clients.
+    pub(crate) mode: RegistrationMode,
+    pub(crate) bearers: Arc<BearerAuthenticator>,
+    /// Fetches documents that clients name.
+    pub(crate) outbound: OutboundClient,
+}
 
 /// Registers a client (RFC 7591 §3).
 #[utoipa::path(
@@ -38,18 +55,23 @@ const PATH: &str = "/oauth/register";
     ),
     security(("bearer" = ["tollgate:register"]), ()),
 )]
-pub(crate) async fn post(State(app): State<AppState>, caller: Caller, body: Bytes) -> Result<Response, Response> {
-    may_register(&app, &caller).await?;
-    create(&app, &body).await.map_err(IntoResponse::into_response)
+pub(crate) async fn post(
+    State(endpoint): State<Arc<RegistrationEndpoint>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Response> {
+    may_register(&endpoint, &caller).await?;
+    create(&endpoint, &body).await.map_err(IntoResponse::into_response)
 }
 
-async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
-    match app.grants.registration {
+async fn may_register(endpoint: &RegistrationEndpoint, caller: &Caller) -> Result<(), Response> {
+    match endpoint.mode {
         RegistrationMode::Off => Err(Problem::not_found().into_response()),
         RegistrationMode::Open => Ok(()),
         RegistrationMode::Token => {
-            let token = authenticate_bearer(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
-            if !token.audience.has(&app.issuer) {
+            let token =
+                endpoint.bearers.authenticate(caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
+            if !token.audience.has(&endpoint.issuer.url) {
                 return Err(BearerRefusal::Invalid.into_response());
             }
             if !token.scope.has(REGISTER) {
@@ -60,9 +82,9 @@ async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
     }
 }
 
-async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
-    let metadata = wanted(app, body, None).await?;
-    let now = app.clock.now();
+async fn create(endpoint: &RegistrationEndpoint, body: &[u8]) -> Result<Response, OAuthError> {
+    let metadata = wanted(endpoint, body, None).await?;
+    let now = endpoint.clock.now();
     let mut client = Client::new(ClientId::from_random(&rng::random()?), metadata, now);
     let secret = match has_secret(&client) {
         true => Some(Secret::new(SecretKind::Client, &rng::random()?)),
@@ -73,9 +95,9 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     }
     let token = Secret::new(SecretKind::Registration, &rng::random()?);
     client.registration = Some(token.hash());
-    app.store.with_actor(&Actor::client(&client.id)).create_client(&client).await?;
+    endpoint.store.with_actor(&Actor::client(&client.id)).create_client(&client).await?;
     tracing::info!(client = %client.id, "a client registered itself");
-    let answer = view(app, &client, secret.as_ref(), Some(&token));
+    let answer = view(&endpoint.issuer, &client, secret.as_ref(), Some(&token));
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
@@ -83,16 +105,16 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
 /// redirect URIs: otherwise a client could join another's sector and recognise its users (OpenID
 /// Connect Dynamic Client Registration §5).
 async fn wanted(
-    app: &App,
+    endpoint: &RegistrationEndpoint,
     body: &[u8],
     operator_metadata: Option<&ClientMetadata>,
 ) -> Result<ClientMetadata, OAuthError> {
     if body.len() > MAX_REGISTRATION_BYTES {
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
-    let metadata = parse_registration(body, &app.store.list_resources().await?, operator_metadata)?;
+    let metadata = parse_registration(body, &endpoint.store.list_resources().await?, operator_metadata)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
-        let listed = app.outbound.get(sector, Registrant::Client).await.map_err(|error| {
+        let listed = endpoint.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
             MetadataError::Metadata("sector_identifier_uri cannot be read")
         })?;
@@ -109,12 +131,12 @@ async fn wanted(
     security(("bearer" = [])),
 )]
 pub(crate) async fn show(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<RegistrationEndpoint>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<RegisteredClient>, Response> {
-    let client = managed(&app, &id, &headers).await?;
-    Ok(Json(view(&app, &client, None, None)))
+    let client = managed(&endpoint, &id, &headers).await?;
+    Ok(Json(view(&endpoint.issuer, &client, None, None)))
 }
 
 /// `PUT`: replaces all metadata of a registration (RFC 7592 §2.2).
@@ -129,34 +151,34 @@ pub(crate) async fn show(
     security(("bearer" = [])),
 )]
 pub(crate) async fn update(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<RegistrationEndpoint>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<RegisteredClient>, Response> {
-    let client = managed(&app, &id, &headers).await?;
-    replace(&app, client, &body).await.map(Json).map_err(IntoResponse::into_response)
+    let client = managed(&endpoint, &id, &headers).await?;
+    replace(&endpoint, client, &body).await.map(Json).map_err(IntoResponse::into_response)
 }
 
-async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
+async fn replace(endpoint: &RegistrationEndpoint, client: Client, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
     let named: Value = text::json(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
     if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }
-    let metadata = wanted(app, body, client.operator_metadata.as_ref()).await?;
-    let store = app.store.with_actor(&Actor::client(&client.id));
+    let metadata = wanted(endpoint, body, client.operator_metadata.as_ref()).await?;
+    let store = endpoint.store.with_actor(&Actor::client(&client.id));
     store.update_registration(&client, &metadata).await?;
     let mut client = Client { metadata, ..client };
     let mut secret = None;
     if has_secret(&client) && client.secrets.is_empty() {
         // It used another authentication method before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &rng::random()?);
-        let stored = StoredSecret::generated(&new, app.clock.now());
+        let stored = StoredSecret::generated(&new, endpoint.clock.now());
         store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);
     }
-    Ok(view(app, &client, secret.as_ref(), None))
+    Ok(view(&endpoint.issuer, &client, secret.as_ref(), None))
 }
 
 /// `DELETE`: removes a client and ends its grants and tokens (RFC 7592 §2.3). Its ID is never
@@ -168,14 +190,16 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     security(("bearer" = [])),
 )]
 pub(crate) async fn remove(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<RegistrationEndpoint>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Response> {
-    let client = managed(&app, &id, &headers).await?;
+    let client = managed(&endpoint, &id, &headers).await?;
     let by = Actor::client(&client.id);
-    let disabled =
-        app.store.disable_client(&client.id, &app.termination(&by, "the client removed its registration")).await;
+    let disabled = endpoint
+        .store
+        .disable_client(&client.id, &termination(&by, "the client removed its registration", endpoint.clock.now()))
+        .await;
     disabled.map_err(|error| OAuthError::from(error).into_response())?;
     tracing::info!(client = %client.id, "a client removed its registration");
     Ok(StatusCode::NO_CONTENT)
@@ -183,8 +207,8 @@ pub(crate) async fn remove(
 
 /// The client of this ID whose registration access token was presented, where clients may manage
 /// their registration. The token of another client reveals nothing (RFC 7592 §2.1).
-async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
-    if app.grants.registration == RegistrationMode::Off {
+async fn managed(endpoint: &RegistrationEndpoint, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
+    if endpoint.mode == RegistrationMode::Off {
         return Err(Problem::not_found().into_response());
     }
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -194,7 +218,7 @@ async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Res
     if !SecretKind::Registration.is_well_formed(token) {
         return Err(BearerRefusal::Invalid.into_response());
     }
-    let client = app.store.find_client_by_registration_token(&SecretHash::of(token)).await;
+    let client = endpoint.store.find_client_by_registration_token(&SecretHash::of(token)).await;
     let client = client.map_err(|error| BearerRefusal::from(error).into_response())?;
     let own = client.filter(|client| client.is_active() && client.id.as_str() == id);
     own.ok_or_else(|| BearerRefusal::Invalid.into_response())
@@ -224,12 +248,12 @@ fn has_secret(client: &Client) -> bool {
 
 /// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are returned only when they are generated; only hashes
 /// are stored.
-fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
+fn view(issuer: &Issuer, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
     RegisteredClient {
         client_id: client.id.to_string(),
         client_id_issued_at: client.created_at,
         response_types: ["code"],
-        registration_client_uri: format!("{}{PATH}/{}", app.issuer, client.id),
+        registration_client_uri: format!("{}{PATH}/{}", issuer.url, client.id),
         client_secret: secret.map(|secret| secret.reveal().to_owned()),
         client_secret_expires_at: secret.map(|_| 0),
         registration_access_token: token.map(|token| token.reveal().to_owned()),

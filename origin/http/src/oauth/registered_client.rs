@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use tollgate_model::{Client, ClientId};
+use tollgate_services::cache::RegistrationCache;
 use tollgate_storage::Versions;
 
 use super::error::OAuthError;
-use crate::App;
 
 /// Finds a client by an ID that is not authenticated yet.
 pub(super) async fn find_client(
-    app: &App,
+    cache: &RegistrationCache,
     unverified_id: &str,
     now: Versions,
 ) -> Result<Option<Arc<Client>>, OAuthError> {
     let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
-    Ok(app.cache.client(&id, now).await?)
+    Ok(cache.client(&id, now).await?)
 }

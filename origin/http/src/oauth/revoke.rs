@@ -1,16 +1,31 @@
 //! `POST /oauth/revoke` and `/revoke` (RFC 7009). The response is sent after the commit: every edge
 //! refuses the token as soon as the delta arrives.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use tollgate_model::{Actor, Client, GrantError, NewRevocation, SecretKind, Target};
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_storage::{Store, Writer};
+use tollgate_system::Clock;
 
 use super::caller::Caller;
-use super::client_auth::authenticate;
+use super::client_auth::{ClientAuthenticator, authenticate};
 use super::error::OAuthError;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
+use crate::issuer::Issuer;
 use crate::openapi::forms;
-use crate::{App, AppState};
+
+/// State of the revocation endpoint.
+pub(crate) struct RevocationEndpoint {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) writer: Writer,
+    pub(crate) keys: SigningKeys,
+    pub(crate) clients: Arc<ClientAuthenticator>,
+}
 
 /// Revokes a token (RFC 7009).
 #[utoipa::path(
@@ -20,10 +35,10 @@ use crate::{App, AppState};
     security(("client" = []), ("certificate" = []), ()),
 )]
 pub(crate) async fn post_form(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<RevocationEndpoint>>,
     FormOnly(caller, form): FormOnly,
 ) -> Result<StatusCode, OAuthError> {
-    revoke(&app, &caller, &form, "/oauth/revoke").await
+    revoke(&endpoint, &caller, &form, "/oauth/revoke").await
 }
 
 /// Revokes a token; short path.
@@ -36,53 +51,67 @@ pub(crate) async fn post_form(
     security(("client" = []), ("certificate" = []), ()),
 )]
 pub(crate) async fn post_form_or_json(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<RevocationEndpoint>>,
     FormOrJson(caller, form): FormOrJson,
 ) -> Result<StatusCode, OAuthError> {
-    revoke(&app, &caller, &form, "/revoke").await
+    revoke(&endpoint, &caller, &form, "/revoke").await
 }
 
 /// The kind of a token follows from its form: a wrong `token_type_hint` has no effect (RFC 7009
 /// §2.1).
-async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Result<StatusCode, OAuthError> {
-    let client = authenticate(app, caller, form, path).await?.client;
+async fn revoke(
+    endpoint: &RevocationEndpoint,
+    caller: &Caller,
+    form: &Parameters,
+    path: &str,
+) -> Result<StatusCode, OAuthError> {
+    let client = authenticate(&endpoint.clients, caller, form, path).await?.client;
     let unverified_token = form.required("token", "token is missing")?;
     match SecretKind::Refresh.is_well_formed(unverified_token) {
-        true => revoke_grant(app, &client, unverified_token).await,
-        false => revoke_token(app, &client, unverified_token).await,
+        true => revoke_grant(endpoint, &client, unverified_token).await,
+        false => revoke_token(endpoint, &client, unverified_token).await,
     }
 }
 
-async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
+async fn revoke_token(
+    endpoint: &RevocationEndpoint,
+    client: &Client,
+    unverified_token: &str,
+) -> Result<StatusCode, OAuthError> {
     // An unknown token is no error (RFC 7009 §2.2): its holder wants it invalid, and it is.
-    let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
+    let Some(recognised) = endpoint.keys.verify_token(unverified_token, &endpoint.issuer.url).await? else {
         return Ok(StatusCode::OK);
     };
     // The token of another client stays valid. RFC 7009 §2.1 requires a refusal without saying how;
     // the 200 of an unknown token (§2.2) does not reveal that the token exists.
-    let token = app.store.find_verified_token(&recognised).await?;
+    let token = endpoint.store.find_verified_token(&recognised).await?;
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
-    if let Some(revoke) = NewRevocation::token(&token, Actor::client(&client.id), None, app.clock.now()) {
-        let revoked = app.writer.revoke(revoke).await?;
+    if let Some(revoke) = NewRevocation::token(&token, Actor::client(&client.id), None, endpoint.clock.now()) {
+        let revoked = endpoint.writer.revoke(revoke).await?;
         tracing::info!(client = %client.id, token = %token.id, is_new_to_edges = revoked.is_new_to_edges, "revoked a token");
     }
     Ok(StatusCode::OK)
 }
 
 /// Revoking a refresh token revokes its grant and all its tokens (RFC 7009 §2.1).
-async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
-    let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
+async fn revoke_grant(
+    endpoint: &RevocationEndpoint,
+    client: &Client,
+    unverified_token: &str,
+) -> Result<StatusCode, OAuthError> {
+    let Some(presented) = endpoint.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(StatusCode::OK);
     };
-    let Some(grant) = app.store.find_grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {
+    let Some(grant) = endpoint.store.find_grant(&presented.grant).await?.filter(|grant| grant.client == client.id)
+    else {
         return Ok(StatusCode::OK);
     };
     if grant.ended_at.is_none() {
         let target = Target::Session(grant.id.to_string());
-        let revoke = NewRevocation::any(target, Actor::client(&client.id), None, app.clock.now());
-        app.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), None, endpoint.clock.now());
+        endpoint.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
         tracing::info!(client = %client.id, grant = %grant.id, "revoked a grant");
     }
     Ok(StatusCode::OK)

@@ -1,6 +1,8 @@
 //! `POST /oauth/token`, and `/token` which also accepts JSON (RFC 6749 §3.2): authenticates the
 //! client and passes the request to its grant type.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -14,9 +16,9 @@ use super::error::OAuthError;
 use super::grants;
 use super::issue::TokenAnswer;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
-use super::token_request::TokenRequest;
+use super::token_request::{TokenEndpoint, TokenRequest};
+use crate::json;
 use crate::openapi::forms;
-use crate::{App, AppState, json};
 
 /// How often a request is retried because its signing key was revoked meanwhile.
 const MAX_KEY_RETRIES: usize = 4;
@@ -32,10 +34,10 @@ const ANSWER_OVERHEAD_BYTES: usize = 320;
     security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
 )]
 pub(crate) async fn post_form(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<TokenEndpoint>>,
     FormOnly(caller, form): FormOnly,
 ) -> Result<Response, OAuthError> {
-    token(&app, &caller, &form, "/oauth/token").await
+    token(&endpoint, &caller, &form, "/oauth/token").await
 }
 
 /// Issues tokens; short path.
@@ -48,24 +50,32 @@ pub(crate) async fn post_form(
     security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
 )]
 pub(crate) async fn post_form_or_json(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<TokenEndpoint>>,
     FormOrJson(caller, form): FormOrJson,
 ) -> Result<Response, OAuthError> {
-    token(&app, &caller, &form, "/token").await
+    token(&endpoint, &caller, &form, "/token").await
 }
 
-async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str) -> Result<Response, OAuthError> {
+async fn token(
+    endpoint: &TokenEndpoint,
+    caller: &Caller,
+    form: &Parameters,
+    path: &'static str,
+) -> Result<Response, OAuthError> {
     if is_retry_safe(caller, form)
-        && let Some(client) = authenticate_cached(app, caller, form).await
+        && let Some(client) = authenticate_cached(&endpoint.clients, caller, form).await
     {
-        let answer = answer(app, caller, &client, form, path).await;
+        let answer = answer(endpoint, caller, &client, form, path).await;
         // A refusal is decided again, by the current data.
-        if answer.is_ok() || app.cache.versions().await?.registrations == client.now.registrations {
+        if answer.is_ok() || endpoint.cache.versions().await?.registrations == client.now.registrations {
             return answer;
         }
     }
     // In a box: the future of this rare path is larger than that of most requests.
-    Box::pin(async { answer(app, caller, &authenticate(app, caller, form, path).await?, form, path).await }).await
+    Box::pin(async {
+        answer(endpoint, caller, &authenticate(&endpoint.clients, caller, form, path).await?, form, path).await
+    })
+    .await
 }
 
 /// Whether the request may be decided again from the start. True only if the transaction that
@@ -78,7 +88,7 @@ fn is_retry_safe(caller: &Caller, form: &Parameters) -> bool {
 }
 
 async fn answer(
-    app: &App,
+    endpoint: &TokenEndpoint,
     caller: &Caller,
     authenticated: &AuthenticatedClient,
     form: &Parameters,
@@ -89,16 +99,16 @@ async fn answer(
     if !authenticated.client.metadata.allows(grant_type) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for that grant_type"));
     }
-    let jkt = dpop::verify_proof(app, &caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
+    let jkt = endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
     let has_proof = jkt.is_some();
-    let request = TokenRequest { app, caller: authenticated, form, jkt };
+    let request = TokenRequest { endpoint, caller: authenticated, form, jkt };
     let answer = grant_with_key_retry(grant_type, request).await?;
-    app.metrics.issued(grant_type.as_str());
+    endpoint.metrics.issued(grant_type.as_str());
     let tokens = answer.access_token.len() + answer.id_token.as_ref().map_or(0, String::len);
     let mut response = json::sized(&answer, tokens + ANSWER_OVERHEAD_BYTES);
     if has_proof {
         // RFC 9449 §8.2: the next nonce is sent before the current one expires.
-        let nonce: HeaderValue = dpop::nonce(app, app.clock.now());
+        let nonce: HeaderValue = endpoint.proofs.nonce(endpoint.clock.now());
         response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
     }
     Ok(response)
@@ -109,7 +119,9 @@ async fn answer(
 async fn grant_with_key_retry(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     for _ in 0..MAX_KEY_RETRIES {
         match grant(grant_type, request.clone()).await {
-            Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => request.app.keys.reload().await?,
+            Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => {
+                request.endpoint.keys.reload().await?
+            }
             answer => return answer,
         };
     }

@@ -1,6 +1,7 @@
 //! Health checks: `GET /health` checks each part of the origin, `GET /health/ready` says whether a
 //! load balancer should send requests, `GET /health/live` whether the process responds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -13,7 +14,7 @@ use tollgate_model::KeyState;
 use tollgate_services::password_hashing::HashingLoad;
 use tollgate_storage::FeedHead;
 
-use crate::{App, AppState};
+use super::state::{DatabaseStatus, Operations};
 
 /// Longest duration of a check. Load balancers rarely wait longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -136,15 +137,16 @@ struct CheckResults {
 
 impl CheckResults {
     /// Runs the checks for at most [`CHECK_TIMEOUT`].
-    async fn collect(app: &App) -> CheckResults {
-        let checked = timeout(CHECK_TIMEOUT, async { tokio::join!(feed_head(app), app.store.is_writable()) }).await;
+    async fn collect(operations: &Operations) -> CheckResults {
+        let database = &operations.database;
+        let checked = timeout(CHECK_TIMEOUT, async { tokio::join!(feed_head(database), database.is_writable()) }).await;
         let (head, is_writable) = checked.unwrap_or((None, false));
         CheckResults {
             head,
             is_writable,
-            is_clock_trusted: app.store.read_clocks().is_trusted,
-            is_watching: app.feed_changes.borrow().is_watching,
-            can_publish: !app.feed.is_failing(),
+            is_clock_trusted: database.is_clock_trusted(),
+            is_watching: operations.feed_changes.borrow().is_watching,
+            can_publish: !operations.feed.is_failing(),
         }
     }
 
@@ -162,16 +164,16 @@ impl CheckResults {
         (status = 503, description = "Failing", body = Health),
     ),
 )]
-pub(crate) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn deep(State(operations): State<Arc<Operations>>) -> impl IntoResponse {
     let started = Instant::now();
-    let results = CheckResults::collect(&app).await;
+    let results = CheckResults::collect(&operations).await;
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
-    let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
-    let (queued, capacity) = (app.writer.queued(), app.writer.capacity());
+    let signing = operations.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
+    let (queued, capacity) = (operations.writer.queued(), operations.writer.capacity());
     let is_healthy = results.is_ready() && signing > 0;
     let CheckResults { head, is_writable, is_clock_trusted, is_watching, can_publish } = results;
     let health = Health {
-        status: if is_healthy && app.draining.is_cancelled() { "draining" } else { ok_or_failing(is_healthy) },
+        status: if is_healthy && operations.draining.is_cancelled() { "draining" } else { ok_or_failing(is_healthy) },
         version: env!("CARGO_PKG_VERSION"),
         database: Database { status: ok_or_failing(head.is_some()), writes: ok_or_failing(is_writable), latency_ms },
         clock: Clock { status: ok_or_failing(is_clock_trusted) },
@@ -182,8 +184,8 @@ pub(crate) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
         },
         keys: SigningKeys { status: ok_or_failing(signing > 0), signing },
         writer: Queue { status: ok_or_busy(queued >= capacity), queued, capacity },
-        hashing: hashing_threads(&app),
-        redis: app
+        hashing: hashing_threads(&operations),
+        redis: operations
             .rate_limiter
             .is_redis_connected()
             .map(|is_connected| Redis { status: if is_connected { "ok" } else { "away" } }),
@@ -192,14 +194,14 @@ pub(crate) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     (status, Json(health))
 }
 
-fn hashing_threads(app: &App) -> HashingThreads {
-    let HashingLoad { queued, capacity, workers, working, .. } = app.password_hasher.load();
+fn hashing_threads(operations: &Operations) -> HashingThreads {
+    let HashingLoad { queued, capacity, workers, working, .. } = operations.password_hasher.load();
     HashingThreads { status: ok_or_busy(queued >= capacity), queued, capacity, workers, working }
 }
 
 /// Head of the revocation feed; none if the database does not respond.
-async fn feed_head(app: &App) -> Option<FeedHead> {
-    let head = app.store.get_feed_head().await;
+async fn feed_head(database: &DatabaseStatus) -> Option<FeedHead> {
+    let head = database.feed_head().await;
     head.inspect_err(|error| tracing::error!(%error, "the health check cannot read the database")).ok()
 }
 
@@ -218,10 +220,10 @@ pub(crate) async fn live() -> impl IntoResponse {
         (status = 503, description = "Not ready: failing, or shutting down", body = Object),
     ),
 )]
-pub(crate) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
-    let status = match app.draining.is_cancelled() {
+pub(crate) async fn ready(State(operations): State<Arc<Operations>>) -> impl IntoResponse {
+    let status = match operations.draining.is_cancelled() {
         true => "draining",
-        false => ok_or_failing(CheckResults::collect(&app).await.is_ready()),
+        false => ok_or_failing(CheckResults::collect(&operations).await.is_ready()),
     };
     let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(serde_json::json!({ "status": status })))

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
@@ -15,8 +16,8 @@ use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram, Metrics};
 use tower::{Service, ServiceExt as _};
 
+use super::state::Operations;
 use crate::problem::{self, Problem};
-use crate::{App, AppState};
 
 /// A gauge of each edge: name, help text, and value (edge, newest sequence, Unix milliseconds).
 type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
@@ -70,13 +71,13 @@ where
     ),
 )]
 pub(crate) async fn get(
-    State(app): State<AppState>,
+    State(operations): State<Arc<Operations>>,
     on_metrics_listener: Option<Extension<OnMetricsListener>>,
 ) -> Response {
-    if !app.metrics_public && on_metrics_listener.is_none() {
+    if !operations.metrics_public && on_metrics_listener.is_none() {
         return Problem::not_found().into_response();
     }
-    match metrics_text(&app).await {
+    match metrics_text(&operations).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be read");
@@ -85,28 +86,28 @@ pub(crate) async fn get(
     }
 }
 
-async fn metrics_text(app: &App) -> Result<String, tollgate_storage::StoreError> {
-    let (head, edges) = (app.store.get_feed_head().await?, app.store.list_edges().await?);
+async fn metrics_text(operations: &Operations) -> Result<String, tollgate_storage::StoreError> {
+    let (head, edges) = (operations.database.feed_head().await?, operations.database.edges().await?);
     let mut text = Text::default();
-    text.counters(&app.metrics);
+    text.counters(&operations.metrics);
     text.scalar("tollgate_feed_sequence", "Newest sequence of the revocation log.", "counter", head.sequence);
-    text.scalar("tollgate_writer_queue", "Queued write requests.", "gauge", app.writer.queued());
-    text.limits(&app.rate_limiter);
+    text.scalar("tollgate_writer_queue", "Queued write requests.", "gauge", operations.writer.queued());
+    text.limits(&operations.rate_limiter);
     text.scalar(
         "tollgate_allowed_origins_reads_total",
         "Times that all clients were read to find the origins that CORS allows.",
         "counter",
-        app.allowed_origins.read_count(),
+        operations.allowed_origins.read_count(),
     );
     text.scalar(
         "tollgate_long_polls",
         "Waiting long polls of edges and event receivers.",
         "gauge",
-        u64::try_from(app.long_polls.waiting_count()).unwrap_or(u64::MAX),
+        u64::try_from(operations.long_polls.waiting_count()).unwrap_or(u64::MAX),
     );
-    text.hashing(&app.password_hasher.load());
-    text.keys(app.keys.current().listing(), app.clock.now());
-    text.edges(&edges, head.sequence, app.clock.now_ms());
+    text.hashing(&operations.password_hasher.load());
+    text.keys(operations.keys.current().listing(), operations.clock.now());
+    text.edges(&edges, head.sequence, operations.clock.now_ms());
     Ok(text.0)
 }
 

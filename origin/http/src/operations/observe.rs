@@ -1,6 +1,7 @@
 //! Observability of every request: request ID, metrics, log, and trace if configured.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -8,12 +9,13 @@ use axum::http::header::{AUTHORIZATION, STRICT_TRANSPORT_SECURITY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use tollgate_services::telemetry::{CredentialKind, Span, TraceContext, hex};
-use tollgate_system::rng;
+use tollgate_services::telemetry::{CredentialKind, Metrics, Span, SpanExporter, TraceContext, hex};
+use tollgate_system::{Clock, rng};
 use tracing::Instrument as _;
 
-use crate::extract::client_address::client_address;
-use crate::{App, AppState, failed_authentication};
+use crate::extract::proxies::Proxies;
+use crate::failed_authentication::FailedAuthentications;
+use crate::issuer::Issuer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request ID that is accepted from a proxy, in characters.
@@ -23,30 +25,40 @@ const MAX_REQUEST_ID_LENGTH: usize = 128;
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal(pub &'static str);
 
+/// Observes requests.
+pub(crate) struct RequestObserver {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) span_exporter: SpanExporter,
+    pub(crate) failures: FailedAuthentications,
+}
+
 /// Assigns the request ID, and counts, times, logs and traces the request. The log has the route,
 /// never the path or query, which may contain secrets; of the headers, only the request ID and the
 /// trace ID, which are validated.
-pub(crate) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
     let method = method(request.method());
-    let id = request_id(&app, &request);
+    let id = request_id(&observer.proxies, &request);
     let traceparent = single_header(request.headers(), "traceparent");
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
-    let (began_at_ms, started) = (app.clock.now_ms(), Instant::now());
-    let admin_address = admin_credentials_address(&app, route, &request);
+    let (began_at_ms, started) = (observer.clock.now_ms(), Instant::now());
+    let admin_address = admin_credentials_address(&observer.proxies, route, &request);
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    app.metrics.answered(route, status, took);
+    observer.metrics.answered(route, status, took);
     if let Some(Refusal(reason)) = response.extensions().get() {
-        app.metrics.refused(route, reason);
+        observer.metrics.refused(route, reason);
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (admin_address, response.status()) {
-        let recording = failed_authentication::record(&app, CredentialKind::AdminApi, None, address);
+        let recording = observer.failures.record(CredentialKind::AdminApi, None, address);
         Box::pin(recording.instrument(span.clone())).await;
     }
-    app.span_exporter.export(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
+    observer.span_exporter.export(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;
     span.in_scope(|| {
         if response.status().is_server_error() {
@@ -58,17 +70,17 @@ pub(crate) async fn observe(State(app): State<AppState>, request: Request, next:
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    if let Some(hsts) = &app.hsts {
+    if let Some(hsts) = &observer.issuer.hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     response
 }
 
 /// For requests to the admin API with credentials: the client's address, if it is known.
-fn admin_credentials_address(app: &App, route: &str, request: &Request) -> Option<Option<IpAddr>> {
+fn admin_credentials_address(proxies: &Proxies, route: &str, request: &Request) -> Option<Option<IpAddr>> {
     let has_credentials = route.starts_with("/admin/api") && request.headers().contains_key(AUTHORIZATION);
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().filter(|_| has_credentials)?;
-    Some(client_address(request.headers(), peer.ip(), &app.grants.trusted_proxies))
+    Some(proxies.client_address(request.headers(), peer.ip()))
 }
 
 /// The method; `_OTHER` if unknown, because clients may send any word.
@@ -86,9 +98,9 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// The request ID that a trusted proxy sent, if it is valid; else a new one.
-fn request_id(app: &App, request: &Request) -> String {
+fn request_id(proxies: &Proxies, request: &Request) -> String {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let is_trusted = peer.is_some_and(|peer| app.grants.trusted_proxies.iter().any(|network| network.contains(peer)));
+    let is_trusted = peer.is_some_and(|peer| proxies.is_trusted(peer));
     match single_header(request.headers(), REQUEST_ID.as_str()) {
         Some(id) if is_trusted && is_valid_request_id(id) => id.to_owned(),
         // Without randomness the ID is all zeros; what needs randomness fails elsewhere.

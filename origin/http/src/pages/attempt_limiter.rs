@@ -4,8 +4,9 @@
 //! An attempt is counted before it is checked and given back if it was right, so that a thousand
 //! concurrent requests are not a thousand guesses.
 
+use tollgate_storage::Store;
+
 use super::error::WebError;
-use crate::App;
 
 /// Wrong attempts allowed in [`WINDOW_SECONDS`]. There are 20^8 user codes, each valid for ten
 /// minutes: with a thousand pending, a guess succeeds once in 2.5 million windows.
@@ -15,15 +16,15 @@ const WINDOW_SECONDS: u64 = 600;
 /// A counted attempt. Dropped, it counts as wrong.
 #[must_use = "an attempt ends as failed or given back"]
 pub(super) struct CountedAttempt<'a> {
-    app: &'a App,
+    store: &'a Store,
     name: String,
 }
 
 impl CountedAttempt<'_> {
     /// Counts an attempt at what `name` identifies, if another is allowed.
-    pub(super) async fn begin(app: &App, name: String) -> Result<CountedAttempt<'_>, WebError> {
-        match app.store.count_attempt(&name, WINDOW_SECONDS, app.clock.now()).await? <= MAX_WRONG_ATTEMPTS {
-            true => Ok(CountedAttempt { app, name }),
+    pub(super) async fn begin(store: &Store, name: String, now: u64) -> Result<CountedAttempt<'_>, WebError> {
+        match store.count_attempt(&name, WINDOW_SECONDS, now).await? <= MAX_WRONG_ATTEMPTS {
+            true => Ok(CountedAttempt { store, name }),
             false => Err(WebError::too_many_attempts()),
         }
     }
@@ -33,7 +34,7 @@ impl CountedAttempt<'_> {
 
     /// Takes the attempt back: it was right, or was not checked.
     pub(super) async fn give_back(self) -> Result<(), WebError> {
-        self.app.store.refund_attempt(&self.name).await?;
+        self.store.refund_attempt(&self.name).await?;
         Ok(())
     }
 }

@@ -44,14 +44,15 @@ struct ConsentPage<'a> {
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     let handle = page.params.get("request").ok_or_else(WebError::request_expired)?;
-    let request = get_pending_request(&page.app, handle).await?;
-    let client = get_client(&page.app, &request).await?;
+    let request = get_pending_request(&page.state, handle).await?;
+    let client = get_client(&page.state.store, &request).await?;
     let Some((login, user)) = page.user().await? else {
-        return next_page(&page.app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(&page.state.authorization, &client, request, &page.browser, Some(handle)).await;
     };
-    let is_expected = is_hinted(&page.app, &client, &request, &login).await?;
-    if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) != Ok(AuthorizationStep::Consent) {
-        return next_page(&page.app, &client, request, &page.browser, Some(handle)).await;
+    let is_expected = is_hinted(&page.state.authorization, &client, &request, &login).await?;
+    if !is_expected || request.next_step(Some(&login), false, page.state.clock.now()) != Ok(AuthorizationStep::Consent)
+    {
+        return next_page(&page.state.authorization, &client, request, &page.browser, Some(handle)).await;
     }
     let template = ConsentPage {
         layout: page.layout().for_user(&user, ""),
@@ -73,30 +74,31 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
-    let app = &page.app;
+    let state = &page.state;
     let handle = page.params.get("request").ok_or_else(WebError::request_expired)?;
-    let request = get_pending_request(app, handle).await?;
-    let client = get_client(app, &request).await?;
+    let request = get_pending_request(state, handle).await?;
+    let client = get_client(&state.store, &request).await?;
     let allowed = page.decision()?.ok_or_else(WebError::undecided)?;
     let Some((login, user)) = page.user().await? else {
-        return next_page(app, &client, request, &page.browser, Some(handle)).await;
+        return next_page(&state.authorization, &client, request, &page.browser, Some(handle)).await;
     };
     // Meanwhile the sign-in may have become too old for this request, or another user signed in.
-    let is_expected = is_hinted(app, &client, &request, &login).await?;
-    if !is_expected || request.next_step(Some(&login), false, page.app.clock.now()) == Ok(AuthorizationStep::SignIn) {
-        return next_page(app, &client, request, &page.browser, Some(handle)).await;
+    let is_expected = is_hinted(&state.authorization, &client, &request, &login).await?;
+    if !is_expected || request.next_step(Some(&login), false, page.state.clock.now()) == Ok(AuthorizationStep::SignIn) {
+        return next_page(&state.authorization, &client, request, &page.browser, Some(handle)).await;
     }
-    let answered = app.store.complete_authorization_request(&SecretHash::of(handle), page.app.clock.now()).await?;
+    let answered = state.store.complete_authorization_request(&SecretHash::of(handle), page.state.clock.now()).await?;
     let request = answered.ok_or_else(WebError::request_expired)?;
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
-        app.writer
-            .record_audit_note(NewAuditEntry::new(page.app.clock.now(), by, action, kind, client.id.as_str()))
+        state
+            .writer
+            .record_audit_note(NewAuditEntry::new(page.state.clock.now(), by, action, kind, client.id.as_str()))
             .await?;
-        return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
+        return Ok(ReturnTo::of(&request).error(&state.issuer, &AuthorizationError::Denied));
     }
-    issue_code(app, &client, &request, &login, Some(&request.access)).await
+    issue_code(&state.authorization, &client, &request, &login, Some(&request.access)).await
 }
 
 /// The host of a redirect URI, to be shown to the user; or the scheme of an app on their device.
@@ -118,7 +120,7 @@ pub(super) struct Permission {
 pub(super) async fn permissions(page: &PageRequest, access: &Access) -> Result<Vec<Permission>, WebError> {
     let mut described: BTreeMap<String, Permission> = BTreeMap::new();
     for audience in access.audience.iter() {
-        if let Some(resource) = page.app.store.find_resource(audience).await? {
+        if let Some(resource) = page.state.store.find_resource(audience).await? {
             let own = |(value, description): (String, String)| {
                 (value, Permission { description, resource: resource.name.clone() })
             };

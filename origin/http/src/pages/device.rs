@@ -13,8 +13,8 @@ use super::error::WebError;
 use super::page::{Flow, Layout, MessagePage};
 use super::page_request::{CsrfCheckedForm, PageRequest, query_pair};
 use super::sender::sender_name;
+use super::state::PageState;
 use super::time_format::Moment;
-use crate::App;
 use crate::oauth::authorize::grant_of;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
@@ -108,7 +108,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
 /// Shows which client asks for what, with the code to compare (RFC 8628 §5.4): a user who was sent
 /// a link by an attacker must notice that the device is not theirs.
 async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Response, WebError> {
-    let Some(Found::Pending { code, client, user_code }) = find(&page.app, user, typed, None).await? else {
+    let Some(Found::Pending { code, client, user_code }) = find(&page.state, user, typed, None).await? else {
         return Ok(show(page, user, typed, INVALID_CODE));
     };
     let template = ConfirmPage {
@@ -118,7 +118,7 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
         user_code: &user_code.to_string(),
         device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        requested: Moment::new(code.requested_at, page.app.clock.now(), &page.messages),
+        requested: Moment::new(code.requested_at, page.state.clock.now(), &page.messages),
         permissions: &permissions(page, &code.access).await?,
     };
     Ok(page.page(&template))
@@ -131,8 +131,8 @@ async fn decide(
     typed: &str,
     allowed: bool,
 ) -> Result<Response, WebError> {
-    let app = &page.app;
-    let (code, client) = match find(app, user, typed, Some(allowed)).await? {
+    let state = &page.state;
+    let (code, client) = match find(state, user, typed, Some(allowed)).await? {
         Some(Found::Pending { code, client, .. }) => (code, client),
         // The form was sent twice, or the page reloaded.
         Some(Found::Decided) => return Ok(show_decision(page, user, allowed)),
@@ -140,17 +140,18 @@ async fn decide(
     };
     let is_first = match allowed {
         true => {
-            let mut grant = grant_of(app, &client, user, login, code.access.clone())?;
+            let mut grant = grant_of(&state.authorization, &client, user, login, code.access.clone())?;
             // The grant belongs to the device and outlives the browser's session.
             grant.browser_session = None;
             grant.terms.device = Some(code.sender.clone());
-            app.store.approve_device_code(&code.hash, &grant).await?
+            state.store.approve_device_code(&code.hash, &grant).await?
         }
         false => {
-            app.store.with_actor(&Actor::user(&user.id)).deny_device_code(&code.hash, page.app.clock.now()).await?
+            state.store.with_actor(&Actor::user(&user.id)).deny_device_code(&code.hash, page.state.clock.now()).await?
         }
     };
-    if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
+    if !is_first && find(state, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided))
+    {
         return Ok(show(page, user, typed, INVALID_CODE));
     }
     Ok(show_decision(page, user, allowed))
@@ -197,12 +198,12 @@ impl Found {
 
 /// Finds the device authorization of a typed code. `decision`: the user's, if the form has one. A
 /// wrong code counts against the user who typed it.
-async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
-    let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
+async fn find(state: &PageState, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
+    let attempt = CountedAttempt::begin(&state.store, format!("user code by {}", user.id), state.clock.now()).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
-        let hash = SecretHash::keyed(&app.keys.current().derive_key("tollgate user codes v1"), user_code.letters());
+        let hash = SecretHash::keyed(&state.keys.current().derive_key("tollgate user codes v1"), user_code.letters());
         let code =
-            app.store.find_device_code_by_user_code(&hash).await?.filter(|code| app.clock.now() < code.expires_at);
+            state.store.find_device_code_by_user_code(&hash).await?.filter(|code| state.clock.now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)
         {
@@ -210,7 +211,7 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
             return Ok(Some(Found::Decided));
         }
         if let Some(code) = code.filter(|code| code.status == DeviceStatus::Pending)
-            && let Some(client) = app.store.find_client(&code.client).await?.filter(Client::is_active)
+            && let Some(client) = state.store.find_client(&code.client).await?.filter(Client::is_active)
         {
             attempt.give_back().await?;
             return Ok(Some(Found::Pending { code, client, user_code }));

@@ -1,6 +1,8 @@
 //! Error pages. A handler returns a [`WebError`]; [`render_errors`] makes its page, in the reader's
 //! language.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -12,10 +14,11 @@ use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_storage::{StoreError, WriteError};
 
+use super::brand::Appearance;
 use super::page::{Flow, Layout, MessagePage, page};
+use crate::issuer::Issuer;
 use crate::problem::Problem;
 use crate::ratelimit_headers::{POLICY, STATE, insert_refusal_headers};
-use crate::{App, AppState};
 
 /// An error that a person sees as a page.
 #[derive(Debug, Clone)]
@@ -176,16 +179,22 @@ impl IntoResponse for WebError {
     }
 }
 
+/// Renders error pages.
+pub(crate) struct ErrorPages {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) appearance: Arc<Appearance>,
+}
+
 /// Replaces the empty response of a [`WebError`] by its page. All other responses pass unchanged.
-pub(crate) async fn render_errors(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn render_errors(State(pages): State<Arc<ErrorPages>>, request: Request, next: Next) -> Response {
     let (uri, accept_language) = (request.uri().clone(), request.headers().get(ACCEPT_LANGUAGE).cloned());
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<WebError>() else {
         return response;
     };
     let accept_language = accept_language.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let messages = app.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
-    let mut rendered = error.render(&app, messages);
+    let messages = pages.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
+    let mut rendered = error.render(&pages, messages);
     for name in [RETRY_AFTER, POLICY, STATE, SET_COOKIE] {
         for value in response.headers().get_all(&name) {
             rendered.headers_mut().append(name.clone(), value.clone());
@@ -195,7 +204,7 @@ pub(crate) async fn render_errors(State(app): State<AppState>, request: Request,
 }
 
 impl WebError {
-    fn render(self, app: &App, messages: Messages) -> Response {
+    fn render(self, pages: &ErrorPages, messages: Messages) -> Response {
         let message = match (self.message, self.count) {
             ("", _) => String::new(),
             (id, Some(count)) => messages.text(id).with("count", count).to_string(),
@@ -203,7 +212,7 @@ impl WebError {
         };
         let (title, language) = (messages.text(self.title).to_string(), messages.language().to_owned());
         let link = Some(("/account/sessions", "error-go-to-account"));
-        let layout = Layout::new(app, messages);
+        let layout = Layout::new(&pages.issuer, &pages.appearance, messages);
         let template = MessagePage { layout, title, message, detail: self.detail, is_success: false, link };
         page(self.status, &template, &language, Flow::Own)
     }

@@ -14,13 +14,15 @@ use tollgate_model::UserName;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
 use tollgate_services::rate_limit::SignInAttempt;
+use tollgate_services::signing_keys::SigningKeys;
 use tollgate_system::rng;
 
 use super::browser::issuer_cookie_name;
 use super::error::WebError;
 use super::page_request::PageRequest;
+use super::state::PageState;
 use crate::extract::cookies;
-use crate::{App, AppState};
+use crate::issuer::Issuer;
 
 /// Accounts that one device is known for.
 const MAX_ACCOUNTS: usize = 4;
@@ -31,30 +33,31 @@ const DEVICE_BYTES: usize = 12;
 /// Counts an attempt at the password of an account, which need not exist. Call it before checking
 /// the password, and report the outcome to the attempt.
 pub(crate) async fn begin_attempt<'a>(
-    app: &'a AppState,
+    state: &'a PageState,
     request: &PageRequest,
     name: &str,
 ) -> Result<SignInAttempt<'a>, WebError> {
-    app.password_hasher.check_capacity()?;
-    let (account, address) = (account(name), request.caller.address(&app.grants.trusted_proxies));
-    let device = KnownDevice::from_request(app, request).filter(|device| device.is_known_for(app, &account));
-    Ok(app.rate_limiter.begin_sign_in(&account, address, device.map(|device| device.id).as_deref()).await?)
+    state.password_hasher.check_capacity()?;
+    let (account, address) = (account(name), request.caller.address(&state.proxies));
+    let device = KnownDevice::from_request(&state.issuer, request);
+    let device = device.filter(|device| device.is_known_for(&state.keys, &account));
+    Ok(state.rate_limiter.begin_sign_in(&account, address, device.map(|device| device.id).as_deref()).await?)
 }
 
 /// Sets the cookie that shows that this account signed in on this device.
 pub(crate) fn remember(request: &PageRequest, name: &str, response: &mut Response) -> Result<(), WebError> {
-    let app = &request.app;
-    let device = match KnownDevice::from_request(app, request) {
+    let PageState { issuer, keys, .. } = &*request.state;
+    let device = match KnownDevice::from_request(issuer, request) {
         Some(device) => device,
         None => KnownDevice { id: base64url(&rng::random::<DEVICE_BYTES>()?), codes: Vec::new() },
     };
-    let newest = device.code(app, &account(name));
+    let newest = device.code(keys, &account(name));
     let others = device.codes.iter().filter(|code| **code != newest).cloned();
     let codes: Vec<String> = [newest.clone()].into_iter().chain(others).take(MAX_ACCOUNTS).collect();
-    let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
+    let secure = issuer.secure_attribute();
     let text = format!(
         "{}={}.{}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_LIFETIME}{secure}",
-        cookie_name(app),
+        cookie_name(issuer),
         device.id,
         codes.join(".")
     );
@@ -74,8 +77,8 @@ fn account(typed: &str) -> String {
     }
 }
 
-fn cookie_name(app: &App) -> String {
-    issuer_cookie_name(app, "tollgate-device")
+fn cookie_name(issuer: &Issuer) -> String {
+    issuer_cookie_name(issuer, "tollgate-device")
 }
 
 /// A device, as its cookie identifies it.
@@ -85,8 +88,8 @@ struct KnownDevice {
 }
 
 impl KnownDevice {
-    fn from_request(app: &App, request: &PageRequest) -> Option<KnownDevice> {
-        let name = cookie_name(app);
+    fn from_request(issuer: &Issuer, request: &PageRequest) -> Option<KnownDevice> {
+        let name = cookie_name(issuer);
         cookies::values(&request.caller.headers, &name).find_map(KnownDevice::parse)
     }
 
@@ -96,14 +99,14 @@ impl KnownDevice {
         Some(KnownDevice { id: id.to_owned(), codes: parts.take(MAX_ACCOUNTS).map(str::to_owned).collect() })
     }
 
-    fn is_known_for(&self, app: &App, account: &str) -> bool {
-        let expected = self.code(app, account);
+    fn is_known_for(&self, keys: &SigningKeys, account: &str) -> bool {
+        let expected = self.code(keys, account);
         let fits = |code: &String| bool::from(code.as_bytes().ct_eq(expected.as_bytes()));
         self.codes.iter().fold(false, |known, code| known | fits(code))
     }
 
-    fn code(&self, app: &App, account: &str) -> String {
-        let key = app.keys.current().derive_key("tollgate devices v1");
+    fn code(&self, keys: &SigningKeys, account: &str) -> String {
+        let key = keys.current().derive_key("tollgate devices v1");
         base64url(&keyed(&key, &format!("{}\n{account}", self.id))[..16])
     }
 }

@@ -1,23 +1,26 @@
 //! `/login`: signs a user in, for an authorization request, for a device's code, or to use the
 //! account pages.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tollgate_model::text::displayable;
 use tollgate_model::{AuthorizationRequest, AuthorizationStep, BrowserSessionId, Client, SecretHash, SecretKind, User};
 use tollgate_services::telemetry::CredentialKind;
+use tollgate_storage::Store;
 
 use super::error::WebError;
 use super::known_device;
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest, UI_LOCALES, query_pair};
 use super::sign_in::authenticate;
+use super::state::PageState;
 use crate::oauth::authorize::next_page;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
-use crate::{App, failed_authentication};
 
 /// Where a sign-in leads that nothing waits for.
 const HOME_PATH: &str = "/account/sessions";
@@ -57,7 +60,7 @@ struct LoginPage<'a> {
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     let user = page.user().await?;
-    let Some(request) = find_pending_request(&page.app, &page.params).await? else {
+    let Some(request) = find_pending_request(&page.state, &page.params).await? else {
         return match user {
             Some(_) => Ok(page.redirect(&return_path(&page.params))),
             None => show(&page, None, "", "").await,
@@ -65,11 +68,11 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     };
     if let Some((login, _)) = &user
         && request.hinted_subject.is_none()
-        && request.next_step(Some(login), false, page.app.clock.now()) != Ok(AuthorizationStep::SignIn)
+        && request.next_step(Some(login), false, page.state.clock.now()) != Ok(AuthorizationStep::SignIn)
     {
         // The user signed in meanwhile in another window, or came back to this page.
-        let client = get_client(&page.app, &request).await?;
-        return next_page(&page.app, &client, request, &page.browser, page.params.get("request")).await;
+        let client = get_client(&page.state.store, &request).await?;
+        return next_page(&page.state.authorization, &client, request, &page.browser, page.params.get("request")).await;
     }
     let name = user.map(|(_, user)| user.name.to_string());
     let username = request.login_hint.clone().or(name).unwrap_or_default();
@@ -99,10 +102,10 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<Response, WebError> {
-    let request = find_pending_request(&page.app, &page.params).await?;
-    let (app, username) = (page.app.clone(), page.param("username").to_owned());
-    let attempt = known_device::begin_attempt(&app, &page, &username).await?;
-    let user = match authenticate(&app, &username, page.param("password")).await {
+    let request = find_pending_request(&page.state, &page.params).await?;
+    let (state, username) = (Arc::clone(&page.state), page.param("username").to_owned());
+    let attempt = known_device::begin_attempt(&state, &page, &username).await?;
+    let user = match authenticate(&state, &username, page.param("password")).await {
         Ok(Some(user)) => user,
         Ok(None) => {
             attempt.failed();
@@ -127,27 +130,27 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
 
 /// Records a failed sign-in in metrics and audit log.
 pub(super) async fn record_failed_sign_in(page: &PageRequest, username: &str) -> Result<(), WebError> {
-    let app = &page.app;
-    app.metrics.refused("/login", "wrong_password");
-    let user = app.store.find_user_by_typed_name(username).await?;
-    let address = page.caller.address(&app.grants.trusted_proxies);
-    failed_authentication::record(app, CredentialKind::SignIn, user.as_ref().map(|user| user.id.as_str()), address)
-        .await;
+    let state = &page.state;
+    state.metrics.refused("/login", "wrong_password");
+    let user = state.store.find_user_by_typed_name(username).await?;
+    let address = page.caller.address(&state.proxies);
+    let name = user.as_ref().map(|user| user.id.as_str());
+    state.failures.record(CredentialKind::SignIn, name, address).await;
     Ok(())
 }
 
 /// Begins a session for an authenticated user, and redirects to what the sign-in was for.
 pub(super) async fn complete_sign_in(page: &mut PageRequest, user: &User) -> Result<Response, WebError> {
-    let request = find_pending_request(&page.app, &page.params).await?;
+    let request = find_pending_request(&page.state, &page.params).await?;
     let sender = page.sender();
-    let login = page.browser.sign_in(&page.app, user, sender).await?;
+    let login = page.browser.sign_in(&page.state.sessions, user, sender).await?;
     tracing::info!(user = %user.id, login = %login.id, "signed in");
     let Some(request) = request else {
         return Ok(page.redirect(&return_path(&page.params)));
     };
     // The session stays, even if the authorization request fails.
     let response = continue_request(page, request, login.id).await.unwrap_or_else(IntoResponse::into_response);
-    Ok(page.browser.set_new_cookie(&page.app, response))
+    Ok(page.browser.set_new_cookie(&page.state.issuer, response))
 }
 
 async fn continue_request(
@@ -156,33 +159,34 @@ async fn continue_request(
     login: BrowserSessionId,
 ) -> Result<Response, WebError> {
     request.signed_in = Some(login);
-    let client = get_client(&page.app, &request).await?;
-    next_page(&page.app, &client, request, &page.browser, page.params.get("request")).await
+    let client = get_client(&page.state.store, &request).await?;
+    next_page(&page.state.authorization, &client, request, &page.browser, page.params.get("request")).await
 }
 
 /// The client of a pending request, if it is active.
-pub(super) async fn get_client(app: &App, request: &AuthorizationRequest) -> Result<Client, WebError> {
-    app.store.find_client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::request_expired)
+pub(super) async fn get_client(store: &Store, request: &AuthorizationRequest) -> Result<Client, WebError> {
+    store.find_client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::request_expired)
 }
 
 /// The pending authorization request that the parameters name, if they name one.
 pub(super) async fn find_pending_request(
-    app: &App,
+    state: &PageState,
     params: &Parameters,
 ) -> Result<Option<AuthorizationRequest>, WebError> {
     let Some(handle) = params.get("request") else {
         return Ok(None);
     };
-    get_pending_request(app, handle).await.map(Some)
+    get_pending_request(state, handle).await.map(Some)
 }
 
 /// The pending authorization request with this handle.
-pub(super) async fn get_pending_request(app: &App, handle: &str) -> Result<AuthorizationRequest, WebError> {
+pub(super) async fn get_pending_request(state: &PageState, handle: &str) -> Result<AuthorizationRequest, WebError> {
     if !SecretKind::Request.is_well_formed(handle) {
         return Err(WebError::request_expired());
     }
-    app.store
-        .find_authorization_request(&SecretHash::of(handle), app.clock.now())
+    state
+        .store
+        .find_authorization_request(&SecretHash::of(handle), state.clock.now())
         .await?
         .ok_or_else(WebError::request_expired)
 }
@@ -194,7 +198,7 @@ async fn show(
     problem: &str,
 ) -> Result<Response, WebError> {
     let client = match request {
-        Some(request) => page.app.store.find_client(&request.client).await?,
+        Some(request) => page.state.store.find_client(&request.client).await?,
         None => None,
     };
     let template = LoginPage {
@@ -205,7 +209,7 @@ async fn show(
         next: page.params.get("next").and_then(safe_return_path).unwrap_or_default(),
         username,
         problem,
-        has_registration: page.app.accounts.sign_up,
+        has_registration: page.state.accounts.sign_up,
         query: &carried_query(&page.params),
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };

@@ -12,15 +12,17 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 use tollgate_keys::jose;
 use tollgate_model::{Actor, Client, ClientId, Grant, GrantId, Registrant};
+use tollgate_services::termination::termination;
+use tollgate_storage::Store;
 
 use super::error::WebError;
 use super::page::{Flow, Layout, MessagePage};
 use super::page_request::{CsrfCheckedForm, PageRequest, UI_LOCALES, query_pair};
 use super::sessions::{SIGNED_OUT, end_session};
-use crate::App;
+use super::state::PageState;
 use crate::oauth::authorization::see_other;
-use crate::oauth::id_token_hint;
 use crate::oauth::parameters::Parameters;
+use crate::oidc::id_token_hint;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
 
@@ -74,10 +76,10 @@ pub(crate) async fn post(page: PageRequest) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(crate) async fn confirmed(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
-    let client = find_client(&page.app, &page.params, None).await?;
+    let client = find_client(&page.state.store, &page.params, None).await?;
     let redirect_uri = checked_redirect_uri(client.as_ref(), &page.params)?;
     if let Some(login) = &page.browser.login {
-        end_session(&page.app, &login.user, &login.id).await?;
+        end_session(&page.state, &login.user, &login.id).await?;
     }
     Ok(signed_out(&page, redirect_uri, true))
 }
@@ -95,17 +97,17 @@ enum SentBy {
 /// is the browser's or the browser shows none. Otherwise the user must confirm: any site can send a
 /// browser here.
 async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response, WebError> {
-    let (app, params) = (&page.app, &page.params);
-    let hint = params.get("id_token_hint").map(|hint| hint_claims(app, hint)).transpose()?;
-    let client = find_client(app, params, hint.as_ref()).await?;
+    let (state, params) = (&page.state, &page.params);
+    let hint = params.get("id_token_hint").map(|hint| hint_claims(state, hint)).transpose()?;
+    let client = find_client(&state.store, params, hint.as_ref()).await?;
     let redirect_uri = checked_redirect_uri(client.as_ref(), params)?;
     let grant = match &hint {
-        Some(claims) => find_grant(app, claims).await?,
+        Some(claims) => find_grant(&state.store, claims).await?,
         None => None,
     };
     let Some((login, user)) = page.user().await? else {
         let ended = match &grant {
-            Some(grant) => end_session_of_grant(app, grant).await?,
+            Some(grant) => end_session_of_grant(state, grant).await?,
             None => false,
         };
         // If no session ends, a client that registered itself must not use this as an open redirect
@@ -119,7 +121,7 @@ async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response,
         });
     };
     if grant.is_some_and(|grant| grant.browser_session.as_ref() == Some(&login.id)) {
-        end_session(app, &user.id, &login.id).await?;
+        end_session(state, &user.id, &login.id).await?;
         return Ok(signed_out(page, redirect_uri, true));
     }
     let template = LogoutPage {
@@ -134,10 +136,10 @@ async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response,
 
 /// The grant of an ID token, if it is still stored and belongs to the client that is the token's
 /// audience.
-async fn find_grant(app: &App, claims: &Map<String, Value>) -> Result<Option<Grant>, WebError> {
+async fn find_grant(store: &Store, claims: &Map<String, Value>) -> Result<Option<Grant>, WebError> {
     let id = claims.get("sid").and_then(Value::as_str).and_then(|sid| sid.parse::<GrantId>().ok());
     let grant = match id {
-        Some(id) => app.store.find_grant(&id).await?,
+        Some(id) => store.find_grant(&id).await?,
         None => None,
     };
     Ok(grant.filter(|grant| jose::is_for(claims, &[grant.client.as_str()])))
@@ -145,13 +147,14 @@ async fn find_grant(app: &App, claims: &Map<String, Value>) -> Result<Option<Gra
 
 /// Ends the session of a grant. A grant without a session, such as a device's, is ended instead,
 /// unless it has `offline_access`. False if there was nothing to end.
-async fn end_session_of_grant(app: &App, grant: &Grant) -> Result<bool, WebError> {
+async fn end_session_of_grant(state: &PageState, grant: &Grant) -> Result<bool, WebError> {
     if let Some(login) = &grant.browser_session {
-        return end_session(app, &grant.user, login).await;
+        return end_session(state, &grant.user, login).await;
     }
     let remains = grant.ended_at.is_some() || grant.terms.access.scope.has("offline_access");
     if !remains {
-        app.store.end_grant(&grant.id, &app.termination(&Actor::user(&grant.user), SIGNED_OUT)).await?;
+        let ending = termination(&Actor::user(&grant.user), SIGNED_OUT, state.clock.now());
+        state.store.end_grant(&grant.id, &ending).await?;
     }
     Ok(!remains)
 }
@@ -162,18 +165,18 @@ fn redirect_as_link(page: &PageRequest) -> Response {
     let pairs = names.into_iter().filter_map(|name| Some((name, page.params.get(name)?)));
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     // Sets no cookie: it would replace the one that the browser did not send.
-    see_other(&format!("{}/oauth/logout?{query}", page.app.issuer))
+    see_other(&format!("{}/oauth/logout?{query}", page.state.issuer.url))
 }
 
 /// The claims of an ID token of this server, even if expired (RP-Initiated Logout §2).
-fn hint_claims(app: &App, hint: &str) -> Result<Map<String, Value>, WebError> {
-    id_token_hint::claims(app, hint)
+fn hint_claims(state: &PageState, hint: &str) -> Result<Map<String, Value>, WebError> {
+    id_token_hint::claims(&state.issuer.url, &state.keys, hint)
         .ok_or_else(|| WebError::bad_application_request("id_token_hint is not an ID token of this server"))
 }
 
 /// The requesting client: the audience of the ID token, or the one that `client_id` names.
 async fn find_client(
-    app: &App,
+    store: &Store,
     params: &Parameters,
     hint: Option<&Map<String, Value>>,
 ) -> Result<Option<Client>, WebError> {
@@ -187,7 +190,7 @@ async fn find_client(
     };
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = id.parse().map_err(|_| unknown())?;
-    app.store.find_client(&id).await?.map(Some).ok_or_else(unknown)
+    store.find_client(&id).await?.map(Some).ok_or_else(unknown)
 }
 
 /// The redirect URI with `state`, if one is requested. It must be registered for the client.
@@ -223,7 +226,7 @@ fn signed_out(page: &PageRequest, redirect_uri: Option<String>, sent_cookie: boo
         }
     };
     if sent_cookie {
-        super::browser::clear_cookie(&page.app, &mut response);
+        super::browser::clear_cookie(&page.state.issuer, &mut response);
     }
     response
 }

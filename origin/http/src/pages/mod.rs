@@ -25,6 +25,7 @@ pub(super) mod register;
 pub(super) mod sender;
 pub(super) mod sessions;
 mod sign_in;
+pub(super) mod state;
 pub(super) mod time_format;
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ mod tests {
     fn templates_and_code_use_exactly_the_messages_of_the_catalogue() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut text = String::new();
-        for folder in ["templates", "src/pages", "src/console", "src/oauth"] {
+        for folder in ["templates", "src/pages", "src/console", "src/oauth", "src/oidc"] {
             read_all(&root.join(folder), &mut text);
         }
         let catalogue = Catalogue::load(None).expect("the built-in files are good");

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use tollgate_messages::{Message, Messages};
 use tollgate_model::User;
 
-use super::brand::Brand;
-use crate::App;
+use super::brand::{Appearance, Brand};
+use crate::issuer::Issuer;
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
@@ -39,11 +39,11 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout for somebody who is not signed in.
-    pub(crate) fn new(app: &App, messages: Messages) -> Layout {
+    pub(crate) fn new(issuer: &Issuer, appearance: &Appearance, messages: Messages) -> Layout {
         Layout {
             messages,
-            brand: Arc::clone(&app.appearance.brand),
-            base_path: app.issuer_path(""),
+            brand: Arc::clone(&appearance.brand),
+            base_path: issuer.issuer_path(""),
             csrf: String::new(),
             ui_locales: String::new(),
             username: String::new(),

@@ -1,8 +1,10 @@
 //! A browser's request to a page: its session, its language, and the parameters of its form or
 //! address.
 
+use std::sync::Arc;
+
 use askama::Template;
-use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts as _, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Messages;
@@ -11,14 +13,14 @@ use tollgate_model::{BrowserSession, Sender, User};
 use super::browser::Browser;
 use super::error::{WebError, accept_language};
 use super::page::{Flow, Layout, page};
-use crate::AppState;
+use super::state::PageState;
 use crate::oauth::authorization::see_other;
 use crate::oauth::caller::Caller;
 use crate::oauth::parameters::{FormOnly, Parameters};
 
 /// A browser's request to a page.
 pub(crate) struct PageRequest {
-    pub(crate) app: AppState,
+    pub(crate) state: Arc<PageState>,
     pub(crate) browser: Browser,
     pub(crate) caller: Caller,
     /// The parameters of the form, or of the address if there is no form.
@@ -31,16 +33,20 @@ pub(crate) struct PageRequest {
 /// A form whose CSRF token belongs to this browser's session. Only such a form may change anything.
 pub(crate) struct CsrfCheckedForm(pub(crate) PageRequest);
 
-impl FromRequest<AppState> for PageRequest {
+impl<S: Send + Sync> FromRequest<S> for PageRequest
+where
+    Arc<PageState>: FromRef<S>,
+{
     type Rejection = WebError;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<PageRequest, WebError> {
+    async fn from_request(request: Request, state: &S) -> Result<PageRequest, WebError> {
+        let state = Arc::<PageState>::from_ref(state);
         let (mut parts, body) = request.into_parts();
-        let Ok(caller) = Caller::from_request_parts(&mut parts, app).await;
-        let browser = Browser::from_headers(app, &parts.headers).await?;
+        let Ok(caller) = Caller::from_request_parts(&mut parts, &()).await;
+        let browser = Browser::from_headers(&state.sessions, &parts.headers).await?;
         let params = match parts.method {
             Method::POST => {
-                let form = FormOnly::from_request(Request::from_parts(parts, body), app).await;
+                let form = FormOnly::from_request(Request::from_parts(parts, body), &()).await;
                 let form = form.ok().and_then(|FormOnly(_, form)| form.storable().ok());
                 form.ok_or_else(|| WebError::bad_request("error-form-malformed"))?
             }
@@ -49,8 +55,8 @@ impl FromRequest<AppState> for PageRequest {
                 .map_err(|_| WebError::bad_request("error-address-malformed"))?,
         };
         let ui_locales = params.get(UI_LOCALES).unwrap_or_default();
-        let messages = app.appearance.catalogue.messages(ui_locales, accept_language(&caller.headers));
-        Ok(PageRequest { app: app.clone(), browser, caller, params, messages })
+        let messages = state.appearance.catalogue.messages(ui_locales, accept_language(&caller.headers));
+        Ok(PageRequest { state, browser, caller, params, messages })
     }
 }
 
@@ -78,12 +84,15 @@ impl IntoResponse for FormRejection {
     }
 }
 
-impl FromRequest<AppState> for CsrfCheckedForm {
+impl<S: Send + Sync> FromRequest<S> for CsrfCheckedForm
+where
+    Arc<PageState>: FromRef<S>,
+{
     type Rejection = FormRejection;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<CsrfCheckedForm, FormRejection> {
+    async fn from_request(request: Request, state: &S) -> Result<CsrfCheckedForm, FormRejection> {
         let path = request.uri().path().to_owned();
-        let form = PageRequest::from_request(request, app).await?;
+        let form = PageRequest::from_request(request, state).await?;
         match form.has_csrf_token() {
             true => Ok(CsrfCheckedForm(form)),
             false => Err(FormRejection::Stale(Box::new(form.redirect_to_fresh_form(&path)))),
@@ -102,7 +111,7 @@ const STALE: &str = "stale";
 impl PageRequest {
     /// The signed-in user with the session.
     pub(crate) async fn user(&self) -> Result<Option<(BrowserSession, User)>, WebError> {
-        self.browser.user(&self.app).await
+        self.browser.user(&self.state.store).await
     }
 
     /// A parameter; empty if it is missing.
@@ -122,7 +131,7 @@ impl PageRequest {
 
     /// Whether the form carries the CSRF token of this browser's session.
     pub(crate) fn has_csrf_token(&self) -> bool {
-        self.browser.has_csrf_token(&self.app, &self.params)
+        self.browser.has_csrf_token(&self.state.keys, &self.params)
     }
 
     /// Redirects a stale form to a fresh one: the user signed in or out in another window
@@ -133,16 +142,16 @@ impl PageRequest {
         let carried = CARRIED_PARAMETERS.into_iter().filter_map(|name| Some((name, self.params.get(name)?)));
         let query =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(carried.chain([(STALE, "1")])).finish();
-        see_other(&format!("{}{path}?{query}", self.app.issuer))
+        see_other(&format!("{}{path}?{query}", self.state.issuer.url))
     }
 
     /// The layout of a page for this browser, with nobody signed in yet.
     pub(crate) fn layout(&self) -> Layout {
         Layout {
-            csrf: self.browser.csrf_token(&self.app),
+            csrf: self.browser.csrf_token(&self.state.keys),
             ui_locales: self.param(UI_LOCALES).to_owned(),
             is_stale_form: self.params.get(STALE).is_some(),
-            ..Layout::new(&self.app, self.messages.clone())
+            ..Layout::new(&self.state.issuer, &self.state.appearance, self.messages.clone())
         }
     }
 
@@ -153,7 +162,7 @@ impl PageRequest {
 
     /// Renders a page with a status and for a flow; sets the session cookie if it is new.
     pub(crate) fn page_with(&self, status: StatusCode, template: &impl Template, flow: Flow) -> Response {
-        self.browser.set_new_cookie(&self.app, page(status, template, self.messages.language(), flow))
+        self.browser.set_new_cookie(&self.state.issuer, page(status, template, self.messages.language(), flow))
     }
 
     /// Redirects to another page of this origin, in the same language.
@@ -164,12 +173,13 @@ impl PageRequest {
             (_, true) => ("&", query_pair(UI_LOCALES, ui_locales)),
             (_, false) => ("?", query_pair(UI_LOCALES, ui_locales)),
         };
-        self.browser.set_new_cookie(&self.app, see_other(&format!("{}{path}{join}{query}", self.app.issuer)))
+        self.browser
+            .set_new_cookie(&self.state.issuer, see_other(&format!("{}{path}{join}{query}", self.state.issuer.url)))
     }
 
     /// The program and address that the request comes from, to be shown to the user.
     pub(crate) fn sender(&self) -> Sender {
-        self.caller.sender(&self.app.grants.trusted_proxies, None)
+        self.caller.sender(&self.state.proxies, None)
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::user::checked_password;
 use tollgate_model::{Actor, AuthSource, User};
+use tollgate_services::termination::termination;
 use zeroize::Zeroizing;
 
 use super::attempt_limiter::CountedAttempt;
@@ -75,9 +76,9 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
         Ok(new) => new,
         Err(errors) => return Ok(show(&page, &user, errors)),
     };
-    let app = &page.app;
-    let attempt = CountedAttempt::begin(app, format!("password of {}", user.id)).await?;
-    match verify_password(app, old, user.password_hash.clone()).await {
+    let state = &page.state;
+    let attempt = CountedAttempt::begin(&state.store, format!("password of {}", user.id), state.clock.now()).await?;
+    match verify_password(&state.password_hasher, old, user.password_hash.clone()).await {
         Ok(Some(_)) => attempt.give_back().await?,
         Ok(None) => {
             attempt.failed();
@@ -90,9 +91,9 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
             return Err(error.into());
         }
     }
-    let hash = app.password_hasher.hash(new).await?;
-    let termination = app.termination(&Actor::user(&user.id), "the user changed their password");
-    app.store.update_password(&user.id, &hash, Some(&login.id), &termination).await?;
+    let hash = state.password_hasher.hash(new).await?;
+    let ending = termination(&Actor::user(&user.id), "the user changed their password", state.clock.now());
+    state.store.update_password(&user.id, &hash, Some(&login.id), &ending).await?;
     tracing::info!(user = %user.id, "changed their password");
     Ok(page.redirect("/account/password?done=1"))
 }

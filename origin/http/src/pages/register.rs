@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
+use tollgate_config::AccountSettings;
 use tollgate_model::user::checked_password;
 use tollgate_model::{Actor, User, UserId, UserName};
 use tollgate_storage::StoreError;
@@ -17,7 +18,6 @@ use super::login::{
 use super::page::Layout;
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sign_in::authenticate;
-use crate::App;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
 
@@ -54,8 +54,8 @@ struct RegisterPage<'a> {
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
-    check_allowed(&page.app)?;
-    find_pending_request(&page.app, &page.params).await?;
+    check_allowed(&page.state.accounts)?;
+    find_pending_request(&page.state, &page.params).await?;
     Ok(show(&page, FieldErrors::default()))
 }
 
@@ -77,17 +77,17 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<Response, WebError> {
-    check_allowed(&page.app)?;
-    find_pending_request(&page.app, &page.params).await?;
+    check_allowed(&page.state.accounts)?;
+    find_pending_request(&page.state, &page.params).await?;
     let (name, password) = match parse(page.param("username"), page.param("password"), page.param("again")) {
         Ok(parsed) => parsed,
         Err(errors) => return Ok(show(&page, errors)),
     };
     // Hashed first, so that a taken username takes as long as a free one.
-    let hash = page.app.password_hasher.hash(password).await?;
+    let hash = page.state.password_hasher.hash(password).await?;
     let id = UserId::from_random(&rng::random()?);
-    let user = User { password_hash: Some(hash), ..User::new(id, name, page.app.clock.now()) };
-    match page.app.store.with_actor(&Actor::user(&user.id)).create_user(&user).await {
+    let user = User { password_hash: Some(hash), ..User::new(id, name, page.state.clock.now()) };
+    match page.state.store.with_actor(&Actor::user(&user.id)).create_user(&user).await {
         Ok(()) => {}
         // A registration page cannot hide that a username is taken.
         Err(StoreError::AlreadyExists(_)) => {
@@ -108,9 +108,9 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
 /// The user who has the username already, if the password is theirs: the form was sent twice, or
 /// they forgot that they have an account. It counts as a sign-in attempt.
 async fn find_own_account(page: &PageRequest) -> Result<Option<User>, WebError> {
-    let (app, name) = (&page.app, page.param("username"));
-    let attempt = known_device::begin_attempt(app, page, name).await?;
-    let user = authenticate(app, name, page.param("password")).await;
+    let (state, name) = (&page.state, page.param("username"));
+    let attempt = known_device::begin_attempt(state, page, name).await?;
+    let user = authenticate(state, name, page.param("password")).await;
     match &user {
         Ok(Some(_)) => attempt.succeeded().await,
         Ok(None) => {
@@ -123,8 +123,8 @@ async fn find_own_account(page: &PageRequest) -> Result<Option<User>, WebError> 
     user
 }
 
-fn check_allowed(app: &App) -> Result<(), WebError> {
-    match app.accounts.sign_up {
+fn check_allowed(accounts: &AccountSettings) -> Result<(), WebError> {
+    match accounts.sign_up {
         true => Ok(()),
         false => Err(WebError::not_found("register-closed")),
     }

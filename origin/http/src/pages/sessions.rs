@@ -5,7 +5,8 @@ use askama::Template;
 use axum::response::Response;
 use tollgate_model::text::displayable;
 use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Grant, GrantId, User, UserId};
-use tollgate_storage::GrantSummary;
+use tollgate_services::termination::termination;
+use tollgate_storage::{GrantSummary, Termination};
 
 use super::browser;
 use super::consent::{Permission, permissions};
@@ -14,8 +15,8 @@ use super::login::login_path;
 use super::page::Layout;
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::sender::sender_name;
+use super::state::PageState;
 use super::time_format::Moment;
-use crate::App;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
 
@@ -90,12 +91,12 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         "all" => "sessions-done-all",
         _ => "",
     };
-    let now = page.app.clock.now();
-    let logins = page.app.store.list_sessions(&user.id, now).await?;
+    let now = page.state.clock.now();
+    let logins = page.state.store.list_sessions(&user.id, now).await?;
     let after = page.params.get("after").map(str::parse::<GrantId>).transpose();
     let after = after.map_err(|_| WebError::bad_request("error-no-such-page"))?;
     // One more than a page shows whether there is another page.
-    let mut grants = page.app.store.list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
+    let mut grants = page.state.store.list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
     let has_more = grants.len() as u64 > PAGE_SIZE;
     grants.truncate(usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX));
     let next_after = grants.last().filter(|_| has_more).map(|last| last.grant.id.to_string()).unwrap_or_default();
@@ -107,7 +108,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         layout: page.layout().for_user(&user, "sessions"),
         done,
         browsers: logins.iter().map(|one| browser_row(&page, one, one.id == login.id, now)).collect(),
-        has_active_grant: page.app.store.has_active_grants(&user.id, now).await?,
+        has_active_grant: page.state.store.has_active_grants(&user.id, now).await?,
         is_later_page: after.is_some(),
         next_after,
         clients,
@@ -125,67 +126,67 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     let Some((login, user)) = page.user().await? else {
         return Ok(page.redirect(&login_path(PATH)));
     };
-    let (app, what) = (&page.app, page.param("end"));
+    let (state, what) = (&page.state, page.param("end"));
     let done = match what {
         "others" => {
-            end_others(app, &user, &login.id).await?;
+            end_others(state, &user, &login.id).await?;
             "others"
         }
         "all" => {
-            app.store
-                .withdraw_consent(&user.id, None, &app.termination(&Actor::user(&user.id), REVOKED_BY_USER))
-                .await?;
+            state.store.withdraw_consent(&user.id, None, &ending(state, &user.id, REVOKED_BY_USER)).await?;
             tracing::info!(user = %user.id, "the user revoked all grants");
             "all"
         }
         one => {
-            end_one(app, &user, one).await?;
+            end_one(state, &user, one).await?;
             "one"
         }
     };
     let mut answer = page.redirect(&format!("{PATH}?done={done}"));
     if what == login.id.as_str() {
         answer = page.redirect("/login");
-        browser::clear_cookie(app, &mut answer);
+        browser::clear_cookie(&state.issuer, &mut answer);
     }
     Ok(answer)
 }
 
 /// Ends one of the user's browser sessions or grants. Does nothing if it belongs to another user or
 /// has ended.
-async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
+async fn end_one(state: &PageState, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<BrowserSessionId>() {
-        let logins = app.store.list_sessions(&user.id, app.clock.now()).await?;
+        let logins = state.store.list_sessions(&user.id, state.clock.now()).await?;
         if logins.iter().any(|login| login.id == id) {
-            end_session(app, &user.id, &id).await?;
+            end_session(state, &user.id, &id).await?;
         }
         return Ok(());
     }
     let id: GrantId = id.parse().map_err(|_| WebError::bad_request("error-no-such-session"))?;
-    let grant = app.store.find_grant(&id).await?.filter(|grant| grant.user == user.id);
+    let grant = state.store.find_grant(&id).await?.filter(|grant| grant.user == user.id);
     if let Some(Grant { client, .. }) = grant {
-        app.store
-            .withdraw_consent(&user.id, Some((&id, &client)), &app.termination(&Actor::user(&user.id), REVOKED_BY_USER))
-            .await?;
+        state.store.withdraw_consent(&user.id, Some((&id, &client)), &ending(state, &user.id, REVOKED_BY_USER)).await?;
         tracing::info!(user = %user.id, grant = %id, "the user revoked a grant");
     }
     Ok(())
 }
 
 /// Signs a user out of all browsers but one.
-async fn end_others(app: &App, user: &User, kept: &BrowserSessionId) -> Result<(), WebError> {
-    let ended =
-        app.store.end_user_sessions(&user.id, Some(kept), &app.termination(&Actor::user(&user.id), SIGNED_OUT)).await?;
+async fn end_others(state: &PageState, user: &User, kept: &BrowserSessionId) -> Result<(), WebError> {
+    let ended = state.store.end_user_sessions(&user.id, Some(kept), &ending(state, &user.id, SIGNED_OUT)).await?;
     tracing::info!(user = %user.id, ended, "signed out in other browsers");
     Ok(())
 }
 
 /// Ends a browser session and its grants, except those with `offline_access`. Back-channel logouts
 /// are sent in the background: the user does not wait for them. False if the session had ended.
-pub(super) async fn end_session(app: &App, user: &UserId, login: &BrowserSessionId) -> Result<bool, WebError> {
-    let ended = app.store.end_session(login, &app.termination(&Actor::user(user), SIGNED_OUT)).await?;
+pub(super) async fn end_session(state: &PageState, user: &UserId, login: &BrowserSessionId) -> Result<bool, WebError> {
+    let ended = state.store.end_session(login, &ending(state, user, SIGNED_OUT)).await?;
     tracing::info!(%login, ended, "signed out");
     Ok(ended)
+}
+
+/// How what the user ends now is recorded.
+fn ending(state: &PageState, user: &UserId, reason: &'static str) -> Termination {
+    termination(&Actor::user(user), reason, state.clock.now())
 }
 
 fn browser_row(page: &PageRequest, login: &BrowserSession, is_current: bool, now: u64) -> BrowserRow {
@@ -203,7 +204,7 @@ fn browser_row(page: &PageRequest, login: &BrowserSession, is_current: bool, now
 
 async fn client_row(page: &PageRequest, given: GrantSummary, now: u64) -> Result<ClientRow, WebError> {
     let GrantSummary { grant, used_at } = given;
-    let client = page.app.store.find_client(&grant.client).await?;
+    let client = page.state.store.find_client(&grant.client).await?;
     let metadata = client.map(|client| client.metadata).unwrap_or_default();
     let moment = |at: u64| Moment::new(at, now, &page.messages);
     let device = grant.terms.device.as_ref().map(|device| sender_name(device, &page.messages));

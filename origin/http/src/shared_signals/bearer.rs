@@ -11,7 +11,7 @@ use tollgate_model::event_stream::{Stream, StreamName};
 use tollgate_services::shared_signals::SCOPE_READ;
 use tollgate_storage::StoreError;
 
-use crate::App;
+use super::receivers::SignalReceivers;
 use crate::problem::Problem;
 
 /// Why a request of a receiver is refused.
@@ -36,11 +36,14 @@ impl From<StoreError> for BearerError {
 }
 
 /// Authenticates the client by its access token.
-pub(crate) async fn authenticate_receiver(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
+pub(crate) async fn authenticate_receiver(
+    receivers: &SignalReceivers,
+    headers: &HeaderMap,
+) -> Result<ClientId, BearerError> {
     let unverified_token = bearer_token(headers)?;
-    let token = crate::oauth::bearer::find_active_token(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
+    let token = receivers.bearers.find_active_token(unverified_token).await?.ok_or(BearerError::Invalid)?;
     // A sender-constrained token sent as a bearer token may be stolen.
-    if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
+    if !token.audience.has(&receivers.issuer.url) || token.details.cnf.is_some() {
         return Err(BearerError::Invalid);
     }
     if !token.scope.values().any(|value| value == SCOPE_READ) {
@@ -50,9 +53,13 @@ pub(crate) async fn authenticate_receiver(app: &App, headers: &HeaderMap) -> Res
 }
 
 /// The client's stream of this name. Streams of other clients are reported as missing.
-pub(crate) async fn find_own_stream(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
+pub(crate) async fn find_own_stream(
+    receivers: &SignalReceivers,
+    client: &ClientId,
+    name: &str,
+) -> Result<Stream, BearerError> {
     let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
-    let stream = app.store.find_stream(&name).await?;
+    let stream = receivers.store.find_stream(&name).await?;
     stream.filter(|stream| stream.client.as_ref() == Some(client)).ok_or(BearerError::NoStream)
 }
 

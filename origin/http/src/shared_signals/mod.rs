@@ -3,4 +3,5 @@
 pub(crate) mod bearer;
 pub(crate) mod configuration;
 pub(crate) mod poll;
+pub(crate) mod receivers;
 pub(crate) mod streams;

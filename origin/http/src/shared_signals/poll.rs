@@ -1,5 +1,7 @@
 //! `POST /ssf/poll/{stream}`: a receiver acknowledges security events and requests more (RFC 8936).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,12 +12,13 @@ use tollgate_model::event_stream::Delivery;
 use tollgate_model::text;
 use tollgate_services::shared_signals::{PollAnswer, PollRequest, PollResponder};
 
+use super::receivers::SignalReceivers;
+use crate::long_polls;
 use crate::oauth::caller::Caller;
 use crate::openapi::responses::BadBody;
 use crate::problem;
 use crate::problem::Problem;
 use crate::shared_signals::bearer::{BearerError, authenticate_receiver, find_own_stream};
-use crate::{AppState, long_polls};
 
 /// Acknowledges security events and requests more (RFC 8936).
 #[utoipa::path(
@@ -35,15 +38,15 @@ use crate::{AppState, long_polls};
     security(("bearer" = ["ssf.read"])),
 )]
 pub(crate) async fn post(
-    State(app): State<AppState>,
+    State(receivers): State<Arc<SignalReceivers>>,
     Path(name): Path<String>,
     version: Version,
     caller: Caller,
     body: Bytes,
 ) -> Result<Response, BearerError> {
     let headers = &caller.headers;
-    let client = authenticate_receiver(&app, headers).await?;
-    let stream = find_own_stream(&app, &client, &name).await?;
+    let client = authenticate_receiver(&receivers, headers).await?;
+    let stream = find_own_stream(&receivers, &client, &name).await?;
     if stream.delivery != Delivery::Poll {
         return Err(BearerError::NoStream);
     }
@@ -54,16 +57,15 @@ pub(crate) async fn post(
     let Ok(mut request) = text::json::<PollRequest>(&body) else {
         return Ok(Problem::bad_request("the body is not a poll request").into_response());
     };
-    let poll =
-        app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !request.return_immediately);
+    let poll = receivers.long_polls.begin(caller.address(&receivers.proxies)).filter(|_| !request.return_immediately);
     let has_no_permit = poll.is_none() && !request.return_immediately;
     request.return_immediately |= has_no_permit;
     let polling = PollResponder {
-        store: app.store.clone(),
-        transmitter: app.transmitter.clone(),
-        clock: app.clock.clone(),
-        changes: app.feed_changes.clone(),
-        stop: app.stop.clone(),
+        store: receivers.store.clone(),
+        transmitter: receivers.transmitter.clone(),
+        clock: receivers.clock.clone(),
+        changes: receivers.feed_changes.clone(),
+        stop: receivers.stop.clone(),
     };
     match polling.respond(&stream, &request).await {
         Ok(answer) => {

@@ -1,6 +1,8 @@
 //! `GET /ssf/streams` and `GET /ssf/status`: a receiver reads its streams (SSF §8.1.1.2, §8.1.2.1).
 //! Streams are created, changed and deleted with the CLI.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use tollgate_model::event_stream::{Delivery, EventType, Stream};
 use tollgate_services::shared_signals::{POLL, PUSH};
 
-use crate::AppState;
+use super::receivers::SignalReceivers;
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::BadRequest;
 use crate::problem::Problem;
@@ -30,20 +32,20 @@ const NO_STORE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store
     security(("bearer" = ["ssf.read"])),
 )]
 pub(crate) async fn get(
-    State(app): State<AppState>,
+    State(receivers): State<Arc<SignalReceivers>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, BearerError> {
-    let client = authenticate_receiver(&app, &headers).await?;
+    let client = authenticate_receiver(&receivers, &headers).await?;
     let Ok(query) = Parameters::from_form(query.as_deref().unwrap_or_default()) else {
         return Ok(Problem::bad_request("the parameters are not well-formed").into_response());
     };
     let answer = match query.get("stream_id") {
-        Some(name) => configuration(&app.issuer, &find_own_stream(&app, &client, name).await?),
+        Some(name) => configuration(&receivers.issuer.url, &find_own_stream(&receivers, &client, name).await?),
         None => {
-            let streams = app.store.list_streams().await?;
+            let streams = receivers.store.list_streams().await?;
             let own_streams = streams.iter().filter(|stream| stream.client.as_ref() == Some(&client));
-            own_streams.map(|stream| configuration(&app.issuer, stream)).collect()
+            own_streams.map(|stream| configuration(&receivers.issuer.url, stream)).collect()
         }
     };
     Ok((NO_STORE, Json(answer)).into_response())
@@ -57,16 +59,16 @@ pub(crate) async fn get(
     security(("bearer" = ["ssf.read"])),
 )]
 pub(crate) async fn status(
-    State(app): State<AppState>,
+    State(receivers): State<Arc<SignalReceivers>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, BearerError> {
-    let client = authenticate_receiver(&app, &headers).await?;
+    let client = authenticate_receiver(&receivers, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let Some(name) = query.as_ref().ok().and_then(|query| query.get("stream_id")) else {
         return Ok(Problem::bad_request("stream_id is missing").into_response());
     };
-    let stream = find_own_stream(&app, &client, name).await?;
+    let stream = find_own_stream(&receivers, &client, name).await?;
     // A registered stream is always enabled.
     let answer = json!({ "stream_id": stream.name.as_str(), "status": "enabled" });
     Ok((NO_STORE, Json(answer)).into_response())

@@ -28,7 +28,8 @@ pub use self::revocations::{RevocationRequest, parse_reason};
 pub use self::users::NewUser;
 use crate::password_hashing::PasswordHasher;
 use crate::signing_keys::SigningKeys;
-use crate::telemetry::{Metrics, TraceContext};
+use crate::telemetry::Metrics;
+use crate::termination::termination;
 
 /// The commands of one issuer's administrators.
 pub struct Administration {
@@ -51,8 +52,8 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// How what `by` ends is recorded, in the trace of the current request.
+    /// How what `by` ends now is recorded.
     fn termination(&self, by: &Actor, reason: &'static str) -> Termination {
-        Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, self.clock.now()) }
+        termination(by, reason, self.clock.now())
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
-use tollgate_http::App;
+use tollgate_http::IssuerServices;
 use tollgate_services::admin::Administration;
 use tollgate_services::backchannel_logout::BackchannelLogoutSender;
 use tollgate_services::cache::RegistrationCache;
@@ -111,14 +111,13 @@ impl RunningIssuer {
             metrics: Arc::clone(&metrics),
             clock: shared.clock.clone(),
         };
-        let app = Arc::new(App {
+        let services = IssuerServices {
             clock: shared.clock.clone(),
             store: store.clone(),
             writer,
             cache,
             client_keys: ClientKeyCache::new(outbound.clone()),
             outbound,
-            allowed_origins: tollgate_http::AllowedOrigins::default(),
             long_polls: Arc::clone(&shared.long_polls),
             password_hasher: shared.password_hasher.clone(),
             rate_limiter: shared.rate_limiter(settings, &keys),
@@ -145,8 +144,8 @@ impl RunningIssuer {
             metrics_public: settings.telemetry.metrics_public,
             draining: shared.draining.clone(),
             stop: stop.clone(),
-        });
-        Ok(RunningIssuer { store, keys, feed_changes, router: tollgate_http::router(app), stop, tasks })
+        };
+        Ok(RunningIssuer { store, keys, feed_changes, router: tollgate_http::router(services), stop, tasks })
     }
 
     /// Stops the tasks and waits for their end. The writer's task ends after the last request.

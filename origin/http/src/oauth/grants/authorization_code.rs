@@ -9,19 +9,19 @@ use crate::oauth::issue::TokenAnswer;
 use crate::oauth::token_request::TokenRequest;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let (endpoint, client, form) = (request.endpoint, &request.caller.client, request.form);
     let presented = form.required("code", "code is missing")?;
     if !SecretKind::Code.is_well_formed(presented) {
         return Err(GrantError::Unknown.into());
     }
-    let code = app.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let code = endpoint.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let jkt = request.jkt.as_deref();
     let verifier = form.get("code_verifier");
     let redemption = Redemption { client: &client.id, redirect_uri: form.get("redirect_uri"), verifier, jkt };
-    match code.check(redemption, request.app.clock.now()) {
+    match code.check(redemption, endpoint.clock.now()) {
         Ok(()) => {}
         Err(GrantError::Replayed) => {
-            return Err(revoke_reused(app, client, &code.grant, "an authorization code was used twice").await?);
+            return Err(revoke_reused(endpoint, client, &code.grant, "an authorization code was used twice").await?);
         }
         // RFC 6749 §5.2: a parameter that is required is missing.
         Err(GrantError::CodeVerifier) if verifier.is_none() => {
@@ -30,7 +30,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         Err(error) => return Err(error.into()),
     }
     let access = requested_within_grant(&request, &code.grant)?;
-    let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
+    let (refresh, kept) = first_refresh(endpoint, client, &code.grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::Code { hash: code.hash, refresh: kept };
     redeem_grant(request, GrantRedemption { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() })
         .await

@@ -4,50 +4,49 @@ use tollgate_model::{DeviceCode, DevicePollOutcome, DeviceStatus, GrantError, Se
 use tollgate_storage::RedeemCredential;
 
 use super::redeem::{GrantRedemption, first_refresh, redeem_grant, requested_within_grant, revoke_reused};
-use crate::App;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::TokenAnswer;
-use crate::oauth::token_request::TokenRequest;
+use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let (endpoint, client, form) = (request.endpoint, &request.caller.client, request.form);
     let presented = form.required("device_code", "device_code is missing")?;
     if !SecretKind::Device.is_well_formed(presented) {
         return Err(GrantError::Unknown.into());
     }
-    let code = app.store.find_device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
-    let now_ms = request.app.clock.now_ms();
+    let code = endpoint.store.find_device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let now_ms = endpoint.clock.now_ms();
     let grant = match code.poll(&client.id, now_ms) {
         DevicePollOutcome::Approved(grant) => grant,
         DevicePollOutcome::Pending => {
-            return Err(record_poll(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?);
+            return Err(record_poll(endpoint, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?);
         }
         DevicePollOutcome::SlowDown { interval } => {
-            return Err(record_poll(app, &code, interval, now_ms, OAuthError::SlowDown).await?);
+            return Err(record_poll(endpoint, &code, interval, now_ms, OAuthError::SlowDown).await?);
         }
         DevicePollOutcome::Denied => return Err(OAuthError::AccessDenied),
         DevicePollOutcome::Expired => return Err(OAuthError::ExpiredToken),
         DevicePollOutcome::Refused(error) => {
             if let (GrantError::Replayed, DeviceStatus::Redeemed(grant)) = (error, &code.status) {
-                return Err(revoke_reused(app, client, grant, "a device code was used twice").await?);
+                return Err(revoke_reused(endpoint, client, grant, "a device code was used twice").await?);
             }
             return Err(error.into());
         }
     };
     let access = requested_within_grant(&request, &grant)?;
-    let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
+    let (refresh, kept) = first_refresh(endpoint, client, &grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::DeviceCode { hash: code.hash, refresh: kept };
     redeem_grant(request, GrantRedemption { grant: &grant, claim, access, refresh, nonce: None }).await
 }
 
 /// Records a poll. Of two simultaneous polls, the second is too early.
 async fn record_poll(
-    app: &App,
+    endpoint: &TokenEndpoint,
     code: &DeviceCode,
     interval: u64,
     now_ms: u64,
     answer: OAuthError,
 ) -> Result<OAuthError, OAuthError> {
-    let first = app.store.record_device_poll(code, interval, now_ms).await?;
+    let first = endpoint.store.record_device_poll(code, interval, now_ms).await?;
     Ok(if first { answer } else { OAuthError::SlowDown })
 }

@@ -8,44 +8,46 @@ use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::requested_access;
 use tollgate_model::{Access, Client, SecretHash, UserId};
+use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_storage::{ReplayKey, StoreError};
 
-use crate::App;
 use crate::oauth::assertion;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation, draft, issue};
-use crate::oauth::token_request::TokenRequest;
+use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation};
+use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
 
 /// Maximum lifetime of an assertion, in seconds.
 const MAX_ASSERTION_LIFETIME: u64 = 3600;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { app, caller, form, jkt } = request;
+    let TokenRequest { endpoint, caller, form, jkt } = request;
     let client = &caller.client;
     if client.is_public() {
         return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));
     }
     let jwt = form.required("assertion", "assertion is missing")?;
-    let access = Access::for_client(client, requested_access(form)?, &app.default_audience)?;
+    let access = Access::for_client(client, requested_access(form)?, &endpoint.issuer.default_audience)?;
     let unverified_issuer = issuer_of(jwt)?;
     let (about, user) = if unverified_issuer == client.id.as_str() {
-        let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;
-        check(app, &claims).await?;
+        let claims = assertion::verified(&endpoint.client_keys, client, jwt, JwtUse::AuthorizationGrant)
+            .await
+            .map_err(refused)?;
+        check(endpoint, &claims).await?;
         match jose::text(&claims, "sub").map_err(refused)? == client.id.as_str() {
             true => (TokenSubject::client(&client.id), None),
             false => return Err(OAuthError::BadGrant("a client may speak for itself alone")),
         }
     } else {
-        let claims = verify_by_issuer(app, client, &unverified_issuer, jwt).await?;
-        check(app, &claims).await?;
-        let (about, user) = subject_of_user(app, client, &claims).await?;
+        let claims = verify_by_issuer(&endpoint.client_keys, client, &unverified_issuer, jwt).await?;
+        check(endpoint, &claims).await?;
+        let (about, user) = subject_of_user(endpoint, client, &claims).await?;
         (about, Some(user))
     };
-    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
-    let mut drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
+    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
+    let mut drafted = endpoint.tokens.draft(&keys, client, about, access, confirmation(caller, jkt)?)?;
     // The user may be disabled meanwhile: the transaction that records the token checks it.
     drafted.user = user;
-    issue(app, caller, drafted).await
+    endpoint.tokens.issue(caller, drafted).await
 }
 
 fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
@@ -55,49 +57,54 @@ fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
 
 /// Verifies a JWT of an issuer that the operator trusts for this client.
 async fn verify_by_issuer(
-    app: &App,
+    client_keys: &ClientKeyCache,
     client: &Client,
     unverified_issuer: &str,
     jwt: &str,
 ) -> Result<Map<String, Value>, OAuthError> {
     let trusted = client.metadata.trusted_issuers.iter().find(|trusted| trusted.issuer == unverified_issuer);
     let trusted = trusted.ok_or(OAuthError::BadGrant("the assertion's issuer is not trusted for this client"))?;
-    let keys = app.client_keys.issuer_keys(trusted).await;
+    let keys = client_keys.issuer_keys(trusted).await;
     let keys = keys.ok_or(OAuthError::BadGrant("the keys of the assertion's issuer cannot be had"))?;
     Jws::parse(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }
 
 /// Checks audience and lifetime and, if there is a `jti`, that the assertion is not replayed (RFC
 /// 7523 §3).
-async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError> {
-    let endpoint = format!("{}/oauth/token", app.issuer);
-    if !jose::is_for(claims, &[&app.issuer, &endpoint]) {
+async fn check(endpoint: &TokenEndpoint, claims: &Map<String, Value>) -> Result<(), OAuthError> {
+    let token_endpoint = format!("{}/oauth/token", endpoint.issuer.url);
+    if !jose::is_for(claims, &[&endpoint.issuer.url, &token_endpoint]) {
         return Err(OAuthError::BadGrant("the assertion is not for this server"));
     }
-    let expires_at = jose::check_times(claims, MAX_ASSERTION_LIFETIME, app.clock.now()).map_err(refused)?;
+    let expires_at = jose::check_times(claims, MAX_ASSERTION_LIFETIME, endpoint.clock.now()).map_err(refused)?;
     let Some(id) = claims.get("jti").and_then(Value::as_str) else {
         return Ok(());
     };
     let issuer = jose::text(claims, "iss").map_err(refused)?;
     let hash = SecretHash::of(&format!("bearer|{}|{issuer}|{id}", issuer.len()));
-    match app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
+    match endpoint
+        .writer
+        .record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) })
+        .await?
+    {
         true => Ok(()),
         false => Err(OAuthError::BadGrant("replayed assertion: its jti was used before")),
     }
 }
 
 async fn subject_of_user(
-    app: &App,
+    endpoint: &TokenEndpoint,
     client: &Client,
     claims: &Map<String, Value>,
 ) -> Result<(TokenSubject, UserId), OAuthError> {
     let (issuer, subject) = (jose::text(claims, "iss").map_err(refused)?, jose::text(claims, "sub").map_err(refused)?);
-    let user = app.store.find_user_by_external_id(&format!("{issuer}|{subject}")).await?;
+    let user = endpoint.store.find_user_by_external_id(&format!("{issuer}|{subject}")).await?;
     let user =
         user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
-    let subject = user.subject_for(&client.metadata, &app.keys.current().derive_key("tollgate pairwise subjects v1"));
+    let subject =
+        user.subject_for(&client.metadata, &endpoint.keys.current().derive_key("tollgate pairwise subjects v1"));
     // There is no grant that ties the subject to the user.
-    if subject != user.id.as_str() && !app.store.record_pairwise_subject(&user.id, &subject).await? {
+    if subject != user.id.as_str() && !endpoint.store.record_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());
     }
     Ok((TokenSubject::subject(subject), user.id))

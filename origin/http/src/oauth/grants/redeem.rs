@@ -8,10 +8,10 @@ use tollgate_model::{
 use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
 use tollgate_system::rng;
 
-use crate::App;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{IdToken, TokenAnswer, TokenSubject, answer, confirmation, draft, id_token};
-use crate::oauth::token_request::TokenRequest;
+use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation};
+use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
+use crate::oidc::id_token::{self, IdToken};
 
 /// A redemption to be written.
 pub(super) struct GrantRedemption<'a> {
@@ -28,9 +28,9 @@ pub(super) struct GrantRedemption<'a> {
 /// Access of the new token: the part of the grant that the request asks for (RFC 6749 §6) and the
 /// client may still have.
 pub(super) fn requested_within_grant(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
-    let (app, client) = (request.app, &request.caller.client);
+    let (endpoint, client) = (request.endpoint, &request.caller.client);
     let access = grant.terms.access.narrow(requested_access(request.form)?)?;
-    let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NoAccessLeft)?;
+    let left = access.within_registration(client, &endpoint.issuer.default_audience).ok_or(GrantError::NoAccessLeft)?;
     if request.form.get("scope").is_some() && left.scope.is_empty() {
         return Err(AccessError::Scope.into());
     }
@@ -42,43 +42,52 @@ pub(super) async fn redeem_grant(
     request: TokenRequest<'_>,
     redemption: GrantRedemption<'_>,
 ) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { app, caller, form: _, jkt } = request;
+    let TokenRequest { endpoint, caller, form: _, jkt } = request;
     let (client, grant) = (&caller.client, redemption.grant);
-    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted = draft(app, &keys, client, TokenSubject::user(grant), redemption.access, confirmation(caller, jkt)?)?;
+    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
+    let drafted = endpoint.tokens.draft(
+        &keys,
+        client,
+        TokenSubject::user(grant),
+        redemption.access,
+        confirmation(caller, jkt)?,
+    )?;
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: app.clock.now() };
-    let token = match app.writer.redeem(redeem).await? {
+    let redeem =
+        RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
+    let token = match endpoint.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => token,
         RedeemOutcome::Replayed => return Err(replay_error(client, grant)),
         RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
         RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
-    let mut tokens = answer(app, client, &token, opaque)?;
+    let mut tokens = endpoint.tokens.answer(client, &token, opaque)?;
     tokens.refresh_token = redemption.refresh.map(|refresh| refresh.reveal().to_owned());
     let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
     if scope.has("openid") {
-        let id_token = subject_of_user(app, client, grant, &scope, redemption.nonce, &tokens.access_token);
+        let id_token = id_token_of(endpoint, client, grant, &scope, redemption.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);
     }
     Ok(tokens)
 }
 
-async fn subject_of_user(
-    app: &App,
+/// The ID token for the user of a grant.
+async fn id_token_of(
+    endpoint: &TokenEndpoint,
     client: &Client,
     grant: &Grant,
     scope: &Scope,
     nonce: Option<&str>,
     access_token: &str,
 ) -> Result<String, OAuthError> {
-    let user = app.store.find_user(&grant.user).await?.ok_or(GrantError::Ended)?;
-    id_token(app, &IdToken { client, user: &user, grant, scope, nonce, access_token }).await
+    let user = endpoint.store.find_user(&grant.user).await?.ok_or(GrantError::Ended)?;
+    let about = IdToken { client, user: &user, grant, scope, nonce, access_token };
+    Ok(id_token::sign(&endpoint.issuer, &endpoint.keys, endpoint.clock.now(), &about).await?)
 }
 
 /// The first refresh token of the grant, in plain and as stored, if the client gets one.
 pub(super) fn first_refresh(
-    app: &App,
+    endpoint: &TokenEndpoint,
     client: &Client,
     grant: &Grant,
     jkt: Option<&str>,
@@ -86,9 +95,9 @@ pub(super) fn first_refresh(
     if !client.metadata.allows(GrantType::RefreshToken) {
         return Ok((None, None));
     }
-    let first = app.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
+    let first = endpoint.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
-    let expires_at = app.grants.refresh.expiry(grant.ends_at, app.clock.now());
+    let expires_at = endpoint.refresh.expiry(grant.ends_at, endpoint.clock.now());
     // A confidential client proves its identity by authentication; a public one can prove it only
     // by its key (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
@@ -99,15 +108,15 @@ pub(super) fn first_refresh(
 /// Revokes a grant whose code or refresh token was used twice: two parties have it, and one of them
 /// is a thief (RFC 9700 §4.2 and §4.14).
 pub(super) async fn revoke_reused(
-    app: &App,
+    endpoint: &TokenEndpoint,
     client: &Client,
     grant: &Grant,
     reason: &'static str,
 ) -> Result<OAuthError, OAuthError> {
     if grant.ended_at.is_none() {
         let (target, reason) = (Target::Session(grant.id.to_string()), reason.parse::<Reason>().ok());
-        let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, app.clock.now());
-        app.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, endpoint.clock.now());
+        endpoint.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
     }
     Ok(replay_error(client, grant))
 }

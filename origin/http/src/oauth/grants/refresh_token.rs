@@ -10,17 +10,17 @@ use crate::oauth::issue::TokenAnswer;
 use crate::oauth::token_request::TokenRequest;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let (endpoint, client, form) = (request.endpoint, &request.caller.client, request.form);
     let unverified_token = form.required("refresh_token", "refresh_token is missing")?;
-    let ring = app.keys.current();
+    let ring = endpoint.keys.current();
     let keys = ring.refresh_keys();
     let presented = keys.parse(unverified_token).ok_or(GrantError::Unknown)?;
-    let family = app.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
-    let (grant, now) = (&family.grant, request.app.clock.now());
+    let family = endpoint.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
+    let (grant, now) = (&family.grant, endpoint.clock.now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
     let access = requested_within_grant(&request, grant)?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
-    let rules = app.grants.refresh;
+    let rules = endpoint.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
     // Reuse is detected in the transaction that rotates the token: of two simultaneous requests,

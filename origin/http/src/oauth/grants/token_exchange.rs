@@ -14,16 +14,15 @@ use tollgate_model::authorization::{RequestParameters as _, requested_access};
 use tollgate_model::{
     Access, AccessError, AccessToken, ActorClaim, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
 };
-use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, StoreError, WriteError};
+use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, Store, StoreError, WriteError};
 
-use crate::App;
-use crate::oauth::bearer;
+use crate::oauth::bearer::BearerAuthenticator;
 use crate::oauth::certificate::Certificate;
 use crate::oauth::client_auth::AuthenticatedClient;
 use crate::oauth::error::OAuthError;
-use crate::oauth::issue::{TokenAnswer, TokenSubject, UnsignedToken, answer, confirmation, draft, issue};
+use crate::oauth::issue::{TokenAnswer, TokenSubject, UnsignedToken, confirmation};
 use crate::oauth::parameters::Parameters;
-use crate::oauth::token_request::TokenRequest;
+use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
 
 /// RFC 8693 §3
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -33,7 +32,7 @@ const TOKEN_NOT_ACTIVE: &str = "a presented token is not active";
 const MAX_SOURCES: usize = 32;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { app, caller, form, jkt } = request;
+    let TokenRequest { endpoint, caller, form, jkt } = request;
     let client = &caller.client;
     if client.is_public() {
         return Err(OAuthError::UnauthorizedClient("token exchange is for clients that authenticate"));
@@ -41,10 +40,10 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     if !matches!(form.get("requested_token_type"), None | Some(ACCESS_TOKEN | JWT)) {
         return Err(OAuthError::InvalidRequest("requested_token_type must be that of an access token"));
     }
-    let subject = find_presented_token(app, form, "subject_token", "subject_token_type").await?;
+    let subject = find_presented_token(&endpoint.bearers, form, "subject_token", "subject_token_type").await?;
     let subject = subject.ok_or(OAuthError::InvalidRequest("subject_token is missing"))?;
-    check_holder(app, caller, &subject, jkt.as_deref()).await?;
-    let actor = find_presented_token(app, form, "actor_token", "actor_token_type").await?;
+    check_holder(&endpoint.store, caller, &subject, jkt.as_deref()).await?;
+    let actor = find_presented_token(&endpoint.bearers, form, "actor_token", "actor_token_type").await?;
     if let Some(actor) = &actor {
         if actor.client != client.id {
             return Err(OAuthError::InvalidRequest("actor_token was not issued to this client"));
@@ -52,7 +51,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         check_binding(caller, actor, jkt.as_deref())?;
     }
     let sources: Vec<&AccessToken> = iter::once(&subject).chain(&actor).map(|token| &**token).collect();
-    let access = narrow_access(app, client, &subject, form)?;
+    let access = narrow_access(&endpoint.issuer.default_audience, client, &subject, form)?;
     let about = TokenSubject {
         subject: subject.subject.clone(),
         session: subject.session.clone(),
@@ -63,9 +62,9 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         ends_at: sources.iter().map(|token| token.expires_at).min().unwrap_or_default(),
     };
     let cnf = binding(caller, &sources, jkt)?;
-    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted = draft(app, &keys, client, about, access, cnf)?;
-    let tokens = record(app, caller, &subject, drafted).await.map_err(|error| match error {
+    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
+    let drafted = endpoint.tokens.draft(&keys, client, about, access, cnf)?;
+    let tokens = record(endpoint, caller, &subject, drafted).await.map_err(|error| match error {
         OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => {
             OAuthError::InvalidRequest(TOKEN_NOT_ACTIVE)
         }
@@ -77,25 +76,25 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
 /// Records the token, and returns the response. Its sources must still be active in that
 /// transaction, otherwise a simultaneous revocation would miss it.
 async fn record(
-    app: &App,
+    endpoint: &TokenEndpoint,
     caller: &AuthenticatedClient,
     subject: &AccessToken,
     drafted: UnsignedToken,
 ) -> Result<TokenAnswer, OAuthError> {
     let Some(grant) = subject.session.as_deref().and_then(|session| session.parse().ok()) else {
-        return issue(app, caller, drafted).await;
+        return endpoint.tokens.issue(caller, drafted).await;
     };
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: app.clock.now() };
-    match app.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => answer(app, &caller.client, &token, opaque),
+    let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: endpoint.clock.now() };
+    match endpoint.writer.redeem(redeem).await? {
+        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, opaque),
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }
 
 /// A token in this parameter of the request.
 async fn find_presented_token(
-    app: &App,
+    bearers: &BearerAuthenticator,
     form: &Parameters,
     name: &'static str,
     type_name: &'static str,
@@ -110,7 +109,7 @@ async fn find_presented_token(
     if !matches!(form.get(type_name), Some(ACCESS_TOKEN | JWT)) {
         return Err(OAuthError::InvalidRequest("the tokens' types must be given, and be those of access tokens"));
     }
-    let token = bearer::find_active_token(app, unverified_token).await?;
+    let token = bearers.find_active_token(unverified_token).await?;
     token.map(Some).ok_or(OAuthError::InvalidRequest(TOKEN_NOT_ACTIVE))
 }
 
@@ -119,7 +118,7 @@ async fn find_presented_token(
 /// key, otherwise a thief could remove the binding. An API cannot have that key; its token is bound
 /// to a key of its own, see [`binding`].
 async fn check_holder(
-    app: &App,
+    store: &Store,
     caller: &AuthenticatedClient,
     subject: &AccessToken,
     jkt: Option<&str>,
@@ -128,7 +127,7 @@ async fn check_holder(
     if subject.client == client.id {
         return check_binding(caller, subject, jkt);
     }
-    let resources = app.store.list_resources().await?;
+    let resources = store.list_resources().await?;
     let mut own = resources.iter().filter(|resource| resource.introspected_by.as_ref() == Some(&client.id));
     match own.any(|resource| subject.audience.has(resource.audience.as_str())) {
         true => Ok(()),
@@ -183,7 +182,12 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
 /// Access of the new token: scope and authorization details within the old one's, and an audience
 /// of the old one or of the client. What the old token does not allow, the client's own
 /// registration must allow: audiences and scope values alike.
-fn narrow_access(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
+fn narrow_access(
+    default_audience: &Audience,
+    client: &Client,
+    subject: &AccessToken,
+    form: &Parameters,
+) -> Result<Access, OAuthError> {
     let mut wanted = requested_access(form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
     wanted.resources.extend(named.map_err(tollgate_model::AuthorizationError::Resource)?);
@@ -197,7 +201,7 @@ fn narrow_access(app: &App, client: &Client, subject: &AccessToken, form: &Param
     if resources.is_empty() {
         return Ok(access);
     }
-    let own = allowed_audiences(client, &app.default_audience);
+    let own = allowed_audiences(client, default_audience);
     let audience = Audiences::as_registered(&resources, subject.audience.iter().chain(own))?;
     if audience.iter().all(|audience| subject.audience.has(audience.as_str())) {
         return Ok(Access { audience, ..access });

@@ -3,18 +3,17 @@
 use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, Jws};
 use tollgate_model::GrantId;
-
-use crate::App;
+use tollgate_services::signing_keys::SigningKeys;
 
 /// Claims of an ID token of this issuer, even an expired one; `None` for anything else.
-pub(crate) fn claims(app: &App, hint: &str) -> Option<Map<String, Value>> {
+pub(crate) fn claims(issuer: &str, keys: &SigningKeys, hint: &str) -> Option<Map<String, Value>> {
     let jws = Jws::parse(hint).ok()?;
     // An access token is not an ID token.
     if jws.token_type.as_deref() != Some("JWT") {
         return None;
     }
-    let claims = jws.verify(app.keys.current().verifying_keys()).ok()?;
-    (jose::text(&claims, "iss").ok()? == app.issuer && is_id_token(&claims)).then_some(claims)
+    let claims = jws.verify(keys.current().verifying_keys()).ok()?;
+    (jose::text(&claims, "iss").ok()? == issuer && is_id_token(&claims)).then_some(claims)
 }
 
 /// Whether these are claims of an ID token. Signed userinfo responses have the same type and

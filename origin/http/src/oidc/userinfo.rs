@@ -1,6 +1,8 @@
 //! `/oauth/userinfo` (OpenID Connect Core §5.3): claims of the user for the client of an access
 //! token; and `/oauth/tokeninfo`: what an access token says, for its bearer.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
@@ -8,10 +10,22 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tollgate_model::{Client, GrantId, User};
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_storage::Store;
+use tollgate_system::Clock;
 
-use super::bearer::{BearerRefusal, authenticate_bearer};
-use super::caller::Caller;
-use crate::AppState;
+use crate::issuer::Issuer;
+use crate::oauth::bearer::{BearerAuthenticator, BearerRefusal};
+use crate::oauth::caller::Caller;
+
+/// State of the userinfo and tokeninfo endpoints.
+pub(crate) struct UserInfoEndpoint {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) keys: SigningKeys,
+    pub(crate) bearers: Arc<BearerAuthenticator>,
+}
 
 /// Returns the claims of the user (OpenID Connect Core §5.3).
 #[utoipa::path(
@@ -27,11 +41,11 @@ use crate::AppState;
     security(("bearer" = []), ("bearer" = [], "dpop" = [])),
 )]
 pub(crate) async fn any(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<UserInfoEndpoint>>,
     method: Method,
     caller: Caller,
 ) -> Result<Response, BearerRefusal> {
-    let token = authenticate_bearer(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
+    let token = endpoint.bearers.authenticate(&caller, method.as_str(), "/oauth/userinfo").await?;
     let no_openid = || BearerRefusal::Scope("openid".to_owned());
     if !token.scope.has("openid") {
         return Err(no_openid());
@@ -39,10 +53,11 @@ pub(crate) async fn any(
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
     // Claims are for the client of the grant: another client must not learn them by an exchanged
     // token.
-    let grant = app.store.find_grant(&grant).await?.filter(|grant| grant.client == token.client);
+    let grant = endpoint.store.find_grant(&grant).await?.filter(|grant| grant.client == token.client);
     let grant = grant.ok_or(BearerRefusal::Invalid)?;
-    let user = app.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
-    let client = app.store.find_client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
+    let user = endpoint.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
+    let client =
+        endpoint.store.find_client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
     let scope = token.scope.intersection(&client.metadata.scope);
     if !scope.has("openid") {
         return Err(no_openid());
@@ -52,9 +67,9 @@ pub(crate) async fn any(
     let Some(alg) = client.metadata.userinfo_signed_response_alg else {
         return Ok(Json(claims).into_response());
     };
-    claims.insert("iss".to_owned(), Value::from(app.issuer.as_str()));
+    claims.insert("iss".to_owned(), Value::from(endpoint.issuer.url.as_str()));
     claims.insert("aud".to_owned(), Value::from(client.id.as_str()));
-    let signed = app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?;
+    let signed = endpoint.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?;
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
 }
 
@@ -65,12 +80,12 @@ pub(crate) async fn any(
     security(("bearer" = []), ("bearer" = [], "dpop" = [])),
 )]
 pub(crate) async fn tokeninfo(
-    State(app): State<AppState>,
+    State(endpoint): State<Arc<UserInfoEndpoint>>,
     method: Method,
     caller: Caller,
 ) -> Result<Json<Value>, BearerRefusal> {
-    let token = authenticate_bearer(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
-    let mut info = json!(token.claims(&app.issuer));
-    info["expires_in"] = Value::from(token.expires_at.saturating_sub(app.clock.now()));
+    let token = endpoint.bearers.authenticate(&caller, method.as_str(), "/oauth/tokeninfo").await?;
+    let mut info = json!(token.claims(&endpoint.issuer.url));
+    info["expires_in"] = Value::from(token.expires_at.saturating_sub(endpoint.clock.now()));
     Ok(Json(info))
 }

@@ -2,26 +2,37 @@
 //! (OpenID Connect Discovery): exactly what this server supports. Both return the same document,
 //! because each allows the members of the other.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tollgate_config::{RegistrationMode, TlsSettings};
+use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_keys::jose::ALGORITHMS;
 use tollgate_model::{AuthMethod, GrantType, UserClaims};
 
-use super::authorize::ACR;
-use crate::{App, AppState};
+use super::id_token::ACR;
+use crate::issuer::Issuer;
+use crate::pages::brand::Appearance;
+
+/// Settings that decide what this server supports.
+pub(crate) struct ServerFeatures {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) grants: GrantSettings,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) appearance: Arc<Appearance>,
+}
 
 /// Returns the metadata of this server (RFC 8414).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server",
     responses((status = 200, description = "Metadata", body = Object)),
 )]
-pub(crate) async fn get(State(app): State<AppState>) -> Response {
-    let mut metadata = endpoints(&app);
-    if let (Some(members), Value::Object(abilities)) = (metadata.as_object_mut(), abilities(&app)) {
+pub(crate) async fn get(State(features): State<Arc<ServerFeatures>>) -> Response {
+    let mut metadata = endpoints(&features);
+    if let (Some(members), Value::Object(abilities)) = (metadata.as_object_mut(), abilities(&features)) {
         members.extend(abilities);
     }
     // Clients in browsers read it cross-origin; nothing in it is secret.
@@ -34,14 +45,14 @@ pub(crate) async fn get(State(app): State<AppState>) -> Response {
     get, path = "/.well-known/openid-configuration",
     responses((status = 200, description = "Metadata", body = Object)),
 )]
-pub(crate) async fn openid(app: State<AppState>) -> Response {
-    get(app).await
+pub(crate) async fn openid(features: State<Arc<ServerFeatures>>) -> Response {
+    get(features).await
 }
 
-fn endpoints(app: &App) -> Value {
-    let at = |path: &str| format!("{}{path}", app.issuer);
+fn endpoints(features: &ServerFeatures) -> Value {
+    let at = |path: &str| format!("{}{path}", features.issuer.url);
     let mut endpoints = json!({
-        "issuer": app.issuer,
+        "issuer": features.issuer.url,
         "authorization_endpoint": at("/oauth/authorize"),
         "token_endpoint": at("/oauth/token"),
         "userinfo_endpoint": at("/oauth/userinfo"),
@@ -52,23 +63,23 @@ fn endpoints(app: &App) -> Value {
         "end_session_endpoint": at("/oauth/logout"),
         "jwks_uri": at("/.well-known/jwks.json"),
     });
-    if app.status_claim {
+    if features.issuer.status_claim {
         // draft-ietf-oauth-status-list, section 9.1
         endpoints["status_list_aggregation_endpoint"] = Value::from(at(tollgate_model::status_list::STATUS_LIST_PATH));
     }
-    if app.grants.registration != RegistrationMode::Off {
+    if features.grants.registration != RegistrationMode::Off {
         endpoints["registration_endpoint"] = Value::from(at("/oauth/register"));
     }
     endpoints
 }
 
-fn abilities(app: &App) -> Value {
+fn abilities(features: &ServerFeatures) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
     // Certificates come from proxies or from TLS that ends here, if it requests them; otherwise no
     // client can authenticate by one.
-    let by_proxy = app.grants.certificate_header.is_some();
-    let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::requests_client_certificates);
-    let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::has_client_authorities);
+    let by_proxy = features.grants.certificate_header.is_some();
+    let has_certificates = by_proxy || features.tls.as_ref().is_some_and(TlsSettings::requests_client_certificates);
+    let has_authorities = by_proxy || features.tls.as_ref().is_some_and(TlsSettings::has_client_authorities);
     let is_possible = |method: &&AuthMethod| match method {
         AuthMethod::TlsClientAuth => has_authorities,
         AuthMethod::SelfSignedTlsClientAuth => has_certificates,
@@ -78,7 +89,7 @@ fn abilities(app: &App) -> Value {
     let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
     let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
     let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
-    let languages: Vec<&str> = app.appearance.catalogue.languages().collect();
+    let languages: Vec<&str> = features.appearance.catalogue.languages().collect();
     json!({
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

@@ -1,0 +1,68 @@
+//! ID tokens (OpenID Connect Core §2).
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256, Sha512};
+use tollgate_keys::IssueError;
+use tollgate_model::encoding::base64url;
+use tollgate_model::{Client, Grant, Scope, TokenAlg, User};
+use tollgate_services::signing_keys::SigningKeys;
+
+use crate::issuer::Issuer;
+
+/// Authentication context class of a sign-in by password, and its method (RFC 8176).
+pub(crate) const ACR: &str = "urn:tollgate:acr:password";
+pub(crate) const AMR: &str = "pwd";
+
+/// Content of an ID token.
+pub(crate) struct IdToken<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) user: &'a User,
+    pub(crate) grant: &'a Grant,
+    /// Scope that selects claims of the user.
+    pub(crate) scope: &'a Scope,
+    pub(crate) nonce: Option<&'a str>,
+    pub(crate) access_token: &'a str,
+}
+
+/// Signs an ID token (OpenID Connect Core §2).
+pub(crate) async fn sign(
+    issuer: &Issuer,
+    keys: &SigningKeys,
+    now: u64,
+    about: &IdToken<'_>,
+) -> Result<String, IssueError> {
+    let (client, grant) = (about.client, about.grant);
+    let alg = client.metadata.id_token_alg();
+    let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
+    let own = json!({
+        "iss": issuer.url,
+        "sub": grant.subject,
+        "aud": client.id,
+        "azp": client.id,
+        "iat": now,
+        "exp": now.saturating_add(issuer.token_lifetime),
+        "auth_time": grant.terms.auth_time,
+        "acr": grant.terms.acr,
+        "amr": grant.terms.amr,
+        "sid": grant.id,
+        "at_hash": half_hash(alg, about.access_token),
+    });
+    if let Value::Object(own) = own {
+        claims.extend(own);
+    }
+    if let Some(nonce) = about.nonce {
+        claims.insert("nonce".to_owned(), Value::from(nonce));
+    }
+    keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)
+}
+
+/// Left half of the hash that belongs to an algorithm (OpenID Connect Core §3.1.3.6); SHA-512 for
+/// Ed25519.
+fn half_hash(alg: TokenAlg, access_token: &str) -> String {
+    match alg {
+        TokenAlg::EdDsa => base64url(&Sha512::digest(access_token.as_bytes())[..32]),
+        TokenAlg::Es256 | TokenAlg::Rs256 | TokenAlg::Hs256 => {
+            base64url(&Sha256::digest(access_token.as_bytes())[..16])
+        }
+    }
+}
