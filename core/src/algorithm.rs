@@ -1,6 +1,6 @@
 //! The signature algorithms of access tokens.
 
-/// A signature algorithm of RFC 7518 or RFC 8037 that access tokens may use. All others, `none`
+/// A signature algorithm of RFC 7518, RFC 8037 or RFC 9864 that access tokens may use. All others, `none`
 /// included, are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -25,8 +25,10 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm with this name, compared byte for byte.
+    /// The algorithm with this name, compared byte for byte. Ed25519 has two names: RFC 9864
+    /// section 2.2 adds its own to the older `EdDSA`.
     pub fn from_name(name: &str) -> Option<Self> {
+        let name = if name == "Ed25519" { "EdDSA" } else { name };
         [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256].into_iter().find(|algorithm| algorithm.name() == name)
     }
 }

@@ -356,7 +356,7 @@ impl<'a> Jwk<'a> {
             (None, _) => return Err("kty is missing"),
             _ => return Ok(None),
         };
-        if self.alg.as_deref().is_some_and(|alg| alg != algorithm.name()) {
+        if self.alg.as_deref().is_some_and(|alg| Algorithm::from_name(alg) != Some(algorithm)) {
             return Ok(None);
         }
         if self.kid.as_deref().is_some_and(|kid| kid.is_empty() || kid.len() > MAX_KEY_ID_BYTES) {

@@ -52,6 +52,9 @@ fn a_key_is_used_only_for_its_use_algorithm_and_type() {
             }
         }
     }
+    let fully_specified = ed25519_jwk("k").replace(r#""alg":"EdDSA""#, r#""alg":"Ed25519""#);
+    assert_ne!(fully_specified, ed25519_jwk("k"));
+    assert_eq!(answer(&[fully_specified], "EdDSA", Some("k")), "passes", "RFC 9864 names the same algorithm");
     for (alg, jwk, from, to) in [
         ("EdDSA", ed25519_jwk("k"), "Ed25519", "Ed448"),
         ("ES256", p256_jwk("k"), "P-256", "P-384"),
@@ -181,4 +184,13 @@ fn plain_jwt_passes_only_if_the_policy_allows_it() {
         encode(keys.signature("ES256", b"other"))
     );
     assert_eq!(code(&verify_with(&set, &lax, NOW, &token)), "bad_signature");
+}
+
+#[test]
+fn ed25519_is_the_second_name_of_eddsa_and_of_no_other_algorithm() {
+    let (keys, set) = (Keys::new(), crate::all_keys());
+    for (alg, word) in [("EdDSA", "passes"), ("ES256", "wrong_algorithm"), ("RS256", "wrong_algorithm")] {
+        let token = valid_token(&keys, alg).header("alg", "Ed25519").sign();
+        assert_eq!(code(&verify_with(&set, &requirements(), NOW, &token)), word, "{alg} called Ed25519");
+    }
 }

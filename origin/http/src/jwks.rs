@@ -37,5 +37,5 @@ struct Jwks {
 pub(super) async fn get(State(published): State<Arc<PublicKeys>>) -> impl IntoResponse {
     // Caches expire before a newly published key begins to sign.
     let cached = format!("public, max-age={}", MAX_AGE_SECONDS.min(published.ahead));
-    ([(CACHE_CONTROL, cached)], Json(Jwks { keys: published.keys.current().public_jwks() }))
+    ([(CACHE_CONTROL, cached)], Json(Jwks { keys: published.keys.current().published_jwks() }))
 }

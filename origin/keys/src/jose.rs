@@ -19,8 +19,13 @@ use tollgate_model::encoding::{base64url, from_base64url};
 /// As for access tokens.
 const MAX_JWT_BYTES: usize = 16 * 1024;
 
-/// Signature algorithms of others, in order of preference.
-pub const ALGORITHMS: [TokenAlg; 3] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256];
+/// Names of the signature algorithms that are accepted from others, in order of preference. EdDSA
+/// has two: its own, and that of the only curve supported (RFC 9864 §2.2).
+pub const VERIFYING_ALGORITHMS: [&str; 4] =
+    [TokenAlg::EdDsa.as_str(), "Ed25519", TokenAlg::Es256.as_str(), TokenAlg::Rs256.as_str()];
+
+/// Algorithms of JWTs that this origin signs for others, in order of preference.
+pub const SIGNING_ALGORITHMS: [TokenAlg; 3] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256];
 
 /// Allowed difference of clocks in seconds.
 pub const LEEWAY: u64 = 60;
@@ -310,10 +315,14 @@ mod tests {
 
     #[test]
     fn malformed_jwt_is_refused() {
-        assert!(Jws::parse(&jwt(r#"{"alg":"EdDSA"}"#, "{}")).is_ok());
+        for alg in VERIFYING_ALGORITHMS {
+            assert!(Jws::parse(&jwt(&format!(r#"{{"alg":"{alg}"}}"#), "{}")).is_ok(), "{alg}");
+        }
         for (header, claims) in [
             (r#"{"alg":"none"}"#, "{}"),
             (r#"{"alg":"HS256"}"#, "{}"),
+            (r#"{"alg":"ed25519"}"#, "{}"),
+            (r#"{"alg":"Ed448"}"#, "{}"),
             (r#"{}"#, "{}"),
             (r#"{"alg":"EdDSA","crit":["b64"]}"#, "{}"),
             (r#"{"alg":"EdDSA","alg":"ES256"}"#, "{}"),

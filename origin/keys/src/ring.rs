@@ -173,8 +173,21 @@ impl KeyRing {
     /// of creation.
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
-        let known = self.signing.iter().filter(|key| key.state != KeyState::Revoked);
-        known.map(|key| key.jwk.clone()).collect()
+        self.verifying_signing_keys().map(|key| key.jwk.clone()).collect()
+    }
+
+    /// The keys of [`KeyRing::public_jwks`] in the order in which the JWK set lists them: RSA, EC,
+    /// OKP. Some verifiers try the keys in order, or read all of them, and stop with an error at
+    /// the first key type that they do not support; RSA is the one that all of them support.
+    #[must_use]
+    pub fn published_jwks(&self) -> Vec<Jwk> {
+        let order = [TokenAlg::Rs256, TokenAlg::Es256, TokenAlg::EdDsa];
+        let of = |alg| self.verifying_signing_keys().filter(move |key| key.private.alg() == alg);
+        order.into_iter().flat_map(of).map(|key| key.jwk.clone()).collect()
+    }
+
+    fn verifying_signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
+        self.signing.iter().filter(|key| key.state != KeyState::Revoked)
     }
 
     /// The `kid`s of those keys in [`KeyRing::public_jwks`] that no snapshot contains yet.

@@ -39,8 +39,10 @@ impl FromStr for TokenAlg {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<TokenAlg, Malformed> {
+        // RFC 9864 §2.2. It is the same algorithm, and what is signed with it is named EdDSA.
+        let text = if text.eq_ignore_ascii_case("Ed25519") { TokenAlg::EdDsa.as_str() } else { text };
         let named = TokenAlg::ALL.into_iter().find(|alg| alg.as_str().eq_ignore_ascii_case(text));
-        named.ok_or(Malformed::new("algorithm", "must be EdDSA, ES256, RS256 or HS256"))
+        named.ok_or(Malformed::new("algorithm", "must be EdDSA (or Ed25519), ES256, RS256 or HS256"))
     }
 }
 

@@ -58,8 +58,13 @@ impl ClientKey {
 
     /// Signs a JWT. `header`: its header without `alg`.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
+        self.sign_as("EdDSA", header, claims)
+    }
+
+    /// Signs a JWT under this name of the algorithm.
+    pub fn sign_as(&self, alg: &str, header: &Value, claims: &Value) -> String {
         let mut header = header.clone();
-        header["alg"] = json!("EdDSA");
+        header["alg"] = json!(alg);
         let signed = [&header, claims].map(|part| base64url(part.to_string().as_bytes())).join(".");
         format!("{signed}.{}", base64url(&self.0.sign(signed.as_bytes()).to_bytes()))
     }

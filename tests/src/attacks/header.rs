@@ -38,7 +38,7 @@ impl AttackList<'_> {
             self.fails(ProfileRule::Alg, format!("alg {text}"), token, HEADER_WRONG_TYPE);
         }
         for alg in [
-            "", "HS384", "HS512", "RS384", "RS512", "PS256", "PS512", "ES384", "ES512", "ES256K", "Ed25519", "Ed448",
+            "", "HS384", "HS512", "RS384", "RS512", "PS256", "PS512", "ES384", "ES512", "ES256K", "ed25519", "Ed448",
             "RS1", "dir", "HS25", "HS2566", "hs256", "Hs256", "eddsa", "EDDSA", "EdDSA ", " EdDSA", "EdDSA\0", "ЕdDSA",
         ] {
             let token = self.eddsa().header("alg", alg).sign();

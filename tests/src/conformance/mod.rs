@@ -88,6 +88,7 @@ impl<'a> Table<'a> {
         vec![
             self.passes("HS256", &self.good(TokenAlg::Hs256)),
             self.passes("EdDSA", &self.eddsa()),
+            self.passes("Ed25519 (RFC 9864)", &self.eddsa().header("alg", "Ed25519")),
             self.passes("ES256", &self.good(TokenAlg::Es256)),
             self.passes("RS256", &self.good(TokenAlg::Rs256)),
             self.passes("typ in full and in capitals", &self.eddsa().header("typ", "Application/AT+JWT")),
@@ -190,6 +191,11 @@ impl<'a> Table<'a> {
                 "alg in another case",
                 &self.eddsa().header("alg", "eddsa").sign(),
                 "the algorithm is not accepted",
+            ),
+            self.fails(
+                "Ed25519 with the kid of an RSA key",
+                &self.eddsa().header("alg", "Ed25519").header("kid", self.factory.kid(TokenAlg::Rs256)).sign(),
+                "the key is for another algorithm",
             ),
             self.fails("HS256 with the kid of an RSA key", &confused, "the key is for another algorithm"),
             self.fails("ES256 signature of zeros", &psychic, "the signature is not valid"),

@@ -7,7 +7,7 @@ use tollgate_model::TokenAlg;
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::Browser;
 use tollgate_tests::client::{
-    ACCESS_TOKEN_TYPE, JWT_BEARER_GRANT, REDIRECT_URI, TOKEN_EXCHANGE_GRANT, TestClient, member_text, merge,
+    ACCESS_TOKEN_TYPE, Answer, JWT_BEARER_GRANT, REDIRECT_URI, TOKEN_EXCHANGE_GRANT, TestClient, member_text, merge,
     redemption, register_resource,
 };
 use tollgate_tests::environment::now;
@@ -23,7 +23,10 @@ cases! {
         O16 o16_tokens_exchanged_from_a_revoked_token_are_inactive,
         O17 o17_used_code_without_its_verifier_revokes_nothing,
     }
-    once {}
+    once {
+        C7 c7_jwts_named_ed25519_are_accepted,
+        C9 c9_jwk_set_begins_with_the_key_type_that_every_verifier_supports,
+    }
 }
 
 const A: &str = "https://a.example";
@@ -318,5 +321,56 @@ async fn request_object_needs_its_type_and_an_expiry() -> Result<()> {
         let page = browser.open(&request(header.clone(), &more)?).await?;
         assert_eq!(page.parameter("error").as_deref(), Some(error), "{header} {more}: {}", page.status);
     }
+    Ok(())
+}
+
+/// RFC 9864 §2.2: `Ed25519` is the second name of EdDSA with that curve.
+async fn c7_jwts_named_ed25519_are_accepted(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let key = ClientKey::generate();
+    let mut jwks = key.jwks();
+    jwks["keys"][0]["alg"] = json!("Ed25519");
+    let metadata = json!({
+        "grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks,
+    });
+    let client = TestClient::register(&origin, "signs", metadata).await?;
+    let url = format!("{}/oauth/token", origin.server.issuer());
+    let mut answers = Vec::new();
+    for (alg, is_accepted) in [("EdDSA", true), ("Ed25519", true), ("ed25519", false), ("Ed448", false)] {
+        let claims = json!({
+            "iss": client.id, "sub": client.id, "aud": origin.server.issuer(), "jti": random_id(), "iat": now(),
+            "exp": now() + 60,
+        });
+        let assertion = key.sign_as(alg, &json!({}), &claims);
+        let proof = json!({ "htm": "POST", "htu": url, "iat": now(), "jti": random_id() });
+        let proof = key.sign_as(alg, &json!({ "typ": "dpop+jwt", "jwk": key.jwk() }), &proof);
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &assertion),
+        ];
+        let answer = Answer::read(client.request("/oauth/token", &form)).await?;
+        ensure!((answer.status == 200) == is_accepted, "a client assertion named {alg}: {}", answer.summary());
+        // The proof alone has the name.
+        let claims = merge(claims, &json!({ "jti": random_id() }));
+        let assertion = key.sign_as("EdDSA", &json!({}), &claims);
+        let form = [form[0], form[1], ("client_assertion", assertion.as_str())];
+        let answer = Answer::read(client.request("/oauth/token", &form).header("dpop", proof)).await?;
+        ensure!((answer.status == 200) == is_accepted, "a DPoP proof named {alg}: {}", answer.summary());
+        answers.push(format!("{alg} {}", answer.summary()));
+    }
+    case.report(answers.join(", "));
+    Ok(())
+}
+
+async fn c9_jwk_set_begins_with_the_key_type_that_every_verifier_supports(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let url = format!("{}/.well-known/jwks.json", origin.server.url());
+    let jwks: Value = reqwest::get(url).await?.json().await?;
+    let keys = jwks["keys"].as_array().context("keys")?;
+    let types: Vec<&Value> = keys.iter().map(|key| &key["kty"]).collect();
+    ensure!(types == ["RSA", "EC", "OKP"], "{types:?}");
+    ensure!(keys.iter().all(|key| key["use"] == "sig" && key["alg"].is_string()), "each key has use and alg: {jwks}");
+    case.report(format!("{types:?}"));
     Ok(())
 }

@@ -19,6 +19,7 @@ mod rfc9126;
 mod rfc9396;
 mod rfc9449;
 mod rfc9700;
+mod rfc9864;
 
 use anyhow::Result;
 use tollgate_tests::database::TestDatabase;
@@ -45,6 +46,7 @@ fn requirements() -> Vec<Requirement> {
         table("RFC 9396", rfc9396::rows()),
         table("RFC 9449", rfc9449::rows()),
         table("RFC 9700", rfc9700::rows()),
+        table("RFC 9864", rfc9864::rows()),
         table("OpenID Connect Core", openid_connect_core::rows()),
         table("OpenID Connect Discovery", discovery::openid()),
         table("OpenID Connect RP-Initiated Logout", discovery::logout()),

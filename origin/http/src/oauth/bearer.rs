@@ -22,7 +22,7 @@ use crate::extract::proxies::Proxies;
 use crate::issuer::Issuer;
 
 /// Challenge that asks for a DPoP proof (RFC 9449 §7.1).
-const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
+const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA Ed25519 ES256 RS256\"";
 
 /// Authenticates the bearers of access tokens, and finds tokens. It reads nothing else of the
 /// database for its callers.

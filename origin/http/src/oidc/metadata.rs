@@ -10,7 +10,7 @@ use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
-use tollgate_keys::jose::ALGORITHMS;
+use tollgate_keys::jose::{SIGNING_ALGORITHMS, VERIFYING_ALGORITHMS};
 use tollgate_model::{AuthMethod, GrantType, UserClaims};
 
 use super::id_token::ACR;
@@ -97,18 +97,18 @@ fn abilities(features: &ServerFeatures) -> Value {
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "token_endpoint_auth_methods_supported": methods,
-        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": confidential,
-        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
-        "introspection_signing_alg_values_supported": ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "introspection_signing_alg_values_supported": SIGNING_ALGORITHMS,
         "tls_client_certificate_bound_access_tokens": has_certificates,
-        "dpop_signing_alg_values_supported": ALGORITHMS,
+        "dpop_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "request_parameter_supported": true,
         "request_uri_parameter_supported": false,
         "require_request_uri_registration": false,
-        "request_object_signing_alg_values_supported": ALGORITHMS,
+        "request_object_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "require_signed_request_object": false,
         "require_pushed_authorization_requests": false,
         "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
@@ -119,8 +119,8 @@ fn abilities(features: &ServerFeatures) -> Value {
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": [ACR],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
-        "id_token_signing_alg_values_supported": ALGORITHMS,
-        "userinfo_signing_alg_values_supported": ALGORITHMS,
+        "id_token_signing_alg_values_supported": SIGNING_ALGORITHMS,
+        "userinfo_signing_alg_values_supported": SIGNING_ALGORITHMS,
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
     })

@@ -23,6 +23,9 @@ async fn keys_open_only_with_their_master_key(database: &Database) {
     let stored = database.store.list_keys().await.expect("read");
     let ring = open(&master, &stored).expect("they open");
     assert_eq!(ring.public_jwks().len(), 3);
+    let listed = serde_json::to_value(ring.published_jwks()).expect("JSON");
+    let types: Vec<_> = listed.as_array().expect("keys").iter().map(|key| &key["kty"]).collect();
+    assert_eq!(types, ["RSA", "EC", "OKP"], "a verifier without Ed25519 finds its key before it fails");
 
     let wrong = open(&MasterKey::from_random([2; 32]), &stored).err();
     assert!(matches!(wrong, Some(KeyRingError::WrongMasterKey { .. })), "{wrong:?}");
