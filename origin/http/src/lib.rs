@@ -17,6 +17,7 @@ mod json;
 mod jwks;
 mod limits;
 mod long_polls;
+mod method_not_allowed;
 mod oauth;
 mod oidc;
 mod openapi;

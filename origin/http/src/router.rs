@@ -25,7 +25,7 @@ use super::operations::{health, metrics};
 use super::problem::Problem;
 use super::shared_signals::{configuration, poll, streams};
 use super::state::{IssuerServices, RouterState};
-use super::{admin_api as admin, cors, jwks, limits, openapi, pages, status_list};
+use super::{admin_api as admin, cors, jwks, limits, method_not_allowed, openapi, pages, status_list};
 
 /// A token has at most 16 KiB, percent-encoded three times as much, and other parameters follow.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -39,6 +39,7 @@ pub fn router(services: IssuerServices) -> Router {
     let (router, _) = interface().split_for_parts();
     router
         .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(method_not_allowed::refuse)
         // One combined layer, because each layer copies and allocates. The first is the outermost.
         .layer(
             ServiceBuilder::new()

@@ -37,6 +37,7 @@ mod browsers;
 mod clients;
 mod clocks;
 mod databases;
+mod early_answers;
 mod edge_hosts;
 mod edges;
 mod files;
@@ -53,6 +54,7 @@ const FILES: &[&[&str]] = &[
     clients::IDS,
     clocks::IDS,
     databases::IDS,
+    early_answers::IDS,
     edge_hosts::IDS,
     edges::IDS,
     revocation::IDS,

@@ -1,0 +1,35 @@
+//! Answers to a method that a resource does not have.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::admin_api::auth::{self, AdminApi};
+use crate::shared_signals::bearer::authenticate_receiver;
+use crate::shared_signals::receivers::SignalReceivers;
+
+/// Refuses the method. Where all methods of a resource require an access token, the token is
+/// checked first: a receiver whose token has expired is told so, and not that the resource lacks
+/// the method.
+pub(super) async fn refuse(
+    State(receivers): State<Arc<SignalReceivers>>,
+    State(admin_api): State<Arc<AdminApi>>,
+    route: MatchedPath,
+    headers: HeaderMap,
+) -> Response {
+    let authenticated = match route.as_str() {
+        route if route.starts_with("/ssf/") => {
+            authenticate_receiver(&receivers, &headers).await.map(drop).map_err(|error| error.into_response())
+        }
+        route if route.starts_with("/admin/api/") => {
+            auth::authenticate(&admin_api, &headers).await.map(drop).map_err(|problem| problem.into_response())
+        }
+        _ => Ok(()),
+    };
+    match authenticated {
+        Ok(()) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        Err(refusal) => refusal,
+    }
+}
