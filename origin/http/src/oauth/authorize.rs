@@ -24,7 +24,7 @@ use crate::oidc::id_token::{ACR, AMR};
 use crate::openapi::forms;
 use crate::pages::browser::{Browser, BrowserSessions};
 use crate::pages::error::WebError;
-use crate::pages::page_request::{UI_LOCALES, query_pair};
+use crate::pages::query::{UI_LOCALES, query_pair};
 
 /// State of the authorization endpoint, and of the pages that continue its requests.
 pub(crate) struct AuthorizationEndpoint {

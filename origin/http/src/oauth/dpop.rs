@@ -127,8 +127,8 @@ impl ProofVerifier {
         Ok(Some(thumbprint))
     }
 
-    /// A nonce (RFC 9449 §8): its period and a MAC of it. Nothing is stored, and every origin on the
-    /// same database accepts it.
+    /// A nonce (RFC 9449 §8): its period and a MAC of it. Nothing is stored, and every origin on
+    /// the same database accepts it.
     pub(crate) fn nonce(&self, now: u64) -> HeaderValue {
         self.nonce_of(now / NONCE_PERIOD)
     }

@@ -17,7 +17,8 @@ use tollgate_storage::Store;
 
 use super::error::WebError;
 use super::page::{Flow, Layout, MessagePage};
-use super::page_request::{CsrfCheckedForm, PageRequest, UI_LOCALES, query_pair};
+use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::query::{UI_LOCALES, query_pair};
 use super::sessions::{SIGNED_OUT, end_session};
 use super::state::PageState;
 use crate::oauth::authorization::see_other;

@@ -13,6 +13,7 @@ use tollgate_model::{BrowserSession, Sender, User};
 use super::browser::Browser;
 use super::error::{WebError, accept_language};
 use super::page::{Flow, Layout, page};
+use super::query::{UI_LOCALES, query_pair};
 use super::state::PageState;
 use crate::oauth::authorization::see_other;
 use crate::oauth::caller::Caller;
@@ -100,8 +101,6 @@ where
     }
 }
 
-/// OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2: the languages that the user prefers.
-pub(crate) const UI_LOCALES: &str = "ui_locales";
 /// Parameters that a form has from the address of its page.
 const CARRIED_PARAMETERS: [&str; 7] =
     ["request", "user_code", "next", "client_id", "post_logout_redirect_uri", "state", UI_LOCALES];
@@ -181,9 +180,4 @@ impl PageRequest {
     pub(crate) fn sender(&self) -> Sender {
         self.caller.sender(&self.state.proxies, None)
     }
-}
-
-/// One parameter of a query, encoded.
-pub(crate) fn query_pair(name: &str, value: &str) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
 }
