@@ -8,6 +8,7 @@ use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tollgate_keys::IssueError;
 use tollgate_messages::Messages;
 use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
@@ -144,6 +145,12 @@ impl From<StoreError> for WebError {
 
 impl From<WriteError> for WebError {
     fn from(error: WriteError) -> WebError {
+        WebError::internal(&error)
+    }
+}
+
+impl From<IssueError> for WebError {
+    fn from(error: IssueError) -> WebError {
         WebError::internal(&error)
     }
 }
