@@ -22,7 +22,7 @@ use super::ring::{KeyRing, KeyRingError};
 pub fn generate_key(master: &MasterKey, spec: KeySpec, now: u64) -> Result<StoredKey, KeyRingError> {
     let failed = |error: &dyn std::fmt::Display| KeyRingError::Generate(error.to_string());
     let KeySpec { purpose, alg, ahead } = spec;
-    let private = PrivateKey::generate(alg).map_err(|error| failed(&error))?;
+    let (private, bytes) = PrivateKey::generate(alg).map_err(|error| failed(&error))?;
     let kid = match purpose {
         // The thumbprint of a secret would be a hash of the secret: secrets get random names.
         KeyPurpose::Derive | KeyPurpose::Secret => base64url(&rng::random::<18>().map_err(|error| failed(&error))?),
@@ -44,7 +44,6 @@ pub fn generate_key(master: &MasterKey, spec: KeySpec, now: u64) -> Result<Store
         retires_at: None,
         gone_at: None,
     };
-    let bytes = private.to_bytes().map_err(|error| failed(&error))?;
     let nonce = rng::random().map_err(|error| failed(&error))?;
     key.sealed = master.seal(&bytes, &key.context(), nonce).map_err(|error| failed(&error))?;
     Ok(key)

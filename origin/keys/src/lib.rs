@@ -28,5 +28,5 @@ pub use generate::generate_key;
 pub use jwk::Jwk;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
-pub use ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
+pub use self::ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
 pub use verified_token::{TokenRecordKey, VerifiedToken};

@@ -3,20 +3,24 @@
 //! jwt-compact has its own implementations of the algorithms, based on older versions of the same
 //! libraries. Implementing its `Algorithm` trait here keeps one version of each in the build, and
 //! one place that signs.
+//!
+//! RSA is ring's, which TLS has in the build already: an RSA signature costs more than everything
+//! else in a token request, and several times as much in pure Rust.
 
 use std::borrow::Cow;
 
 use ed25519_dalek::Signer as _;
-#[expect(clippy::disallowed_types, reason = "RSA keys are generated and blinded with the system's random source")]
+#[expect(clippy::disallowed_types, reason = "RSA keys are generated with the system's random source")]
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use jwt_compact::{Algorithm, AlgorithmSignature};
 use p256::ecdsa::signature::Verifier as _;
-use rsa::pkcs1::{DecodeRsaPrivateKey as _, EncodeRsaPrivateKey as _};
-use rsa::signature::{Keypair as _, RandomizedSigner as _, SignatureEncoding as _};
-use rsa::traits::PublicKeyParts as _;
-use sha2::Sha256;
-use smallvec::SmallVec;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use rsa::pkcs1::EncodeRsaPrivateKey as _;
+use smallvec::{SmallVec, smallvec};
 use subtle::ConstantTimeEq as _;
 use tollgate_model::TokenAlg;
 use tollgate_model::secret::MacKey;
@@ -28,11 +32,12 @@ use super::jwk::Jwk;
 /// Bits of new RSA keys: the minimum of RFC 7518 §3.3, sufficient beyond the lifetime of any key.
 const RSA_BITS: usize = 2048;
 
-/// A private key. Dropping it wipes it.
+/// A private key. Dropping it wipes it, except an RSA key: ring frees its memory without.
 pub enum PrivateKey {
     EdDsa(Box<ed25519_dalek::SigningKey>),
     Es256(p256::ecdsa::SigningKey),
-    Rs256(Box<rsa::pkcs1v15::SigningKey<Sha256>>),
+    /// Parsed once, with what ring computes in advance for signatures.
+    Rs256(Box<RsaKeyPair>),
     /// A secret shared with the edges of one audience.
     Hs256(Box<HmacKey>),
 }
@@ -52,20 +57,26 @@ pub struct PrivateKeyError {
 }
 
 impl PrivateKey {
-    /// Generates a key. RSA takes up to seconds: not for an async thread.
-    pub(super) fn generate(alg: TokenAlg) -> Result<PrivateKey, PrivateKeyError> {
+    /// Generates a key, and returns it with its stored form: seed, scalar, PKCS#1 DER or secret.
+    /// RSA takes up to seconds: not for an async thread.
+    pub(super) fn generate(alg: TokenAlg) -> Result<(PrivateKey, Zeroizing<Vec<u8>>), PrivateKeyError> {
         let failed = |what| PrivateKeyError { alg, what };
         // A failure of the random source is detected here. On a running system it does not fail
         // later, which `UnwrapErr` relies on.
         let seed = Zeroizing::new(rng::random::<32>().map_err(|_| failed("generated: the random source failed"))?);
-        match alg {
-            TokenAlg::EdDsa | TokenAlg::Hs256 => PrivateKey::from_bytes(alg, seed.as_slice()),
-            // A random scalar is out of range once in 2^32 cases.
-            TokenAlg::Es256 => PrivateKey::from_bytes(alg, seed.as_slice()).or_else(|_| PrivateKey::generate(alg)),
+        let bytes = match alg {
+            TokenAlg::EdDsa | TokenAlg::Es256 | TokenAlg::Hs256 => Zeroizing::new(seed.to_vec()),
+            // By the `rsa` crate, because ring generates no RSA keys.
             TokenAlg::Rs256 => {
                 let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS).map_err(|_| failed("generated"))?;
-                Ok(PrivateKey::Rs256(Box::new(rsa::pkcs1v15::SigningKey::new(key))))
+                let der = key.to_pkcs1_der().map_err(|_| failed("serialized"))?;
+                Zeroizing::new(der.as_bytes().to_vec())
             }
+        };
+        match PrivateKey::from_bytes(alg, &bytes) {
+            // A random scalar is out of range once in 2^32 cases.
+            Err(_) if alg == TokenAlg::Es256 => PrivateKey::generate(alg),
+            key => Ok((key?, bytes)),
         }
     }
 
@@ -84,25 +95,9 @@ impl PrivateKey {
                 Ok(PrivateKey::EdDsa(Box::new(key)))
             }
             TokenAlg::Es256 => p256::ecdsa::SigningKey::from_slice(bytes).map(PrivateKey::Es256).map_err(|_| failed()),
-            TokenAlg::Rs256 => {
-                let key = rsa::RsaPrivateKey::from_pkcs1_der(bytes).map_err(|_| failed())?;
-                Ok(PrivateKey::Rs256(Box::new(rsa::pkcs1v15::SigningKey::new(key))))
-            }
+            TokenAlg::Rs256 => RsaKeyPair::from_der(bytes).map(Box::new).map(PrivateKey::Rs256).map_err(|_| failed()),
             TokenAlg::Hs256 => Ok(PrivateKey::shared(exactly_32()?)),
         }
-    }
-
-    /// The stored form: seed, scalar, PKCS#1 DER, or secret.
-    pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
-        Ok(Zeroizing::new(match self {
-            PrivateKey::EdDsa(key) => key.as_bytes().to_vec(),
-            PrivateKey::Es256(key) => key.to_bytes().to_vec(),
-            PrivateKey::Rs256(key) => {
-                let der = AsRef::<rsa::RsaPrivateKey>::as_ref(&**key).to_pkcs1_der();
-                der.map_err(|_| PrivateKeyError { alg: TokenAlg::Rs256, what: "serialized" })?.as_bytes().to_vec()
-            }
-            PrivateKey::Hs256(key) => key.secret.to_vec(),
-        }))
     }
 
     #[must_use]
@@ -126,8 +121,8 @@ impl PrivateKey {
                 Jwk::new("EC", &[("crv", "P-256")], &[("x", x), ("y", y)])
             }
             PrivateKey::Rs256(key) => {
-                let public = AsRef::<rsa::RsaPrivateKey>::as_ref(&**key);
-                Jwk::new("RSA", &[], &[("n", &public.n_bytes()), ("e", &public.e_bytes())])
+                let RsaPublicKeyComponents::<Vec<u8>> { n, e } = key.public().into();
+                Jwk::new("RSA", &[], &[("n", &n), ("e", &e)])
             }
             PrivateKey::Hs256(key) => Jwk::new("oct", &[], &[("k", key.secret.as_slice())]),
         }
@@ -141,10 +136,12 @@ impl PrivateKey {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(SmallVec::from_slice(&signature.to_bytes()))
             }
-            // Blinded with random bytes, so that the time of the operation reveals nothing about
-            // the key.
             PrivateKey::Rs256(key) => {
-                Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec().into())
+                let mut signature = smallvec![0; key.public().modulus_len()];
+                // The padding of PKCS#1 v1.5 draws no random bytes. ring needs no blinding: its
+                // exponentiation takes constant time, and the result is verified before it is used.
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+                Some(signature)
             }
             PrivateKey::Hs256(key) => Some(SmallVec::from_slice(&key.mac.code(&[message]))),
         }
@@ -161,8 +158,7 @@ impl PrivateKey {
                 key.verifying_key().verify(message, &signature).is_ok()
             }
             PrivateKey::Rs256(key) => {
-                let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
-                key.verifying_key().verify(message, &signature).is_ok()
+                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public()).verify(message, signature).is_ok()
             }
             PrivateKey::Hs256(key) => key.mac.code(&[message]).ct_eq(signature).into(),
         })
@@ -202,5 +198,89 @@ impl Algorithm for JwtAlgorithm {
 
     fn verify_signature(&self, signature: &TokenSignature, verifying_key: &PrivateKey, message: &[u8]) -> bool {
         self.0 == verifying_key.alg() && verifying_key.verifies(&signature.0, message).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rsa::BoxedUint;
+    use tollgate_model::encoding::from_base64url;
+
+    use super::*;
+
+    /// The key of RFC 7515 appendix A.2.1.
+    const N: &str = concat!(
+        "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR",
+        "T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXB",
+        "dQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9ia",
+        "GNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
+    );
+    const D: &str = concat!(
+        "Eq5xpGnNCivDflJsRQBXHx1hdR1k6Ulwe2JZD50LpXyWPEAeP88vLNO97IjlA7_GQ5sLKMgvfTeXZx9SE-7YwVol2NXOoAJe46su",
+        "i395IW_GO-pWJ1O0BkTGoVEn2bKVRUCgu-GjBVaYLU6f3l9kJfFNS3E0QbVdxzubSu3Mkqzjkn439X0M_V51gfpRLI9JYanrC4D4",
+        "qAdGcopV_0ZHHzQlBjudU2QvXt4ehNYTCBr6XCLQUShb1juUO1ZdiYoFaFQT5Tw8bGUl_x_jTj3ccPDVZFD9pIuhLhBOneufuBiB",
+        "4cS98l2SR_RQyGWSeWjnczT0QU91p1DhOVRuOopznQ",
+    );
+    const P: &str = concat!(
+        "4BzEEOtIpmVdVEZNCqS7baC4crd0pqnRH_5IB3jw3bcxGn6QLvnEtfdUdiYrqBdss1l58BQ3KhooKeQTa9AB0Hw_Py5PJdTJNPY8",
+        "cQn7ouZ2KKDcmnPGBY5t7yLc1QlQ5xHdwW1VhvKn-nXqhJTBgIPgtldC-KDV5z-y2XDwGUc",
+    );
+    const Q: &str = concat!(
+        "uQPEfgmVtjL0Uyyx88GZFF1fOunH3-7cepKmtH4pxhtCoHqpWmT8YAmZxaewHgHAjLYsp1ZSe7zFYHj7C6ul7TjeLQeZD_YwD66t",
+        "62wDmpe_HlB-TnBA-njbglfIsRLtXlnDzQkv5dTltRJ11BKBBypeeF6689rjcJIDEz9RWdc",
+    );
+    const MESSAGE: &str = concat!(
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19y",
+        "b290Ijp0cnVlfQ",
+    );
+    const SIGNATURE: &str = concat!(
+        "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9",
+        "uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB",
+        "_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rq",
+        "Vt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    );
+
+    /// The RFC's key as this program has always stored RSA keys: the first prime may be the smaller
+    /// one.
+    fn stored(primes: [&str; 2]) -> Vec<u8> {
+        let bytes = |text| from_base64url(text).expect("base64url");
+        let number = |text| BoxedUint::from_be_slice_vartime(&bytes(text));
+        let primes = primes.map(number).into();
+        let key = rsa::RsaPrivateKey::from_components(number(N), number("AQAB"), number(D), primes);
+        key.expect("the key of the RFC").to_pkcs1_der().expect("serialized").as_bytes().to_vec()
+    }
+
+    #[test]
+    fn stored_rsa_keys_give_the_signature_of_the_rfc() {
+        for primes in [[P, Q], [Q, P]] {
+            let key = PrivateKey::from_bytes(TokenAlg::Rs256, &stored(primes)).expect("a stored key");
+            let signature = key.try_sign(MESSAGE.as_bytes()).expect("signed");
+            assert_eq!(tollgate_model::encoding::base64url(&signature), SIGNATURE);
+            assert_eq!(key.verifies(&signature, MESSAGE.as_bytes()), Some(true));
+            assert_eq!(key.verifies(&signature, b"another message"), Some(false));
+            assert_eq!(key.to_jwk(), Jwk::new("RSA", &[("n", N), ("e", "AQAB")], &[]));
+        }
+    }
+
+    #[test]
+    fn generated_keys_are_parsed_from_their_stored_form() {
+        for alg in TokenAlg::ALL {
+            let (key, bytes) = PrivateKey::generate(alg).expect("generated");
+            let stored = PrivateKey::from_bytes(alg, &bytes).expect("parsed");
+            assert_eq!(key.to_jwk(), stored.to_jwk(), "{alg}");
+            let signature = key.try_sign(b"message").expect("signed");
+            assert_eq!(stored.verifies(&signature, b"message"), Some(true), "{alg}");
+        }
+    }
+
+    #[test]
+    fn damaged_rsa_keys_are_refused() {
+        let stored = stored([P, Q]);
+        for at in [0, stored.len() / 2, stored.len() - 1] {
+            let mut damaged = stored.clone();
+            damaged[at] ^= 1;
+            assert!(PrivateKey::from_bytes(TokenAlg::Rs256, &damaged).is_err(), "byte {at}");
+        }
+        assert!(PrivateKey::from_bytes(TokenAlg::Rs256, &stored[..stored.len() - 1]).is_err());
     }
 }
