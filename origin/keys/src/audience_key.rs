@@ -27,7 +27,7 @@ struct KeyMaterial {
     kid: String,
     /// JWS header of the access tokens that it signs.
     header: String,
-    key: PrivateKey,
+    key: Arc<PrivateKey>,
 }
 
 /// The keys of one audience: for each derive key of the ring, the keys of all generations up to the
@@ -76,7 +76,7 @@ impl AudienceKey {
         let prefix: String = derive.kid.chars().take(DERIVED_KID_PREFIX).collect();
         let kid = format!("{prefix}.{}", base64url(kid));
         let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
-        AudienceKey(Arc::new(KeyMaterial { kid, header, key: PrivateKey::shared(key) }))
+        AudienceKey(Arc::new(KeyMaterial { kid, header, key: Arc::new(PrivateKey::shared(key)) }))
     }
 
     #[must_use]
@@ -90,7 +90,7 @@ impl AudienceKey {
     }
 
     #[must_use]
-    pub fn key(&self) -> &PrivateKey {
+    pub fn key(&self) -> &Arc<PrivateKey> {
         &self.0.key
     }
 

@@ -2,6 +2,8 @@
 //! intermediate copies. Other modules parse them; tests compare the result with a general JOSE
 //! library.
 
+use std::sync::Arc;
+
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::json;
@@ -41,19 +43,44 @@ pub(super) fn header(alg: TokenAlg, kid: &str, token_type: &str) -> String {
     base64url(json!({ "alg": alg.as_str(), "kid": kid, "typ": token_type }).to_string().as_bytes())
 }
 
-/// Signs `claims` with `key`, whose header is `header`.
-pub(super) fn write(header: &str, claims: &impl Serialize, key: &PrivateKey) -> Result<String, IssueError> {
-    let mut payload = Vec::with_capacity(CLAIMS_CAPACITY);
-    serde_json::to_writer(&mut payload, claims)?;
-    let signature = if key.alg() == TokenAlg::Rs256 { RSA_SIGNATURE_CHARACTERS } else { SHORT_SIGNATURE_CHARACTERS };
-    let mut token = String::with_capacity(header.len() + payload.len().div_ceil(3) * 4 + signature + 2);
-    token.push_str(header);
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_append(&payload, &mut token);
-    let signature = key.try_sign(token.as_bytes()).ok_or(IssueError::Sign)?;
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_append(&signature, &mut token);
-    Ok(token)
+/// A JWT that is complete except for its signature.
+pub struct UnsignedJwt {
+    /// Header and claims, with capacity for the signature.
+    text: String,
+    key: Arc<PrivateKey>,
+}
+
+impl UnsignedJwt {
+    /// Serializes `claims`, to be signed with `key`, whose header is `header`.
+    pub(super) fn new(header: &str, claims: &impl Serialize, key: &Arc<PrivateKey>) -> Result<UnsignedJwt, IssueError> {
+        let mut payload = Vec::with_capacity(CLAIMS_CAPACITY);
+        serde_json::to_writer(&mut payload, claims)?;
+        let signature =
+            if key.alg() == TokenAlg::Rs256 { RSA_SIGNATURE_CHARACTERS } else { SHORT_SIGNATURE_CHARACTERS };
+        let mut text = String::with_capacity(header.len() + payload.len().div_ceil(3) * 4 + signature + 2);
+        text.push_str(header);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_append(&payload, &mut text);
+        Ok(UnsignedJwt { text, key: Arc::clone(key) })
+    }
+
+    /// The algorithm of its signature.
+    #[must_use]
+    pub fn alg(&self) -> TokenAlg {
+        self.key.alg()
+    }
+
+    /// Signs it. RSA takes about a millisecond: not for an async thread.
+    ///
+    /// # Errors
+    /// If signing fails.
+    pub fn sign(self) -> Result<String, IssueError> {
+        let UnsignedJwt { mut text, key } = self;
+        let signature = key.try_sign(text.as_bytes()).ok_or(IssueError::Sign)?;
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_append(&signature, &mut text);
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +151,7 @@ mod tests {
                 .token(&reference_header, &JwtClaims::new(&claims), key)
                 .expect("signed");
 
-            let text = ring.issue_with_status(&token, ISSUER).expect("signed");
+            let text = ring.prepare_token_with_status(&token, ISSUER).and_then(UnsignedJwt::sign).expect("signed");
             assert_eq!(json_part(&text, 0), json_part(&reference, 0), "{alg}");
             assert_eq!(json_part(&text, 1), json_part(&reference, 1), "{alg}");
             let unverified_token = UntrustedToken::new(&text).expect("compact");

@@ -22,11 +22,12 @@ mod statement;
 mod tokens;
 mod verified_token;
 
+pub use self::ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
 pub use audience_key::{AudienceKey, DERIVED_KID_PREFIX};
-pub use compact::IssueError;
+pub use compact::{IssueError, UnsignedJwt};
 pub use generate::generate_key;
 pub use jwk::Jwk;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
-pub use self::ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
+pub use statement::STATEMENT_ALG;
 pub use verified_token::{TokenRecordKey, VerifiedToken};

@@ -153,9 +153,9 @@ impl KeyRing {
     /// The key that signs tokens with this algorithm, and its `kid`. `None` for HS256, whose keys
     /// belong to audiences, and while the key is revoked and not yet replaced.
     #[must_use]
-    pub fn signing_key(&self, alg: TokenAlg) -> Option<(&str, &PrivateKey)> {
+    pub fn signing_key(&self, alg: TokenAlg) -> Option<(&str, &Arc<PrivateKey>)> {
         let mut active = self.signing.iter().filter(|key| key.state == KeyState::Active);
-        active.find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &*key.private))
+        active.find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &key.private))
     }
 
     /// The token key with this `kid`, if it is not revoked.
@@ -165,8 +165,8 @@ impl KeyRing {
 
     /// The token key with this `kid`, also if it was revoked since a token was recorded, after the
     /// header of its tokens.
-    pub(super) fn recorded_key(&self, kid: &str) -> Option<(&str, &PrivateKey)> {
-        self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &*key.private))
+    pub(super) fn recorded_key(&self, kid: &str) -> Option<(&str, &Arc<PrivateKey>)> {
+        self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &key.private))
     }
 
     /// The public keys that verifiers need: active, upcoming, and with unexpired tokens; in order

@@ -6,37 +6,31 @@ use tollgate_model::TokenAlg;
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use super::compact::{self, IssueError};
+use super::compact::{self, IssueError, UnsignedJwt};
 use super::master::{MasterKey, SealError};
 use super::ring::KeyRing;
 
-/// The algorithm with the smallest signatures among those that every JOSE library supports.
-const ALG: TokenAlg = TokenAlg::EdDsa;
+/// The algorithm of statements without a recipient who chose another: that with the smallest
+/// signatures among those that every JOSE library supports.
+pub const STATEMENT_ALG: TokenAlg = TokenAlg::EdDsa;
 
 impl KeyRing {
-    /// Signs a JWT that is not an access token, with the EdDSA key of the JWKS.
+    /// Serializes a JWT that is not an access token, to be signed with the key of the JWKS for
+    /// `alg`.
     ///
     /// `token_type` keeps it from being accepted as an access token and vice versa (RFC 8725
     /// §3.11): [`KeyRing::verify_token`] and edges refuse every other type.
     ///
     /// # Errors
-    /// If there is no such key, or signing fails.
-    pub fn sign_statement(&self, token_type: &str, claims: &impl Serialize) -> Result<String, IssueError> {
-        self.sign_statement_with(ALG, token_type, claims)
-    }
-
-    /// As [`KeyRing::sign_statement`], with the key of another algorithm.
-    ///
-    /// # Errors
-    /// If there is no such key, or signing fails.
-    pub fn sign_statement_with(
+    /// If there is no such key.
+    pub fn prepare_statement(
         &self,
         alg: TokenAlg,
         token_type: &str,
         claims: &impl Serialize,
-    ) -> Result<String, IssueError> {
+    ) -> Result<UnsignedJwt, IssueError> {
         let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
-        compact::write(&compact::header(alg, kid, token_type), claims, key)
+        UnsignedJwt::new(&compact::header(alg, kid, token_type), claims, key)
     }
 
     /// Encrypts a credential for the database. `context` is authenticated: one row's ciphertext

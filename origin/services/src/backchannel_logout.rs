@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Client, ClientId, PendingLogout};
@@ -23,7 +22,7 @@ use tollgate_storage::{ClientSlots, Store, StoreError};
 use tollgate_system::{Clock, rng};
 
 use crate::outbound_http::{OutboundClient, OutboundError};
-use crate::signing_keys::SigningKeys;
+use crate::signing_keys::{SigningError, SigningKeys};
 use crate::telemetry::TraceContext;
 
 /// Concurrent deliveries, in all and to one client.
@@ -43,7 +42,7 @@ enum DeliveryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the token cannot be signed: {0}")]
-    Sign(#[from] IssueError),
+    Sign(#[from] SigningError),
     #[error("the random source failed: {0}")]
     Random(#[from] getrandom::Error),
     #[error("the client cannot be reached: {0}")]
@@ -186,7 +185,7 @@ impl BackchannelLogoutSender {
         };
         let claims = logout.claims(&self.issuer, &base64url(&rng::random::<16>()?), self.clock.now());
         let alg = client.metadata.id_token_alg();
-        let token = self.keys.current().sign_statement_with(alg, "logout+jwt", &claims)?;
+        let token = self.keys.sign_statement(alg, "logout+jwt", &claims).await?;
         match self.outbound.post(url, client.registrant(), &[("logout_token", &token)]).await? {
             status if status.is_success() => Ok(DeliveryOutcome::Accepted),
             StatusCode::BAD_REQUEST => Ok(DeliveryOutcome::Rejected),

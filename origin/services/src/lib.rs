@@ -22,3 +22,4 @@ pub mod single_flight;
 pub mod status_lists;
 pub mod telemetry;
 pub mod termination;
+pub mod worker_pool;

@@ -2,7 +2,7 @@
 
 use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_services::signing_keys::SigningKeys;
+use tollgate_services::signing_keys::{SigningKeys, SigningPool};
 use tollgate_storage::Store;
 use tollgate_system::Clock;
 
@@ -17,13 +17,19 @@ pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<Key
     Ok(KeyRing::open(&master, &rows.keys, rows.revoked, clock.now())?)
 }
 
-/// Opens the keys as [`open_keys`] does, as a handle that follows their changes.
+/// Opens the keys as [`open_keys`] does, as a handle that follows their changes and signs on the
+/// threads of `pool`.
 ///
 /// # Errors
 /// As [`open_keys`].
-pub async fn open_shared_keys(store: &Store, settings: &Settings, clock: Clock) -> anyhow::Result<SigningKeys> {
+pub async fn open_shared_keys(
+    store: &Store,
+    settings: &Settings,
+    clock: Clock,
+    pool: SigningPool,
+) -> anyhow::Result<SigningKeys> {
     let master = ensure_keys(store, settings, &clock).await?;
-    Ok(SigningKeys::open(store.clone(), master, clock).await?)
+    Ok(SigningKeys::open(store.clone(), master, clock, pool).await?)
 }
 
 /// Creates keys in a database without any, and returns the master key.

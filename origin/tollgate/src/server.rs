@@ -14,6 +14,7 @@ use tollgate_config::Settings;
 use tollgate_http as http;
 use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::rate_limit::LimitStore;
+use tollgate_services::signing_keys::SigningPool;
 use tollgate_services::telemetry::SpanExporter;
 use tollgate_storage::Store;
 use tollgate_system::Clock;
@@ -30,6 +31,7 @@ pub struct Server {
     issuer: String,
     store: Store,
     password_hasher: PasswordHasher,
+    signing_pool: SigningPool,
     metrics_address: Option<SocketAddr>,
     draining: CancellationToken,
     shutdown_drain: Duration,
@@ -78,10 +80,12 @@ impl Server {
         let long_polls = http::LongPolls::new(max_connections);
         let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
+        let signing_pool = SigningPool::start().context("cannot start the signing threads")?;
         let span_exporter = start_span_exporter(&settings, &tasks, &stop)?;
         let shared = SharedServices {
             clock,
             password_hasher: password_hasher.clone(),
+            signing_pool: signing_pool.clone(),
             limit_store,
             long_polls,
             appearance,
@@ -117,6 +121,7 @@ impl Server {
             issuer,
             store,
             password_hasher,
+            signing_pool,
             draining,
             shutdown_drain,
             stop,
@@ -152,6 +157,12 @@ impl Server {
     #[must_use]
     pub fn password_hasher(&self) -> &PasswordHasher {
         &self.password_hasher
+    }
+
+    /// The threads that make RSA signatures, for tests and embedders.
+    #[must_use]
+    pub fn signing_pool(&self) -> &SigningPool {
+        &self.signing_pool
     }
 
     /// Shuts down. `/health/ready` fails for the time of `TOLLGATE_SHUTDOWN_DRAIN`; then the server

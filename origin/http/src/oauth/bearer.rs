@@ -8,10 +8,9 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_keys::IssueError;
 use tollgate_model::{AccessToken, Confirmation};
 use tollgate_services::cache::RegistrationCache;
-use tollgate_services::signing_keys::SigningKeys;
+use tollgate_services::signing_keys::{SigningError, SigningKeys};
 use tollgate_storage::{Store, StoreError, Versions, WriteError};
 use tollgate_system::Clock;
 
@@ -155,9 +154,13 @@ impl From<StoreError> for BearerRefusal {
     }
 }
 
-impl From<IssueError> for BearerRefusal {
-    fn from(error: IssueError) -> BearerRefusal {
-        tracing::error!(%error, "an answer could not be signed");
+impl From<SigningError> for BearerRefusal {
+    fn from(error: SigningError) -> BearerRefusal {
+        match error {
+            // Under overload, a line for each request would add to it.
+            SigningError::Busy => tracing::debug!("too busy"),
+            error => tracing::error!(%error, "an answer could not be signed"),
+        }
         BearerRefusal::Ours
     }
 }

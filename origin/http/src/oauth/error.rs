@@ -9,6 +9,7 @@ use tollgate_keys::IssueError;
 use tollgate_model::{AccessError, AuthorizationError, GrantError, MetadataError};
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
+use tollgate_services::signing_keys::SigningError;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::form_encoding::ParameterError;
@@ -64,7 +65,7 @@ pub(crate) enum OAuthError {
     #[error("the secret cannot be checked now; try again")]
     PasswordHashing(#[from] PasswordHashingError),
     #[error("the token could not be made; try again")]
-    Issue(IssueError),
+    Signing(SigningError),
     #[error("the token could not be made; try again")]
     Randomness(#[from] getrandom::Error),
 }
@@ -74,7 +75,16 @@ impl From<IssueError> for OAuthError {
         match error {
             // The request is impossible; this server did not fail.
             IssueError::SeveralAudiences => AccessError::TooMany.into(),
-            error => OAuthError::Issue(error),
+            error => OAuthError::Signing(error.into()),
+        }
+    }
+}
+
+impl From<SigningError> for OAuthError {
+    fn from(error: SigningError) -> OAuthError {
+        match error {
+            SigningError::Issue(error) => error.into(),
+            error => OAuthError::Signing(error),
         }
     }
 }
@@ -135,7 +145,7 @@ impl OAuthError {
             OAuthError::Store(_)
             | OAuthError::Write(_)
             | OAuthError::PasswordHashing(_)
-            | OAuthError::Issue(_)
+            | OAuthError::Signing(_)
             | OAuthError::Randomness(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         }
     }
@@ -148,12 +158,12 @@ impl OAuthError {
             OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
             // Under overload, a line for each request would add to it.
-            OAuthError::Write(WriteError::Busy) | OAuthError::PasswordHashing(PasswordHashingError::Busy) => {
-                tracing::debug!("too busy")
-            }
+            OAuthError::Write(WriteError::Busy)
+            | OAuthError::PasswordHashing(PasswordHashingError::Busy)
+            | OAuthError::Signing(SigningError::Busy) => tracing::debug!("too busy"),
             OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
             OAuthError::PasswordHashing(error) => tracing::error!(%error, "a secret could not be checked"),
-            OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
+            OAuthError::Signing(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
             refused => tracing::debug!(reason = %refused, "refused"),
         }

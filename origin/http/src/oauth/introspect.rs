@@ -110,8 +110,8 @@ pub(crate) async fn post(
     }
     let claims = json!({ "iss": endpoint.issuer.url, "aud": client.id, "iat": endpoint.clock.now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
-    let signed =
-        endpoint.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
+    endpoint.keys.check_signing_capacity(alg)?;
+    let signed = endpoint.keys.sign_statement(alg, "token-introspection+jwt", &claims).await?;
     Ok(([(CONTENT_TYPE, SIGNED_MEDIA_TYPE)], signed).into_response())
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tollgate_keys::KeyRing;
+use tollgate_keys::{IssueError, KeyRing, UnsignedJwt};
 use tollgate_model::{
     Access, AccessToken, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
     TokenDetails, TokenDraft, TokenFormat, TokenId, UserId,
@@ -124,7 +124,8 @@ pub(crate) struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// Prepares an access token, to be signed by one of these keys.
+    /// Prepares an access token, to be signed by one of these keys. Refuses it under overload,
+    /// before anything is recorded or redeemed.
     pub(super) fn draft(
         &self,
         keys: &KeyRing,
@@ -137,6 +138,9 @@ impl TokenIssuer {
         let now = now_ms / 1000;
         let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
         let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
+        if !is_opaque {
+            self.keys.check_signing_capacity(client.metadata.alg)?;
+        }
         let details = TokenDetails {
             cnf,
             act: subject.act,
@@ -163,7 +167,7 @@ impl TokenIssuer {
 
     /// The response for a recorded token. Only a recorded token can be revoked, and the record
     /// determines the epoch in its `jti`, so it is signed after the commit.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         client: &Client,
         token: &AccessToken,
@@ -171,8 +175,7 @@ impl TokenIssuer {
     ) -> Result<TokenAnswer, OAuthError> {
         let access_token = match opaque {
             Some(secret) => secret.reveal().to_owned(),
-            None if self.issuer.status_claim => self.keys.current().issue_with_status(token, &self.issuer.url)?,
-            None => self.keys.current().issue(token, &self.issuer.url)?,
+            None => self.keys.sign(self.unsigned_jwt(token)?).await?,
         };
         tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
         Ok(TokenAnswer {
@@ -185,6 +188,15 @@ impl TokenIssuer {
         })
     }
 
+    fn unsigned_jwt(&self, token: &AccessToken) -> Result<UnsignedJwt, IssueError> {
+        let (keys, issuer) = (self.keys.current(), &self.issuer.url);
+        if self.issuer.status_claim {
+            keys.prepare_token_with_status(token, issuer)
+        } else {
+            keys.prepare_token(token, issuer)
+        }
+    }
+
     /// Records a token that consumes nothing, and returns the response.
     pub(super) async fn issue(
         &self,
@@ -193,6 +205,6 @@ impl TokenIssuer {
     ) -> Result<TokenAnswer, OAuthError> {
         let (issue, opaque) = drafted.parts(caller);
         let token = self.writer.issue(issue).await?;
-        self.answer(&caller.client, &token, opaque)
+        self.answer(&caller.client, &token, opaque).await
     }
 }

@@ -2,7 +2,6 @@
 
 pub(super) mod assertion;
 pub(super) mod authorization;
-pub(super) mod authorization_response;
 pub(super) mod authorize;
 pub(super) mod bearer;
 pub(super) mod caller;

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
-use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Client, Grant, Scope, TokenAlg, User};
-use tollgate_services::signing_keys::SigningKeys;
+use tollgate_services::signing_keys::{SigningError, SigningKeys};
 
 use crate::issuer::Issuer;
 
@@ -30,7 +29,7 @@ pub(crate) async fn sign(
     keys: &SigningKeys,
     now: u64,
     about: &IdToken<'_>,
-) -> Result<String, IssueError> {
+) -> Result<String, SigningError> {
     let (client, grant) = (about.client, about.grant);
     let alg = client.metadata.id_token_alg();
     let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
@@ -53,7 +52,7 @@ pub(crate) async fn sign(
     if let Some(nonce) = about.nonce {
         claims.insert("nonce".to_owned(), Value::from(nonce));
     }
-    keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)
+    keys.sign_statement(alg, "JWT", &claims).await
 }
 
 /// Left half of the hash that belongs to an algorithm (OpenID Connect Core §3.1.3.6); SHA-512 for

@@ -69,7 +69,8 @@ pub(crate) async fn any(
     };
     claims.insert("iss".to_owned(), Value::from(endpoint.issuer.url.as_str()));
     claims.insert("aud".to_owned(), Value::from(client.id.as_str()));
-    let signed = endpoint.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?;
+    endpoint.keys.check_signing_capacity(alg)?;
+    let signed = endpoint.keys.sign_statement(alg, "JWT", &claims).await?;
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
 }
 

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use tokio::time::timeout;
 use tollgate_model::KeyState;
-use tollgate_services::password_hashing::HashingLoad;
+use tollgate_services::worker_pool::WorkerLoad;
 use tollgate_storage::FeedHead;
 
 use super::state::{DatabaseStatus, Operations};
@@ -195,7 +195,7 @@ pub(crate) async fn deep(State(operations): State<Arc<Operations>>) -> impl Into
 }
 
 fn hashing_threads(operations: &Operations) -> HashingThreads {
-    let HashingLoad { queued, capacity, workers, working, .. } = operations.password_hasher.load();
+    let WorkerLoad { queued, capacity, workers, working, .. } = operations.password_hasher.load();
     HashingThreads { status: ok_or_busy(queued >= capacity), queued, capacity, workers, working }
 }
 

@@ -11,9 +11,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, KeyState};
-use tollgate_services::password_hashing::HashingLoad;
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram, Metrics};
+use tollgate_services::worker_pool::WorkerLoad;
 use tower::{Service, ServiceExt as _};
 
 use super::state::Operations;
@@ -106,6 +106,7 @@ async fn metrics_text(operations: &Operations) -> Result<String, tollgate_storag
         u64::try_from(operations.long_polls.waiting_count()).unwrap_or(u64::MAX),
     );
     text.hashing(&operations.password_hasher.load());
+    text.signing(&operations.keys.signing_load());
     text.keys(operations.keys.current().listing(), operations.clock.now());
     text.edges(&edges, head.sequence, operations.clock.now_ms());
     Ok(text.0)
@@ -186,8 +187,8 @@ impl Text {
         }
     }
 
-    fn hashing(&mut self, load: &HashingLoad) {
-        let HashingLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
+    fn hashing(&mut self, load: &WorkerLoad) {
+        let WorkerLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
         for (name, help, kind, value) in [
             ("tollgate_hashing_queue", "Queued password hashes.", "gauge", queued as u64),
             ("tollgate_hashing_queue_capacity", "Capacity of the password hashing queue.", "gauge", capacity as u64),
@@ -203,6 +204,31 @@ impl Text {
             (
                 "tollgate_hashes_abandoned_total",
                 "Password hashes dropped because the request had ended.",
+                "counter",
+                abandoned,
+            ),
+        ] {
+            self.scalar(name, help, kind, value);
+        }
+    }
+
+    fn signing(&mut self, load: &WorkerLoad) {
+        let WorkerLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
+        for (name, help, kind, value) in [
+            ("tollgate_signing_queue", "Queued RSA signatures.", "gauge", queued as u64),
+            ("tollgate_signing_queue_capacity", "Capacity of the queue of RSA signatures.", "gauge", capacity as u64),
+            ("tollgate_signing_workers", "RSA signing threads.", "gauge", workers as u64),
+            ("tollgate_signing_workers_busy", "Busy RSA signing threads.", "gauge", working as u64),
+            ("tollgate_rsa_signatures_total", "RSA signatures made.", "counter", done),
+            (
+                "tollgate_rsa_signatures_refused_total",
+                "Requests refused because the queue of RSA signatures was full.",
+                "counter",
+                refused,
+            ),
+            (
+                "tollgate_rsa_signatures_abandoned_total",
+                "RSA signatures dropped because the request had ended.",
                 "counter",
                 abandoned,
             ),

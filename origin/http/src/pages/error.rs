@@ -8,7 +8,6 @@ use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tollgate_keys::IssueError;
 use tollgate_messages::Messages;
 use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
@@ -145,12 +144,6 @@ impl From<StoreError> for WebError {
 
 impl From<WriteError> for WebError {
     fn from(error: WriteError) -> WebError {
-        WebError::internal(&error)
-    }
-}
-
-impl From<IssueError> for WebError {
-    fn from(error: IssueError) -> WebError {
         WebError::internal(&error)
     }
 }

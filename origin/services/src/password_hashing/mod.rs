@@ -10,11 +10,9 @@
 
 mod argon2id;
 mod error;
-mod pool;
 mod verified_secrets;
 
 pub use error::PasswordHashingError;
-pub use pool::HashingLoad;
 pub use verified_secrets::VerifiedSecretCache;
 
 use std::sync::Arc;
@@ -26,12 +24,13 @@ use zeroize::Zeroizing;
 
 use argon2id::Memory;
 use error::failed;
-use pool::Pool;
+
+use crate::worker_pool::{WorkerLoad, WorkerPool};
 
 /// Hashes and verifies passwords. Clones share the worker threads.
 #[derive(Clone)]
 pub struct PasswordHasher {
-    pool: Arc<Pool>,
+    pool: Arc<WorkerPool<Memory>>,
     cost: HashCost,
     /// Hash of a random password, verified for unknown users so that they take as long as a wrong
     /// password.
@@ -46,7 +45,7 @@ impl PasswordHasher {
     pub fn new(settings: &HashSettings) -> Result<PasswordHasher, PasswordHashingError> {
         let password = Zeroizing::new(rng::random::<32>().map_err(failed)?);
         let dummy_hash = argon2id::hash(password.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
-        let pool = Pool::start(settings.workers, settings.queue)?;
+        let pool = WorkerPool::start("hash", settings.workers, settings.queue).map_err(failed)?;
         Ok(PasswordHasher { pool: Arc::new(pool), cost: settings.cost, dummy_hash: dummy_hash.into() })
     }
 
@@ -88,11 +87,11 @@ impl PasswordHasher {
     /// # Errors
     /// [`PasswordHashingError::Busy`]
     pub fn check_capacity(&self) -> Result<(), PasswordHashingError> {
-        if self.pool.is_full() { Err(self.pool.refuse()) } else { Ok(()) }
+        Ok(self.pool.check_capacity()?)
     }
 
     #[must_use]
-    pub fn load(&self) -> HashingLoad {
+    pub fn load(&self) -> WorkerLoad {
         self.pool.load()
     }
 }

@@ -20,13 +20,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_core::{RevocationKind, RevokedBefore};
-use tollgate_keys::{IssueError, KeyRing};
+use tollgate_keys::{KeyRing, STATEMENT_ALG};
 use tollgate_model::Audience;
 use tollgate_model::encoding::base64url;
 use tollgate_model::event_stream::{EventType, Stream};
 use tollgate_storage::Signal;
 
-use crate::signing_keys::SigningKeys;
+use crate::signing_keys::{SigningError, SigningKeys};
 
 /// `typ` header of security event tokens (RFC 8417 section 2.3), required by SSF.
 pub const TOKEN_TYPE: &str = "secevent+jwt";
@@ -72,9 +72,9 @@ impl Transmitter {
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn token(&self, stream: &Stream, signal: &Signal) -> Result<String, IssueError> {
+    pub async fn token(&self, stream: &Stream, signal: &Signal) -> Result<String, SigningError> {
         let claims = claims(&self.issuer, &stream.audience, self.jti(stream, signal), signal);
-        self.keys.current().sign_statement(TOKEN_TYPE, &claims)
+        self.keys.sign_statement(STATEMENT_ALG, TOKEN_TYPE, &claims).await
     }
 
     /// The token's `jti`, a function of issuer, stream and signal.

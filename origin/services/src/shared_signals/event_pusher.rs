@@ -14,7 +14,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_keys::{IssueError, SealError};
+use tollgate_keys::SealError;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::event_stream::{Delivery, PushUrl, Stream};
 use tollgate_storage::{LeaderRole, Signal, Store, StoreError};
@@ -25,6 +25,7 @@ use super::poll::{SetError, truncated};
 use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
 use crate::leader_loop::run_while_leader;
+use crate::signing_keys::SigningError;
 use crate::telemetry::traced;
 
 /// Receivers check a signature and may write to a database.
@@ -40,7 +41,7 @@ enum PushError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Sign(#[from] IssueError),
+    Sign(#[from] SigningError),
     #[error("the Authorization header of the stream cannot be decrypted: {0}")]
     Secret(#[from] SealError),
     #[error("the Authorization header of the stream is not a valid header value")]
@@ -166,7 +167,7 @@ impl SecurityEventPusher {
                 return Ok(());
             }
             for signal in pending {
-                let token = self.transmitter.token(stream, &signal)?;
+                let token = self.transmitter.token(stream, &signal).await?;
                 let outcome = self.push(url, authorization.as_ref(), token).await?;
                 *failures = 0;
                 if let DeliveryOutcome::Rejected(why) = &outcome {

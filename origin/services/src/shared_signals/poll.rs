@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tollgate_keys::IssueError;
 use tollgate_model::event_stream::Stream;
 use tollgate_storage::{Signal, Store, StoreError};
 use tollgate_system::Clock;
 
 use super::event::Transmitter;
 use crate::feed_change::FeedChange;
+use crate::signing_keys::SigningError;
 
 /// Tokens in a response, even if the receiver requests more.
 const MAX_EVENTS: usize = 100;
@@ -69,7 +69,7 @@ pub enum PollError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Sign(#[from] IssueError),
+    Sign(#[from] SigningError),
 }
 
 /// Responds to polls.
@@ -135,7 +135,8 @@ impl PollResponder {
         let signals = self.store.list_pending_signals(stream.number, MAX_SIGNALS, is_delivered).await?;
         let mut answer = PollAnswer { more_available: signals.len() > limit, ..PollAnswer::default() };
         for signal in signals.iter().take(limit) {
-            answer.sets.insert(self.transmitter.jti(stream, signal), self.transmitter.token(stream, signal)?);
+            let token = self.transmitter.token(stream, signal).await?;
+            answer.sets.insert(self.transmitter.jti(stream, signal), token);
         }
         Ok(answer)
     }

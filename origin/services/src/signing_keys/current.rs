@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
-use tollgate_keys::{KeyRing, MasterKey, VerifiedToken};
+use tollgate_keys::{KeyRing, MasterKey, UnsignedJwt, VerifiedToken};
 use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, TokenAlg};
 use tollgate_storage::{Store, StoreError, StoredKeys};
 use tollgate_system::Clock;
 
-use super::error::SigningKeysError;
+use super::error::{SigningError, SigningKeysError};
 use super::rotation::{self, KeyRotation};
+use super::signing_pool::SigningPool;
+use crate::worker_pool::WorkerLoad;
 
 /// Longest wait of a request for a signing key, after one was revoked and before the next is
 /// published.
@@ -28,6 +31,7 @@ struct Inner {
     store: Store,
     master: MasterKey,
     clock: Clock,
+    pool: SigningPool,
     ring: Sender<Arc<KeyRing>>,
     /// Rows of which the ring was built; locked while the ring is rebuilt.
     source: Mutex<RingSource>,
@@ -47,11 +51,16 @@ impl SigningKeys {
     ///
     /// # Errors
     /// When the database fails or its keys cannot be decrypted.
-    pub async fn open(store: Store, master: MasterKey, clock: Clock) -> Result<SigningKeys, SigningKeysError> {
+    pub async fn open(
+        store: Store,
+        master: MasterKey,
+        clock: Clock,
+        pool: SigningPool,
+    ) -> Result<SigningKeys, SigningKeysError> {
         let rows = store.get_stored_keys().await?;
         let ring = Sender::new(open_ring(&master, &rows, clock.now()).await?);
         let source = Mutex::new(RingSource { rows, read: 0 });
-        Ok(SigningKeys(Arc::new(Inner { store, master, clock, ring, source, reads: AtomicU64::new(0) })))
+        Ok(SigningKeys(Arc::new(Inner { store, master, clock, pool, ring, source, reads: AtomicU64::new(0) })))
     }
 
     /// The current keys.
@@ -75,6 +84,47 @@ impl SigningKeys {
         // After a timeout the caller's signature fails with an error.
         let _ = Box::pin(timeout(SIGNING_KEY_TIMEOUT, ring.wait_for(can_sign))).await;
         self.current()
+    }
+
+    /// Refuses a request, before anything is recorded for it, if it needs a signature with this
+    /// algorithm and too many wait already.
+    ///
+    /// # Errors
+    /// [`SigningError::Busy`]
+    pub fn check_signing_capacity(&self, alg: TokenAlg) -> Result<(), SigningError> {
+        self.0.pool.check_capacity(alg)
+    }
+
+    /// Load of the threads that make RSA signatures.
+    #[must_use]
+    pub fn signing_load(&self) -> WorkerLoad {
+        self.0.pool.load()
+    }
+
+    /// Signs a JWT: with RSA on a worker thread, otherwise in place. Never refused because of load:
+    /// a client that got no token for a redeemed code could not repeat its request. The number of
+    /// waiting signatures is bounded by [`SigningKeys::check_signing_capacity`] and the requests
+    /// that were admitted before.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub async fn sign(&self, jwt: UnsignedJwt) -> Result<String, SigningError> {
+        self.0.pool.sign(jwt).await
+    }
+
+    /// Signs a JWT that is not an access token, see [`KeyRing::prepare_statement`] and
+    /// [`SigningKeys::sign`].
+    ///
+    /// # Errors
+    /// When there is no key for `alg`, or signing fails.
+    pub async fn sign_statement(
+        &self,
+        alg: TokenAlg,
+        token_type: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, SigningError> {
+        let ring = self.wait_for_signing_key(alg).await;
+        self.sign(ring.prepare_statement(alg, token_type, claims)?).await
     }
 
     /// Reads the keys from the database, for callers that must not be behind another origin.

@@ -5,7 +5,9 @@ mod current;
 mod error;
 pub mod rotation;
 mod rotation_task;
+mod signing_pool;
 
 pub use current::SigningKeys;
-pub use error::SigningKeysError;
+pub use error::{SigningError, SigningKeysError};
 pub use rotation_task::run_rotation;
+pub use signing_pool::SigningPool;

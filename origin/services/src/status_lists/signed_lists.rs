@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
-use tollgate_keys::IssueError;
+use tollgate_keys::{IssueError, STATEMENT_ALG};
 use tollgate_model::encoding::base64url;
 use tollgate_model::status_list::{STATUS_LIST_LIFETIME, STATUS_LIST_PATH, TOKENS_PER_LIST, uri};
 use tollgate_storage::{Store, StoreError};
@@ -121,7 +121,7 @@ impl StatusLists {
                 },
                 iss: Some(issuer),
             };
-            let token = keys.sign_statement(TOKEN_TYPE, &claims)?;
+            let token = keys.prepare_statement(STATEMENT_ALG, TOKEN_TYPE, &claims)?.sign()?;
             let etag = format!("\"{}\"", base64url(&Sha256::digest(&token)));
             Ok(SignedList { token, etag, sequence: input.sequence, issued_at: now })
         });

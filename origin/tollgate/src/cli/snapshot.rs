@@ -8,6 +8,7 @@ use serde::Serialize;
 use tollgate_core::{RevocationKind, Snapshot};
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_services::revocation_feed::FeedResponder;
+use tollgate_services::signing_keys::SigningPool;
 use tollgate_system::Clock;
 use tollgate_system::files::{self, Access};
 
@@ -77,7 +78,8 @@ impl SnapshotCommand {
 async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let issuer = session.issuer().await?;
     let audience = crate::issuers::default_audience(&session.settings, &issuer)?;
-    let keys = crate::issuer_keys::open_shared_keys(&session.store, &session.settings, Clock::system()).await?;
+    let (clock, pool) = (Clock::system(), SigningPool::start()?);
+    let keys = crate::issuer_keys::open_shared_keys(&session.store, &session.settings, clock, pool).await?;
     let feed = FeedResponder::new(session.store.clone(), keys.clone(), issuer, audience);
     let snapshot = feed.export().await?;
     if file == Path::new("-") {

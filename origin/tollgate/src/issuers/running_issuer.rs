@@ -21,7 +21,7 @@ use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::{LimitStore, RateLimiter};
 use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedResponder, count_revocations};
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
-use tollgate_services::signing_keys::{SigningKeys, run_rotation};
+use tollgate_services::signing_keys::{SigningKeys, SigningPool, run_rotation};
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
@@ -40,6 +40,7 @@ const CLOCK_SYNC_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct SharedServices {
     pub(crate) clock: Clock,
     pub(crate) password_hasher: PasswordHasher,
+    pub(crate) signing_pool: SigningPool,
     pub(crate) limit_store: Arc<LimitStore>,
     pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
     pub(crate) appearance: Arc<tollgate_http::Appearance>,
@@ -76,7 +77,7 @@ impl RunningIssuer {
         stop: CancellationToken,
     ) -> anyhow::Result<RunningIssuer> {
         store.adopt_issuer(&issuer).await?;
-        let keys = open_shared_keys(&store, settings, shared.clock.clone()).await?;
+        let keys = open_shared_keys(&store, settings, shared.clock.clone(), shared.signing_pool.clone()).await?;
         let default_audience = default_audience(settings, &issuer)?;
         let tasks = TaskTracker::new();
         let (feed_changes, watch_task) = feed_change::watch(store.clone(), stop.clone()).await?;

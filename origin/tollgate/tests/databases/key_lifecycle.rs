@@ -10,8 +10,8 @@ use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, KeySpec, MAX_KEYS_PER_ALGO
 use tollgate_model::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate_model::{KeyPolicy, KeyPurpose, KeyState, StoredKey};
 use tollgate_services::revocation_feed::edge_config;
-use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::signing_keys::rotation::{self, KeyRotation};
+use tollgate_services::signing_keys::{SigningKeys, SigningPool};
 use tollgate_storage::{PublishedSnapshot, Store, StoreError};
 
 use crate::database::Database;
@@ -351,7 +351,8 @@ async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) 
     let now = tollgate_system::Clock::system().now();
     let (one, other) = (create_keys(database, now).await, database.reopen().await);
     one.create_client(&client("reports").0).await.expect("registered");
-    let keys = SigningKeys::open(other.clone(), master_key(), tollgate_system::Clock::system()).await.expect("opened");
+    let (clock, pool) = (tollgate_system::Clock::system(), SigningPool::start().expect("started"));
+    let keys = SigningKeys::open(other.clone(), master_key(), clock, pool).await.expect("opened");
     let new = rotated(one, 0, now).await;
     publish(one, now).await;
     let ahead = key_ring(one, now + 1).await;

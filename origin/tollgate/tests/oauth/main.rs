@@ -19,7 +19,6 @@ mod pkce;
 mod proofs;
 mod refresh;
 mod registration;
-mod response_modes;
 mod sessions;
 mod terminal;
 mod tokens;

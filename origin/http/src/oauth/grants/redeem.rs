@@ -52,6 +52,10 @@ pub(super) async fn redeem_grant(
         redemption.access,
         confirmation(caller, jkt)?,
     )?;
+    let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
+    if scope.has("openid") {
+        endpoint.keys.check_signing_capacity(client.metadata.id_token_alg())?;
+    }
     let (issue, opaque) = drafted.parts(caller);
     let redeem =
         RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
@@ -61,9 +65,8 @@ pub(super) async fn redeem_grant(
         RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
         RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
-    let mut tokens = endpoint.tokens.answer(client, &token, opaque)?;
+    let mut tokens = endpoint.tokens.answer(client, &token, opaque).await?;
     tokens.refresh_token = redemption.refresh.map(|refresh| refresh.reveal().to_owned());
-    let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
     if scope.has("openid") {
         let id_token = id_token_of(endpoint, client, grant, &scope, redemption.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);

@@ -87,7 +87,7 @@ async fn record(
     let (issue, opaque) = drafted.parts(caller);
     let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: endpoint.clock.now() };
     match endpoint.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, opaque),
+        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, opaque).await,
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }
