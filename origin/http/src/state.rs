@@ -42,6 +42,7 @@ use crate::limits::RequestLimits;
 use crate::long_polls::LongPolls;
 use crate::oauth::assertion::ClientAssertions;
 use crate::oauth::authorization::AuthorizationRequestReader;
+use crate::oauth::authorization_response::AuthorizationResponses;
 use crate::oauth::authorize::AuthorizationEndpoint;
 use crate::oauth::bearer::BearerAuthenticator;
 use crate::oauth::client_auth::ClientAuthenticator;
@@ -515,6 +516,12 @@ impl Common {
             refresh: grants.refresh,
             reader: Arc::clone(&authentication.reader),
             sessions: Arc::clone(&sessions),
+            responses: AuthorizationResponses {
+                issuer: Arc::clone(&self.issuer),
+                clock: self.clock.clone(),
+                keys: self.keys.clone(),
+                appearance: Arc::clone(&self.appearance),
+            },
         };
         PageState {
             issuer: Arc::clone(&self.issuer),

@@ -51,6 +51,9 @@ consent-details = التفاصيل:
 consent-allow = سماح
 consent-deny = رفض
 consent-afterwards = أيًّا كان قرارك، ستعود إلى { $host }. يمكنك إلغاء الإذن في أي وقت من صفحة الجلسات.
+form-post-title = المتابعة إلى { $client }
+form-post-lead = أنت في طريق العودة إلى التطبيق. إذا لم يحدث شيء فاختر «متابعة».
+form-post-continue = متابعة
 
 ## ما يُسمح للتطبيق به
 

@@ -51,6 +51,9 @@ consent-details = Einzelheiten:
 consent-allow = Erlauben
 consent-deny = Ablehnen
 consent-afterwards = Wie Sie auch entscheiden, Sie kehren zu { $host } zurück. Den Zugriff können Sie jederzeit unter „Sitzungen“ widerrufen.
+form-post-title = Weiter zu { $client }
+form-post-lead = Sie werden zur Anwendung zurückgeleitet. Wenn nichts geschieht, wählen Sie „Weiter“.
+form-post-continue = Weiter
 
 ## Was eine Anwendung darf
 

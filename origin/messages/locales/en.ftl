@@ -64,6 +64,11 @@ consent-deny = Deny
 # $host: the site of the application.
 consent-afterwards = Whatever you decide, you return to { $host }. You can revoke access at any time under Sessions.
 
+# The page that sends the browser back to an application. $client: the application.
+form-post-title = Continue to { $client }
+form-post-lead = You are on your way back to the application. If nothing happens, select Continue.
+form-post-continue = Continue
+
 ## What an application may do
 
 scope-openid = Know who you are

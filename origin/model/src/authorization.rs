@@ -12,6 +12,7 @@ use super::ids::{BrowserSessionId, ClientId};
 use super::malformed::Malformed;
 use super::metadata::{GrantType, PkceRequirement};
 use super::pkce::CodeChallenge;
+use super::response_type::{ResponseMode, ResponseType};
 use super::scope::Scope;
 use super::user::BrowserSession;
 
@@ -40,6 +41,10 @@ pub enum Prompt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
     pub client: ClientId,
+    #[serde(default)]
+    pub response_type: ResponseType,
+    #[serde(default)]
+    pub response_mode: ResponseMode,
     /// Where the response is sent.
     pub redirect_uri: String,
     /// Whether the request contained `redirect_uri`; then the token request must repeat it.
@@ -198,22 +203,17 @@ impl AuthorizationRequest {
         default_audience: &Audience,
         now: u64,
     ) -> Result<AuthorizationRequest, AuthorizationError> {
-        use AuthorizationError::{Invalid, ResponseType, Unauthorized};
-        match parameters.get("response_type") {
-            Some("code") => {}
-            Some(_) => return Err(ResponseType),
-            None => return Err(Invalid("response_type is missing")),
-        }
+        let response_type = response_type(parameters)?;
         if !client.metadata.allows(GrantType::AuthorizationCode) {
-            return Err(Unauthorized);
+            return Err(AuthorizationError::Unauthorized);
         }
-        if !matches!(parameters.get("response_mode"), None | Some("query")) {
-            return Err(Invalid("unsupported response_mode: only query is supported"));
-        }
+        let response_mode = response_mode(parameters, response_type, redirect_uri)?;
         let access = Access::for_client(client, requested_access(parameters)?, default_audience)?;
         let challenge = code_challenge(client, &access.scope, parameters)?;
         Ok(AuthorizationRequest {
             client: client.id.clone(),
+            response_type,
+            response_mode,
             redirect_uri: redirect_uri.to_owned(),
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
             state: echoed(parameters, "state")?,
@@ -272,6 +272,36 @@ impl AuthorizationRequest {
     pub fn is_openid(&self) -> bool {
         self.access.scope.has("openid")
     }
+}
+
+fn response_type(parameters: &impl RequestParameters) -> Result<ResponseType, AuthorizationError> {
+    let named = parameters.get("response_type").ok_or(AuthorizationError::Invalid("response_type is missing"))?;
+    let response_type: ResponseType = named.parse().map_err(|_| AuthorizationError::ResponseType)?;
+    if response_type == ResponseType::Code { Ok(response_type) } else { Err(AuthorizationError::ResponseType) }
+}
+
+/// How the response reaches the client. Browsers post forms to `https` and `http` URLs only.
+fn response_mode(
+    parameters: &impl RequestParameters,
+    response_type: ResponseType,
+    redirect_uri: &str,
+) -> Result<ResponseMode, AuthorizationError> {
+    let mode = ResponseMode::for_response(parameters.get("response_mode"), response_type);
+    let mode = mode.map_err(AuthorizationError::Malformed)?;
+    let is_web = redirect_uri.starts_with("https://") || redirect_uri.starts_with("http://");
+    match mode.is_form_post() && !is_web {
+        true => Err(AuthorizationError::Invalid("response_mode form_post needs an https or http redirect_uri")),
+        false => Ok(mode),
+    }
+}
+
+/// The mode in which an error is returned to the client before the request is known to be valid:
+/// the requested one, if it is usable.
+#[must_use]
+pub fn error_response_mode(parameters: &impl RequestParameters, redirect_uri: &str) -> ResponseMode {
+    let named = parameters.get("response_type").and_then(|named| named.parse::<ResponseType>().ok());
+    let response_type = named.unwrap_or_default();
+    response_mode(parameters, response_type, redirect_uri).unwrap_or_else(|_| ResponseMode::default_for(response_type))
 }
 
 /// The code challenge (RFC 7636 §4.3). Without one the request is refused, unless the client's
@@ -401,6 +431,7 @@ mod tests {
             ([("response_type", "")].as_slice(), "invalid_request"),
             (&[("response_type", "token")], "unsupported_response_type"),
             (&[("response_mode", "fragment")], "invalid_request"),
+            (&[("response_mode", "telepathy")], "invalid_request"),
             (&[("code_challenge", "")], "invalid_request"),
             (&[("code_challenge", "short")], "invalid_request"),
             (&[("code_challenge_method", "")], "invalid_request"),
@@ -418,6 +449,19 @@ mod tests {
         ] {
             assert_eq!(read(changes).expect_err("refused").code(), code, "{changes:?}");
         }
+    }
+
+    #[test]
+    fn errors_are_returned_in_the_requested_mode_if_it_is_usable() {
+        let mode = |parameters: &[(&'static str, &'static str)], redirect_uri| {
+            error_response_mode(&BTreeMap::from_iter(parameters.iter().copied()), redirect_uri)
+        };
+        let (form_post, web) = ([("response_type", "code"), ("response_mode", "form_post")], "https://shop.example/cb");
+        assert_eq!(mode(&form_post, web), ResponseMode::FormPost);
+        assert_eq!(mode(&form_post, "com.example.app:/cb"), ResponseMode::Query, "no browser posts to an app");
+        assert_eq!(mode(&[("response_mode", "form_post")], web), ResponseMode::FormPost);
+        assert_eq!(mode(&[("response_type", "code"), ("response_mode", "telepathy")], web), ResponseMode::Query);
+        assert_eq!(mode(&[("response_type", "id_token")], web), ResponseMode::Fragment);
     }
 
     #[test]

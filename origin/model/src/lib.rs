@@ -71,7 +71,7 @@ pub use refresh::{
     RefreshTokenPolicy, RefreshUse,
 };
 pub use resource::Resource;
-pub use response_type::ResponseType;
+pub use response_type::{ResponseMode, ResponseType};
 pub use revocation::{
     Actor, NewReinstatement, NewRevocation, Reason, Reinstatement, Revocation, RevocationSelector, Target,
 };

@@ -214,6 +214,10 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub request_object_signing_alg: Option<TokenAlg>,
+    /// Signature algorithm of authorization responses as JWT; RS256 by default (JARM §3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub authorization_signed_response_alg: Option<TokenAlg>,
     /// Whether authorization requests must be signed (RFC 9101 §10.5).
     pub require_signed_request_object: bool,
     /// Whether authorization requests must be pushed (RFC 9126 §6).
@@ -349,6 +353,7 @@ impl ClientMetadata {
             self.id_token_signed_response_alg,
             self.userinfo_signed_response_alg,
             self.introspection_signed_response_alg,
+            self.authorization_signed_response_alg,
             self.request_object_signing_alg,
         ];
         optional.into_iter().flatten()
@@ -358,6 +363,12 @@ impl ClientMetadata {
     #[must_use]
     pub fn id_token_alg(&self) -> TokenAlg {
         self.id_token_signed_response_alg.unwrap_or(TokenAlg::Rs256)
+    }
+
+    /// The signature algorithm of its authorization responses as JWT.
+    #[must_use]
+    pub fn authorization_response_alg(&self) -> TokenAlg {
+        self.authorization_signed_response_alg.unwrap_or(TokenAlg::Rs256)
     }
 
     /// When its authorization requests need a code challenge.

@@ -17,6 +17,7 @@ impl Answer {
     /// - `a.b.0`: a member of the JSON body; empty: the whole body
     /// - `?name`: a parameter of the redirect
     /// - `:name`: a header
+    /// - `&name`: a field of the form in the page
     /// - `~`: the body as text
     /// - any of these followed by `@a.b`: a claim of the JWT there; by `#alg`: a member of its
     ///   header
@@ -29,6 +30,7 @@ impl Answer {
         }
         match path.chars().next() {
             Some('?') => self.0.parameter(&path[1..]).map(Value::String),
+            Some('&') => self.0.field(&path[1..]).map(Value::String),
             Some(':') => self.header(&path[1..]).map(Value::String),
             Some('~') => Some(Value::String(self.0.body.clone())),
             _ => walk(serde_json::from_str(&self.0.body).ok()?, path),

@@ -5,6 +5,7 @@ mod client_registration;
 mod discovery;
 mod openid_connect_core;
 mod requests;
+mod response_modes;
 mod rfc6749_authorization;
 mod rfc6749_input_validation;
 mod rfc6749_token;
@@ -47,6 +48,8 @@ fn requirements() -> Vec<Requirement> {
         table("RFC 9449", rfc9449::rows()),
         table("RFC 9700", rfc9700::rows()),
         table("RFC 9864", rfc9864::rows()),
+        table("OAuth 2.0 Form Post Response Mode", response_modes::form_post()),
+        table("JWT Secured Authorization Response Mode", response_modes::jarm()),
         table("OpenID Connect Core", openid_connect_core::rows()),
         table("OpenID Connect Discovery", discovery::openid()),
         table("OpenID Connect RP-Initiated Logout", discovery::logout()),

@@ -12,7 +12,7 @@ use tollgate_services::admin::Administration;
 use tollgate_storage::Store;
 
 use super::flash::{self, Flash};
-use crate::oauth::authorization::see_other;
+use crate::oauth::authorization_response::see_other;
 use crate::pages::error::WebError;
 use crate::pages::login::login_path;
 use crate::pages::page::{Flow, Layout};

@@ -2,33 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
+use tollgate_model::authorization::error_response_mode;
 use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
 use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_system::Clock;
-use url::form_urlencoded;
 
 use super::assertion;
+use super::authorization_response::ReturnTo;
 use super::parameters::Parameters;
 use crate::issuer::Issuer;
 use crate::oidc::id_token_hint;
+use crate::pages::query::UI_LOCALES;
 
 /// Prefix of the handles of pushed requests (RFC 9126 §2.2).
 pub(crate) const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 /// Maximum lifetime of a request object, in seconds.
 const MAX_REQUEST_OBJECT_LIFETIME: u64 = 3600;
-
-/// Where the response goes.
-#[derive(Debug, Clone)]
-pub(crate) struct ReturnTo {
-    pub(crate) redirect_uri: String,
-    pub(crate) state: Option<String>,
-}
 
 /// A rejected request, with the redirect URI to report it to. Without one, because it is what is
 /// wrong, only the user is informed (RFC 6749 §4.1.2.1).
@@ -85,7 +77,12 @@ fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, Authorizat
         (None, [only]) => only.as_str().to_owned(),
         (None, _) => return Err(AuthorizationError::Invalid("redirect_uri is missing")),
     };
-    Ok(ReturnTo { redirect_uri, state: asked.get("state").map(str::to_owned) })
+    Ok(ReturnTo {
+        mode: error_response_mode(asked, &redirect_uri),
+        redirect_uri,
+        state: asked.get("state").map(str::to_owned),
+        ui_locales: asked.get(UI_LOCALES).map(str::to_owned),
+    })
 }
 
 /// The parameters of the request object, or these if there is none. Parameters outside a request
@@ -139,44 +136,4 @@ async fn resolve_request_object(
         value => vec![(name, value.to_string())],
     });
     Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
-}
-
-impl ReturnTo {
-    /// Where the response to a request goes.
-    pub(crate) fn of(request: &AuthorizationRequest) -> ReturnTo {
-        ReturnTo { redirect_uri: request.redirect_uri.clone(), state: request.state.clone() }
-    }
-
-    /// Redirects with an error.
-    pub(crate) fn error(&self, issuer: &Issuer, error: &AuthorizationError) -> Response {
-        tracing::debug!(reason = %error, "an authorization request is refused");
-        self.send(issuer, &[("error", error.code()), ("error_description", &error.to_string())])
-    }
-
-    /// Redirects with a code.
-    pub(crate) fn code(&self, issuer: &Issuer, code: &str) -> Response {
-        self.send(issuer, &[("code", code)])
-    }
-
-    /// Redirects by 303, which turns any request into a GET: 307 would forward a password (RFC 9700
-    /// §4.12). `iss` names this server, so that a client of several servers cannot be made to
-    /// confuse them (RFC 9207).
-    fn send(&self, issuer: &Issuer, parameters: &[(&str, &str)]) -> Response {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(parameters);
-        if let Some(state) = &self.state {
-            query.append_pair("state", state);
-        }
-        query.append_pair("iss", &issuer.url);
-        let join = if self.redirect_uri.contains('?') { '&' } else { '?' };
-        see_other(&format!("{}{join}{}", self.redirect_uri, query.finish()))
-    }
-}
-
-/// Redirects the browser.
-pub(crate) fn see_other(location: &str) -> Response {
-    match HeaderValue::try_from(location) {
-        Ok(location) => (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
 }

@@ -17,11 +17,13 @@ use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
 use tollgate_system::{Clock, rng};
 
-use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequest, ReturnTo, read, see_other};
+use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequest, read};
+use super::authorization_response::{AuthorizationResponses, ReturnTo, see_other};
 use super::parameters::{FormOnly, Parameters};
 use crate::issuer::Issuer;
 use crate::oidc::id_token::{ACR, AMR};
 use crate::openapi::forms;
+use crate::openapi::responses::HtmlPage;
 use crate::pages::browser::{Browser, BrowserSessions};
 use crate::pages::error::WebError;
 use crate::pages::query::{UI_LOCALES, query_pair};
@@ -35,13 +37,18 @@ pub(crate) struct AuthorizationEndpoint {
     pub(crate) refresh: RefreshTokenPolicy,
     pub(crate) reader: Arc<AuthorizationRequestReader>,
     pub(crate) sessions: Arc<BrowserSessions>,
+    pub(crate) responses: AuthorizationResponses,
 }
 
 /// Takes an authorization request from a browser (RFC 6749 §3.1).
 #[utoipa::path(
     get, path = "/oauth/authorize",
     params(forms::AuthorizationForm),
-    responses((status = 303, description = "On to the next page, or back to the client"), WebError),
+    responses(
+        (status = 303, description = "On to the next page, or back to the client"),
+        HtmlPage,
+        WebError,
+    ),
     security(("session" = []), ()),
 )]
 pub(crate) async fn get(
@@ -57,7 +64,11 @@ pub(crate) async fn get(
 #[utoipa::path(
     post, path = "/oauth/authorize",
     request_body(content = forms::AuthorizationForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 303, description = "On to the next page, or back to the client"), WebError),
+    responses(
+        (status = 303, description = "On to the next page, or back to the client"),
+        HtmlPage,
+        WebError,
+    ),
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(
@@ -82,7 +93,7 @@ async fn authorize(
         None => match read(&endpoint.reader, &client, asked, false).await {
             Ok(request) => request,
             Err(RejectedRequest { return_to: Some(to), error }) => {
-                return refuse(endpoint, &client, &browser, &to, &error);
+                return refuse(endpoint, &client, &browser, &to, &error).await;
             }
             Err(RejectedRequest { return_to: None, error }) => {
                 return Err(WebError::bad_application_request(&error.to_string()));
@@ -118,7 +129,7 @@ async fn consume_pushed_request(
 /// is not redirected to before a user has signed in, or anybody could make a link to this server
 /// lead anywhere (RFC 9700 §4.11); then the user sees an error page. In a frame, where a client
 /// silently checks for a session, the redirect happens: a frame has no address bar to deceive.
-fn refuse(
+async fn refuse(
     endpoint: &AuthorizationEndpoint,
     client: &Client,
     browser: &Browser,
@@ -129,7 +140,7 @@ fn refuse(
     if client.registrant() == Registrant::Client && browser.login.is_none() && !asks_silently {
         return Err(WebError::bad_application_request(&error.to_string()));
     }
-    Ok(to.error(&endpoint.issuer, error))
+    endpoint.responses.send_error(client, browser, to, error).await
 }
 
 /// Sends the browser to the next page of a request: sign-in, consent, or back to the client.
@@ -150,7 +161,8 @@ pub(crate) async fn next_page(
             // The user signed in again, but is a different one than requested (OpenID Connect Core
             // §3.1.2.1).
             answer_waiting(endpoint, handle).await?;
-            return Ok(ReturnTo::of(&request).error(&endpoint.issuer, &AuthorizationError::LoginRequired));
+            let (to, error) = (ReturnTo::of(&request), AuthorizationError::LoginRequired);
+            return endpoint.responses.send_error(client, browser, &to, &error).await;
         }
         login = None;
     }
@@ -161,12 +173,12 @@ pub(crate) async fn next_page(
     let page = match request.next_step(login, agreed, now) {
         Err(error) => {
             answer_waiting(endpoint, handle).await?;
-            return refuse(endpoint, client, browser, &ReturnTo::of(&request), &error);
+            return refuse(endpoint, client, browser, &ReturnTo::of(&request), &error).await;
         }
         Ok(AuthorizationStep::Issue) => {
             let login = login.ok_or_else(WebError::request_expired)?;
             answer_waiting(endpoint, handle).await?;
-            return issue_code(endpoint, client, &request, login, None).await;
+            return issue_code(endpoint, client, &request, browser, login, None).await;
         }
         Ok(AuthorizationStep::SignIn) => "login",
         Ok(AuthorizationStep::Consent) => "consent",
@@ -229,6 +241,7 @@ pub(crate) async fn issue_code(
     endpoint: &AuthorizationEndpoint,
     client: &Client,
     request: &AuthorizationRequest,
+    browser: &Browser,
     login: &BrowserSession,
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
@@ -250,7 +263,8 @@ pub(crate) async fn issue_code(
         return Err(WebError::request_expired());
     }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
-    Ok(ReturnTo::of(request).code(&endpoint.issuer, secret.reveal()))
+    let parameters = [("code", secret.reveal().to_owned())];
+    endpoint.responses.send(client, browser, &ReturnTo::of(request), &parameters).await
 }
 
 /// The grant that a user gives a client now. Without refresh tokens it ends with the longest-lived

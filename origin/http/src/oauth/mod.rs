@@ -2,6 +2,7 @@
 
 pub(super) mod assertion;
 pub(super) mod authorization;
+pub(super) mod authorization_response;
 pub(super) mod authorize;
 pub(super) mod bearer;
 pub(super) mod caller;

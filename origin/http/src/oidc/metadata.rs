@@ -92,7 +92,7 @@ fn abilities(features: &ServerFeatures) -> Value {
     let languages: Vec<&str> = features.appearance.catalogue.languages().collect();
     json!({
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post", "query.jwt", "form_post.jwt", "jwt"],
         "grant_types_supported": grants,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
@@ -103,6 +103,7 @@ fn abilities(features: &ServerFeatures) -> Value {
         "introspection_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "introspection_signing_alg_values_supported": SIGNING_ALGORITHMS,
+        "authorization_signing_alg_values_supported": SIGNING_ALGORITHMS,
         "tls_client_certificate_bound_access_tokens": has_certificates,
         "dpop_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "request_parameter_supported": true,

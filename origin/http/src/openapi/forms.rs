@@ -94,6 +94,8 @@ pub(crate) struct AuthorizationForm {
     client_id: Option<String>,
     #[schema(example = "code")]
     response_type: Option<String>,
+    /// `query`, `form_post`, `query.jwt`, `form_post.jwt` or `jwt`
+    response_mode: Option<String>,
     redirect_uri: Option<String>,
     scope: Option<String>,
     state: Option<String>,

@@ -6,6 +6,7 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
+use tollgate_messages::Messages;
 use tollgate_model::encoding::base64url;
 use tollgate_model::secret::keyed;
 use tollgate_model::user::BROWSER_SESSION_LIFETIME;
@@ -15,7 +16,8 @@ use tollgate_storage::{Store, Termination};
 use tollgate_system::{Clock, rng};
 use zeroize::Zeroizing;
 
-use super::error::WebError;
+use super::brand::Appearance;
+use super::error::{WebError, accept_language};
 use crate::extract::cookies;
 use crate::issuer::Issuer;
 use crate::oauth::parameters::Parameters;
@@ -39,6 +41,8 @@ pub(crate) struct Browser {
     /// Whether the response is for a frame in another page (Fetch Metadata's `Sec-Fetch-Dest`,
     /// which no page can set).
     pub(crate) is_frame: bool,
+    /// The `Accept-Language` field; empty without one.
+    accept_language: String,
 }
 
 /// Seconds between two updates of a session's last-seen time, so that viewing a page seldom writes.
@@ -66,10 +70,11 @@ impl Browser {
         let name = cookie_name(&sessions.issuer);
         let sent = cookies::values(headers, &name).find(|value| SecretKind::Session.is_well_formed(value));
         let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
+        let accept_language = accept_language(headers).to_owned();
         let Some(cookie) = sent else {
             let cookie = Secret::new(SecretKind::Session, &rng::random()?);
             let cookie = Zeroizing::new(cookie.reveal().to_owned());
-            return Ok(Browser { cookie, is_new: true, login: None, is_frame });
+            return Ok(Browser { cookie, is_new: true, login: None, is_frame, accept_language });
         };
         let now = sessions.clock.now();
         let login = sessions.store.find_session(&SecretHash::of(cookie), now).await?;
@@ -78,7 +83,7 @@ impl Browser {
         {
             sessions.store.record_session_activity(&login.id, now).await?;
         }
-        Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login, is_frame })
+        Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login, is_frame, accept_language })
     }
 
     /// The signed-in user with the session, if the user is active.
@@ -100,6 +105,11 @@ impl Browser {
     pub(super) fn has_csrf_token(&self, keys: &SigningKeys, form: &Parameters) -> bool {
         let token = form.get("csrf").unwrap_or_default();
         bool::from(token.as_bytes().ct_eq(self.csrf_token(keys).as_bytes())) && !self.is_new
+    }
+
+    /// The texts in the reader's language: of `ui_locales`, else of `Accept-Language`.
+    pub(crate) fn messages(&self, appearance: &Appearance, ui_locales: &str) -> Messages {
+        appearance.catalogue.messages(ui_locales, &self.accept_language)
     }
 
     /// Adds the cookie to a response if it is new.

@@ -14,7 +14,7 @@ use super::error::WebError;
 use super::login::{get_client, get_pending_request};
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
-use crate::oauth::authorization::ReturnTo;
+use crate::oauth::authorization_response::ReturnTo;
 use crate::oauth::authorize::{is_hinted, issue_code, next_page};
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
@@ -70,7 +70,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
 #[utoipa::path(
     post, path = "/consent",
     request_body(content = forms::ConsentForm, content_type = "application/x-www-form-urlencoded"),
-    responses(SeeOther, WebError),
+    responses(HtmlPage, SeeOther, WebError),
     security(("session" = []), ()),
 )]
 pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
@@ -96,9 +96,10 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
             .writer
             .record_audit_note(NewAuditEntry::new(page.state.clock.now(), by, action, kind, client.id.as_str()))
             .await?;
-        return Ok(ReturnTo::of(&request).error(&state.issuer, &AuthorizationError::Denied));
+        let (to, error) = (ReturnTo::of(&request), AuthorizationError::Denied);
+        return state.authorization.responses.send_error(&client, &page.browser, &to, &error).await;
     }
-    issue_code(&state.authorization, &client, &request, &login, Some(&request.access)).await
+    issue_code(&state.authorization, &client, &request, &page.browser, &login, Some(&request.access)).await
 }
 
 /// The host of a redirect URI, to be shown to the user; or the scheme of an app on their device.

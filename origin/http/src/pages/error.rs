@@ -12,6 +12,7 @@ use tollgate_messages::Messages;
 use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
+use tollgate_services::signing_keys::SigningError;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::brand::Appearance;
@@ -144,6 +145,12 @@ impl From<StoreError> for WebError {
 
 impl From<WriteError> for WebError {
     fn from(error: WriteError) -> WebError {
+        WebError::internal(&error)
+    }
+}
+
+impl From<SigningError> for WebError {
+    fn from(error: SigningError) -> WebError {
         WebError::internal(&error)
     }
 }

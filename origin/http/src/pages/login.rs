@@ -85,6 +85,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     post, path = "/login",
     request_body(content = forms::LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses(
+        HtmlPage,
         SeeOther,
         WebError,
         (

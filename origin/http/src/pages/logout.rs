@@ -21,7 +21,7 @@ use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::query::{UI_LOCALES, query_pair};
 use super::sessions::{SIGNED_OUT, end_session};
 use super::state::PageState;
-use crate::oauth::authorization::see_other;
+use crate::oauth::authorization_response::see_other;
 use crate::oauth::parameters::Parameters;
 use crate::oidc::id_token_hint;
 use crate::openapi::forms;

@@ -5,8 +5,8 @@
 //! [`page_request::CsrfCheckedForm`] whose token was checked; the store; a response. Texts come
 //! from the message catalogue (`tollgate-messages`) in the reader's language.
 //!
-//! Never: scripts, and a content security policy forbids them. A change by a form without the CSRF
-//! token of the browser's own session.
+//! Never: scripts, and a content security policy forbids them, except that of [`form_post`], which
+//! it names. A change by a form without the CSRF token of the browser's own session.
 
 pub(super) mod assets;
 mod attempt_limiter;
@@ -15,6 +15,7 @@ pub(super) mod browser;
 pub(super) mod consent;
 pub(super) mod device;
 pub(super) mod error;
+pub(super) mod form_post;
 mod known_device;
 pub(super) mod login;
 pub(super) mod logout;

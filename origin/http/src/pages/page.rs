@@ -118,6 +118,17 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(
 
 /// Renders a page.
 pub(crate) fn page(status: StatusCode, template: &impl Template, language: &str, flow: Flow) -> Response {
+    page_with_script(status, template, language, flow, None)
+}
+
+/// Renders a page that may have a script with this source expression, and no other.
+pub(super) fn page_with_script(
+    status: StatusCode,
+    template: &impl Template,
+    language: &str,
+    flow: Flow,
+    script: Option<&str>,
+) -> Response {
     let html = match template.render() {
         Ok(html) => html,
         Err(error) => {
@@ -125,8 +136,9 @@ pub(crate) fn page(status: StatusCode, template: &impl Template, language: &str,
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
+    let script = script.map(|source| format!("; script-src {source}")).unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'{}",
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'{}{script}",
         flow.form_action()
     );
     let mut response = (status, html).into_response();

@@ -15,7 +15,7 @@ use super::error::{WebError, accept_language};
 use super::page::{Flow, Layout, page};
 use super::query::{UI_LOCALES, query_pair};
 use super::state::PageState;
-use crate::oauth::authorization::see_other;
+use crate::oauth::authorization_response::see_other;
 use crate::oauth::caller::Caller;
 use crate::oauth::parameters::{FormOnly, Parameters};
 

@@ -241,10 +241,15 @@ impl<'a> UserBrowser<'a> {
     /// Signs in and decides where a page asks for it, and returns the parameters of the
     /// authorization response. `decision`: `allow` or `deny`.
     pub(crate) async fn complete(&self, page: Page, decision: &'static str) -> HashMap<String, String> {
+        let last = self.complete_pages(page, decision).await;
+        parameters(&last.redirect().unwrap_or_else(|| panic!("{} {}", last.url, last.body)))
+    }
+
+    /// Signs in and decides where a page asks for it, and returns the last page.
+    pub(crate) async fn complete_pages(&self, page: Page, decision: &'static str) -> Page {
         let person = Person { decision, ..self.person.clone() };
         let page = self.browser.follow(page).await.expect("a page");
-        let last = self.browser.complete_forms(page, &person).await.expect("an authorization response");
-        parameters(&last.redirect().unwrap_or_else(|| panic!("{} {}", last.url, last.body)))
+        self.browser.complete_forms(page, &person).await.expect("an authorization response")
     }
 
     /// Signs in at `/login`, and checks that this leads to the account.

@@ -19,6 +19,7 @@ mod pkce;
 mod proofs;
 mod refresh;
 mod registration;
+mod response_modes;
 mod sessions;
 mod terminal;
 mod tokens;
