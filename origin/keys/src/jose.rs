@@ -265,6 +265,19 @@ pub fn is_for(claims: &Map<String, Value>, audiences: &[&str]) -> bool {
     }
 }
 
+/// Whether `aud` contains one of `audiences` and nothing else. A JWT that also names another server
+/// can be meant for that one: its operator could have told the client this server's address as its
+/// own (audience injection).
+#[must_use]
+pub fn is_only_for(claims: &Map<String, Value>, audiences: &[&str]) -> bool {
+    let is_match = |value: &Value| value.as_str().is_some_and(|text| audiences.contains(&text));
+    match claims.get("aud") {
+        Some(Value::Array(values)) => !values.is_empty() && values.iter().all(is_match),
+        Some(value) => is_match(value),
+        None => false,
+    }
+}
+
 /// Parses a JSON object. Repeated names are refused, because parsers differ in which one they use.
 fn object(text: &[u8]) -> Option<Map<String, Value>> {
     struct Members;

@@ -72,6 +72,9 @@ pub struct AuthorizationRequest {
     pub created_at: u64,
     /// The browser session in which the user signed in for this request.
     pub signed_in: Option<BrowserSessionId>,
+    /// The hash of the handle under which the request was pushed, in base64url (RFC 9126 §2.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<String>,
     /// The user whom the client expects: the subject of the ID token in `id_token_hint`.
     #[serde(default, rename = "hinted")]
     pub hinted_subject: Option<String>,
@@ -227,6 +230,7 @@ impl AuthorizationRequest {
             jkt: parameters.get("dpop_jkt").map(thumbprint).transpose()?,
             created_at: now,
             signed_in: None,
+            pushed: None,
             hinted_subject: None,
         })
     }

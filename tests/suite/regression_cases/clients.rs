@@ -21,10 +21,12 @@ use tollgate_tests::users::PASSWORD;
 
 cases! {
     both {
+        C2 c2_pushed_request_is_used_up_by_the_authorization_it_leads_to,
         O9 o9_registration_when_off_is_closed_and_an_update_widens_nothing,
         O24 o24_operators_client_may_use_loopback_urls,
     }
     once {
+        C1 c1_client_assertion_names_no_other_server,
         O10 o10_self_registered_clients_do_not_redirect_before_sign_in,
         O18 o18_admin_client_gets_the_admin_scope,
         O27 o27_resources_are_compared_after_url_normalization,
@@ -386,5 +388,79 @@ async fn o29_unusable_keys_in_a_jwk_set_are_skipped(case: &RegressionCase) -> Re
         "jwks_uri and jwks with unusable keys: {}, {}; registration {status}",
         statuses[0], statuses[1]
     ));
+    Ok(())
+}
+
+/// C1: a client assertion whose `aud` also names another server is refused.
+async fn c1_client_assertion_names_no_other_server(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let key = ClientKey::generate();
+    let metadata = json!({
+        "grant_types": ["authorization_code"], "redirect_uris": [REDIRECT], "scope": "openid",
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [jwk(&key)] },
+    });
+    origin.client("shop", &metadata)?;
+    let issuer = origin.server.issuer();
+    let push = async |audience: Value| -> Result<u16> {
+        let claims = json!({
+            "iss": "shop", "sub": "shop", "aud": audience, "jti": random_id(), "iat": now(), "exp": now() + 60,
+        });
+        let assertion = key.sign(&json!({ "kid": KEY_ID }), &claims);
+        let form = [
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion.as_str()),
+            ("response_type", "code"),
+            ("redirect_uri", REDIRECT),
+            ("scope", "openid"),
+            ("code_challenge", CODE_CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ];
+        Ok(post(&origin, "/oauth/par", &form).await?.0)
+    };
+    ensure!(push(json!([issuer, "https://evil.example"])).await? == 401, "the audience was injected");
+    ensure!(push(json!(["https://evil.example", issuer])).await? == 401, "the audience was injected first");
+    ensure!(push(json!(issuer)).await? == 201, "the issuer alone");
+    ensure!(push(json!(format!("{issuer}/oauth/par"))).await? == 201, "the endpoint alone");
+    Ok(())
+}
+
+/// C2: visits before the sign-in do not use a pushed request up, the authorization does.
+async fn c2_pushed_request_is_used_up_by_the_authorization_it_leads_to(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let metadata = json!({
+        "grant_types": ["authorization_code"], "redirect_uris": [REDIRECT], "scope": "openid",
+        "token_endpoint_auth_method": "none",
+    });
+    origin.client("shop", &metadata)?;
+    origin.client("other", &metadata)?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    let form = [
+        ("client_id", "shop"),
+        ("response_type", "code"),
+        ("redirect_uri", REDIRECT),
+        ("scope", "openid"),
+        ("code_challenge", CODE_CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let (status, pushed) = post(&origin, "/oauth/par", &form).await?;
+    ensure!(status == 201, "{pushed}");
+    let by = |client: &str| {
+        let pair = [("client_id", client), ("request_uri", pushed["request_uri"].as_str().unwrap_or_default())];
+        origin.url(&format!("/oauth/authorize?{}", query(&pair, &[])))
+    };
+    let preview = Browser::new("http://nowhere.invalid")?;
+    let head = preview.send(preview.request(Method::HEAD, &by("shop"))).await?;
+    ensure!(head.status == 303, "HEAD gets {}", head.status);
+    for visit in 1..=2 {
+        let page = first_response(&by("shop")).await?;
+        ensure!(page.status == 303, "visit {visit} gets {}", page.status);
+    }
+    ensure!(first_response(&by("other")).await?.status == 400, "another client's request");
+    let browser = Browser::new(&origin.server.url())?;
+    let page = browser.visit(&by("shop"), &Person::new("alice", PASSWORD)).await?;
+    ensure!(page.parameter("code").is_some(), "no code: {} {}", page.status, page.body);
+    ensure!(first_response(&by("shop")).await?.status == 400, "used up");
+    let again = browser.send(browser.request(Method::GET, &by("shop"))).await?;
+    ensure!(again.status == 400, "used up for the same browser, too");
     Ok(())
 }

@@ -55,7 +55,7 @@ pub(super) async fn client(
     // The recommended audience is the issuer; RFC 7523 §3 suggests the URL of the endpoint, and
     // most clients send that of the token endpoint to all endpoints.
     let urls = [issuer.url.clone(), format!("{}{path}", issuer.url), format!("{}/oauth/token", issuer.url)];
-    if !jose::is_for(&claims, &urls.each_ref().map(String::as_str)) {
+    if !jose::is_only_for(&claims, &urls.each_ref().map(String::as_str)) {
         return Err(OAuthError::InvalidClient);
     }
     let expires_at = jose::check_times(&claims, MAX_ASSERTION_LIFETIME, clock.now()).map_err(refused)?;

@@ -7,6 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use tollgate_model::authorization::REQUEST_LIFETIME;
+use tollgate_model::encoding::base64url;
 use tollgate_model::grant::AUTHORIZATION_CODE_LIFETIME;
 use tollgate_model::{
     Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession, Client,
@@ -89,7 +90,7 @@ async fn authorize(
     let browser = Browser::from_headers(&endpoint.sessions, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
-        Some(handle) => consume_pushed_request(endpoint, &client, handle).await?,
+        Some(handle) => return continue_pushed_request(endpoint, &client, &browser, handle).await,
         None => match read(&endpoint.reader, &client, asked, false).await {
             Ok(request) => request,
             Err(RejectedRequest { return_to: Some(to), error }) => {
@@ -110,19 +111,34 @@ async fn client(endpoint: &AuthorizationEndpoint, asked: &Parameters) -> Result<
     client.filter(Client::is_active).ok_or_else(unknown)
 }
 
-/// Consumes the pushed request of this handle; it works once, and for its own client only.
-async fn consume_pushed_request(
+/// Continues the pushed request of this handle, for its own client only. The handle is used up by
+/// the authorization that it leads to, not by a visit: link previews, HEAD requests and reloads may
+/// come first (FAPI 2.0 Security Profile §5.3.2.2 note 3). Until then all visits share one waiting
+/// request, whose handle is derived from this one, so that they lead to one authorization.
+async fn continue_pushed_request(
     endpoint: &AuthorizationEndpoint,
     client: &Client,
+    browser: &Browser,
     handle: &str,
-) -> Result<AuthorizationRequest, WebError> {
+) -> Result<Response, WebError> {
     let gone = || WebError::bad_application_request("request_uri has expired or was used before");
     if !SecretKind::Request.is_well_formed(handle) {
         return Err(gone());
     }
-    let request =
-        endpoint.store.consume_authorization_request(&SecretHash::of(handle), true, endpoint.clock.now()).await?;
-    request.filter(|request| request.client == client.id).ok_or_else(gone)
+    let (store, now, hash) = (&endpoint.store, endpoint.clock.now(), SecretHash::of(handle));
+    let pushed = store.find_pushed_request(&hash, now).await?;
+    let pushed = pushed.filter(|request| request.client == client.id).ok_or_else(gone)?;
+    let waiting = Secret::new(SecretKind::Request, SecretHash::of(&format!("waiting|{handle}")).as_bytes());
+    let request = match store.find_authorization_request(&waiting.hash(), now).await? {
+        Some(request) => request,
+        None => {
+            let request = AuthorizationRequest { pushed: Some(base64url(hash.as_bytes())), ..pushed };
+            let expires_at = now.saturating_add(REQUEST_LIFETIME);
+            store.save_authorization_request(&waiting.hash(), &request, false, expires_at).await?;
+            request
+        }
+    };
+    next_page(endpoint, client, request, browser, Some(waiting.reveal())).await
 }
 
 /// Rejects a request. The client is informed by a redirect, except: a client that registered itself

@@ -45,7 +45,7 @@ pub(crate) fn page(
     let language = layout.messages.language().to_owned();
     let template =
         FormPostPage { layout, client: &displayable(&client.metadata.name), redirect_uri, parameters, script: SCRIPT };
-    page_with_script(StatusCode::OK, &template, &language, Flow::Application, Some(&SCRIPT_SOURCE))
+    page_with_script(StatusCode::OK, &template, &language, Flow::Application, Some(SCRIPT_SOURCE.as_str()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Authorization requests that wait for the user or were pushed (RFC 9126), and counters of
 //! attempts.
 
+use tollgate_model::encoding::from_base64url;
 use tollgate_model::{AuthorizationRequest, SecretHash};
 
 use crate::database::values::{from_json, from_sql, to_json, to_sql};
@@ -42,12 +43,31 @@ impl Store {
         hash: &SecretHash,
         now: u64,
     ) -> Result<Option<AuthorizationRequest>, StoreError> {
+        self.find_request(hash, false, now).await
+    }
+
+    /// The pushed request that was not used up, unless it has expired at the Unix second `now`.
+    /// [`Store::complete_authorization_request`] uses it up.
+    pub async fn find_pushed_request(
+        &self,
+        hash: &SecretHash,
+        now: u64,
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
+        self.find_request(hash, true, now).await
+    }
+
+    async fn find_request(
+        &self,
+        hash: &SecretHash,
+        pushed: bool,
+        now: u64,
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
         let request = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>(
                 "SELECT request FROM authorization_requests WHERE hash = $1 AND pushed = $2 AND expires_at > $3",
             )
             .bind(hash.as_bytes().as_slice())
-            .bind(false)
+            .bind(pushed)
             .bind(to_sql(now))
             .fetch_optional(connection)
             .await?
@@ -57,7 +77,8 @@ impl Store {
 
     /// The request that a user has decided, unless it has expired at the Unix second `now`. It then
     /// expires after half a minute, not immediately: a second click may submit the form
-    /// again, and the browser follows the response to the last submission.
+    /// again, and the browser follows the response to the last submission. The request that was
+    /// pushed is used up immediately (RFC 9126 §7.3).
     pub async fn complete_authorization_request(
         &self,
         hash: &SecretHash,
@@ -76,31 +97,19 @@ impl Store {
             .fetch_optional(connection)
             .await?
         });
+        let request: Option<AuthorizationRequest> =
+            request.map(|request| from_json(&request, "authorization_requests")).transpose()?;
+        if let Some(pushed) = request.as_ref().and_then(|request| from_base64url(request.pushed.as_ref()?)) {
+            with_connection!(&mut tx, connection => {
+                sqlx::query("DELETE FROM authorization_requests WHERE hash = $1 AND pushed = $2")
+                    .bind(pushed)
+                    .bind(true)
+                    .execute(connection)
+                    .await?;
+            });
+        }
         tx.commit().await?;
-        request.map(|request| from_json(&request, "authorization_requests")).transpose()
-    }
-
-    /// Removes and returns a request, unless it has expired. Of concurrent callers one gets it (RFC
-    /// 9126 §7.3).
-    pub async fn consume_authorization_request(
-        &self,
-        hash: &SecretHash,
-        pushed: bool,
-        now: u64,
-    ) -> Result<Option<AuthorizationRequest>, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let request = with_connection!(&mut tx, connection => {
-            sqlx::query_scalar::<_, String>(
-                "DELETE FROM authorization_requests WHERE hash = $1 AND pushed = $2 AND expires_at > $3 RETURNING request",
-            )
-            .bind(hash.as_bytes().as_slice())
-            .bind(pushed)
-            .bind(to_sql(now))
-            .fetch_optional(connection)
-            .await?
-        });
-        tx.commit().await?;
-        request.map(|request| from_json(&request, "authorization_requests")).transpose()
+        Ok(request)
     }
 
     /// Counts an attempt, and returns the number of attempts in the current window, which begins

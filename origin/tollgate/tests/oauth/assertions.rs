@@ -41,8 +41,15 @@ async fn private_key_jwt_assertion_is_valid_once() {
     assert_eq!(status, 200, "{tokens}");
     assert_eq!(claims(text(&tokens, "access_token"))["sub"], "signer");
     assert_eq!(ask(&assertion).await.0, 401, "a replay");
-    let changes: [fn(&mut Value); 7] = [
+    let both = json!([origin.server.issuer(), "https://evil.example"]);
+    let injected = |mut claims: Value| {
+        claims["aud"] = both.clone();
+        key.sign(&json!({}), &claims)
+    };
+    assert_eq!(ask(&injected(good())).await.0, 401, "an audience beside this server");
+    let changes: [fn(&mut Value); 8] = [
         |claims| claims["aud"] = json!("https://elsewhere.example"),
+        |claims| claims["aud"] = json!([]),
         |claims| claims["exp"] = json!(now() - 61),
         |claims| claims["exp"] = json!(now() + 86_400),
         |claims| claims["iss"] = json!("other"),
