@@ -70,6 +70,11 @@ pub fn canonical_header(algorithm: Algorithm, key_id: &str) -> Option<String> {
 
 /// RFC 9068 section 4: `at+jwt` or `application/at+jwt`. Media types are compared without case (RFC
 /// 7515 section 4.1.9).
+///
+/// With `allow_plain_jwt` the type no longer tells an access token from an ID token, which has the
+/// same issuer and keys. Two other checks do: an ID token's `aud` is a client and not a resource
+/// server, and an access token must have `client_id` and `jti` (RFC 9068 section 2.2), which
+/// Tollgate's ID tokens and userinfo responses never have, whatever the client is called.
 fn is_access_token_type(typ: Option<&str>, allow_plain_jwt: bool) -> bool {
     let is = |wanted: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(wanted));
     is("at+jwt") || is("application/at+jwt") || (allow_plain_jwt && (typ.is_none() || is("JWT")))

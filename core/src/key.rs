@@ -17,6 +17,7 @@ use crate::comb::{self, Ed25519Key, GeneratorTables, P256Key, TableSize};
 use crate::header::{MAX_KEY_ID_BYTES, UnverifiedHeader, canonical_header};
 use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
+use crate::policy::strings;
 use crate::refusal::{Refusal, TokenPart};
 use crate::rs256;
 
@@ -29,12 +30,18 @@ const HMAC_KEY_BYTES: core::ops::RangeInclusive<usize> = 32..=512;
 /// set.
 const MAX_JWKS_MEMBERS: usize = MAX_KEYS * 16 + 16;
 
+/// Member of a JWK set with the audiences whose access tokens may be plain JWTs. A reader that does
+/// not know it ignores it (RFC 7517 section 5) and refuses such tokens.
+const PLAIN_JWT_AUDIENCES: &str = "tollgate_plain_jwt_audiences";
+
 /// The keys of one issuer.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     /// Fingerprint of each key's canonical header.
     header_fingerprints: Vec<u64>,
+    /// Audiences whose access tokens may be plain JWTs.
+    plain_jwt_audiences: Vec<String>,
 }
 
 impl KeySet {
@@ -50,6 +57,10 @@ impl KeySet {
         let mut has_keys = false;
         let mut index = 0;
         json::object_bounded(text, MAX_JWKS_MEMBERS, |name, reader| {
+            if name == PLAIN_JWT_AUDIENCES {
+                set.plain_jwt_audiences = strings(reader)?;
+                return Ok(());
+            }
             if name != "keys" {
                 return reader.skip();
             }
@@ -80,6 +91,12 @@ impl KeySet {
             self.insert(key.clone()).map_err(|reason| JwksError::BadKey { index, reason })?;
         }
         Ok(())
+    }
+
+    /// Whether the issuer says that access tokens for this audience may be plain JWTs; see
+    /// [`TokenRequirements::allow_plain_jwt`](crate::TokenRequirements::allow_plain_jwt).
+    pub fn allows_plain_jwt(&self, audience: &str) -> bool {
+        self.plain_jwt_audiences.iter().any(|allowed| allowed == audience)
     }
 
     /// The number of usable keys.

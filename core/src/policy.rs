@@ -278,7 +278,7 @@ fn read_unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPo
     }
 }
 
-fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonError> {
+pub(crate) fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonError> {
     let mut strings = Vec::new();
     reader.array(|reader| {
         strings.push(reader.string().map(Cow::into_owned)?);
@@ -431,6 +431,21 @@ mod tests {
         }
         let missing = Config::read(br#"{"audience":"a","routes":[]}"#);
         assert_eq!(missing.err(), Some(ConfigError::Missing("jwks")));
+    }
+
+    #[test]
+    fn plain_jwts_are_allowed_for_the_named_audiences_only() {
+        let read =
+            |jwks: &str| Config::read(alloc::format!(r#"{{"audience":"a","jwks":{jwks},"routes":[]}}"#).as_bytes());
+        let config = read(r#"{"keys":[],"tollgate_plain_jwt_audiences":["a","c"]}"#).expect("a valid configuration");
+        let allows = |audience| config.keys().allows_plain_jwt(audience);
+        assert!(allows("a") && allows("c") && !allows("b") && !allows("A") && !allows(""));
+        let config = read(r#"{"keys":[]}"#).expect("a configuration of an older origin");
+        assert!(!config.keys().allows_plain_jwt("a"));
+        for wrong in [r#""a""#, "[1]", "true", "null", r#"{"a":true}"#] {
+            let jwks = alloc::format!(r#"{{"keys":[],"tollgate_plain_jwt_audiences":{wrong}}}"#);
+            assert!(matches!(read(&jwks), Err(ConfigError::Jwks(_))), "{wrong}");
+        }
     }
 
     #[test]

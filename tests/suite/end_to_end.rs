@@ -2,9 +2,11 @@
 //! and accepted again.
 
 use anyhow::Result;
-use tollgate_tests::client::TestClient;
+use serde_json::json;
+use tollgate_tests::client::{TestClient, member_text};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::jwt::{claims, header};
 use tollgate_tests::origin::TestOrigin;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +52,34 @@ async fn tokens_of_every_algorithm_are_accepted_and_revocable() -> Result<()> {
         let token = client.token("a").await?;
         assert_eq!(client.status(&edge.url, &token).await?, 200, "{algorithm}");
         client.revoke(&token).await?;
+        client.wait_for_status(&edge.url, &token, 401).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_type_jwt_are_accepted_where_the_resource_server_has_that_type() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "plain", &["--scope", "a"])?;
+    let settings = origin.edge_settings(&upstream.url).await?;
+    let mut edges = Vec::new();
+    for kind in EdgeKind::ALL {
+        edges.push(TestEdge::start(kind, &settings).await?);
+    }
+    let before = client.token("a").await?;
+    assert_eq!(header(&before)?["typ"], "at+jwt");
+    let audience = member_text(&claims(&before)?, "aud")?.to_owned();
+    origin.cli(&["resource", "create", &audience, "--name", "The API", "--verifier", "spring"])?;
+    let token = client.token("a").await?;
+    assert_eq!((&header(&token)?["typ"], &header(&token)?["alg"]), (&json!("JWT"), &json!("RS256")));
+    for edge in &edges {
+        let took = client.wait_for_status(&edge.url, &token, 200).await?;
+        println!("{:?}: accepted {took:?} after the first request to this edge", edge.kind);
+        assert_eq!(client.status(&edge.url, &before).await?, 200, "a token of before at the {:?}", edge.kind);
+    }
+    client.revoke(&token).await?;
+    for edge in &edges {
         client.wait_for_status(&edge.url, &token, 401).await?;
     }
     Ok(())

@@ -205,12 +205,14 @@ impl Gate {
         // the replica has been fresh once, every route refuses tokens of unknown status.
         let was_fresh_once = self.state.age_ms(now_ms).is_some();
         let [on_stale, on_not_covered] = if was_fresh_once { when_unknown } else { [UnknownStatusPolicy::Deny; 2] };
+        let config = replica.snapshot().config();
+        let audience = self.settings.audience.as_deref().unwrap_or(config.audience());
         let requirements = TokenRequirements {
             issuer: &self.settings.issuer,
-            audience: self.settings.audience.as_deref().unwrap_or(replica.snapshot().config().audience()),
+            audience,
             scope,
             leeway: self.settings.leeway,
-            allow_plain_jwt: self.settings.allow_plain_jwt,
+            allow_plain_jwt: self.settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience),
             on_stale,
             on_not_covered,
         };

@@ -409,7 +409,9 @@ impl Common {
             tokens: TokenIssuer {
                 issuer: Arc::clone(&self.issuer),
                 clock: self.clock.clone(),
+                store: self.store.clone(),
                 writer: self.writer.clone(),
+                cache: self.cache.clone(),
                 keys: self.keys.clone(),
             },
             refresh: grants.refresh,

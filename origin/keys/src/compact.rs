@@ -7,13 +7,13 @@ use std::sync::Arc;
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::json;
-use tollgate_model::TokenAlg;
 use tollgate_model::encoding::base64url;
+use tollgate_model::{AccessTokenType, TokenAlg};
 
 use super::private::PrivateKey;
 
-/// The `typ` of access tokens (RFC 9068 §2.1), so that no other kind of JWT is accepted as one.
-pub(super) const TOKEN_TYPE: &str = "at+jwt";
+/// The usual `typ` of access tokens (RFC 9068 §2.1). No other kind of JWT has it.
+pub(super) const TOKEN_TYPE: &str = AccessTokenType::AtJwt.as_str();
 
 /// Error: a token could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{KeyRing, MasterKey};
+    use crate::{KeyRing, MasterKey, TokenOptions};
     use tollgate_model::encoding::from_base64url;
     use tollgate_model::status_list;
     use tollgate_model::{AccessToken, ActorClaim, Claims, Confirmation, Scope, TokenDetails, TokenId};
@@ -129,6 +129,10 @@ mod tests {
         }
     }
 
+    fn signed(ring: &KeyRing, token: &AccessToken, options: &TokenOptions<'_>) -> String {
+        ring.prepare_token_with(token, ISSUER, options).and_then(UnsignedJwt::sign).expect("signed")
+    }
+
     fn part(token: &str, index: usize) -> Vec<u8> {
         from_base64url(token.split('.').nth(index).expect("a part")).expect("base64url")
     }
@@ -151,7 +155,8 @@ mod tests {
                 .token(&reference_header, &JwtClaims::new(&claims), key)
                 .expect("signed");
 
-            let text = ring.prepare_token_with_status(&token, ISSUER).and_then(UnsignedJwt::sign).expect("signed");
+            let options = TokenOptions { has_status: true, ..TokenOptions::default() };
+            let text = signed(&ring, &token, &options);
             assert_eq!(json_part(&text, 0), json_part(&reference, 0), "{alg}");
             assert_eq!(json_part(&text, 1), json_part(&reference, 1), "{alg}");
             let unverified_token = UntrustedToken::new(&text).expect("compact");
@@ -176,5 +181,34 @@ mod tests {
         let places: Vec<usize> = names.map(|name| claims.find(&format!("\"{name}\":")).expect(name)).into();
         assert!(claims.starts_with("{\"iss\":") && places.is_sorted(), "{claims}");
         assert!(claims.contains("\"scope\":\"reports:read reports:write\""), "{claims}");
+    }
+
+    #[test]
+    fn token_of_type_jwt_is_recognized_by_its_claims_and_an_id_token_is_not() {
+        let ring = ring();
+        let user = json!({ "email": "ada@example.com", "https://claims.example/role": ["admin"] });
+        let user_claims = user.as_object();
+        for alg in TokenAlg::ALL {
+            let token = token(&ring, alg);
+            let options = TokenOptions { token_type: AccessTokenType::Jwt, has_status: false, user_claims };
+            let text = signed(&ring, &token, &options);
+            assert_eq!(json_part(&text, 0)["typ"], "JWT", "{alg}");
+            assert_eq!(json_part(&text, 1)["email"], "ada@example.com", "{alg}");
+            assert_eq!(json_part(&text, 1)["sub"], token.subject, "{alg}");
+            let recognised = ring.verify_token(&text, ISSUER).expect("recognised");
+            assert!(recognised.matches_record(&token), "{alg}");
+        }
+        // An ID token has the type, a key, the issuer and an audience in common with it, but no jti.
+        let id_token = json!({ "iss": ISSUER, "sub": "ada", "aud": "shop", "exp": 4_600, "iat": 1_000, "nonce": "n" });
+        for alg in [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256] {
+            let text = ring.prepare_statement(alg, "JWT", &id_token).and_then(UnsignedJwt::sign).expect("signed");
+            assert_eq!(ring.verify_token(&text, ISSUER), None, "{alg}");
+        }
+        let token = token(&ring, TokenAlg::EdDsa);
+        for other in ["logout+jwt", "secevent+jwt", "statuslist+jwt", "token-introspection+jwt", "jwt", ""] {
+            let statement = ring.prepare_statement(TokenAlg::EdDsa, other, &token.claims(ISSUER));
+            let text = statement.and_then(UnsignedJwt::sign).expect("signed");
+            assert_eq!(ring.verify_token(&text, ISSUER), None, "{other}");
+        }
     }
 }

@@ -30,4 +30,5 @@ pub use jwk::Jwk;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
 pub use statement::STATEMENT_ALG;
+pub use tokens::TokenOptions;
 pub use verified_token::{TokenRecordKey, VerifiedToken};

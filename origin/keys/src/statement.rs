@@ -19,7 +19,8 @@ impl KeyRing {
     /// `alg`.
     ///
     /// `token_type` keeps it from being accepted as an access token and vice versa (RFC 8725
-    /// §3.11): [`KeyRing::verify_token`] and edges refuse every other type.
+    /// §3.11): [`KeyRing::verify_token`] and edges refuse every other type. `JWT` is the type of
+    /// some access tokens, too; a JWT of that type must have no `jti` and no `client_id`.
     ///
     /// # Errors
     /// If there is no such key.

@@ -7,10 +7,9 @@
 
 use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, UntrustedToken};
 use serde::Deserialize;
-use tollgate_model::{AccessToken, Audiences, SecretHash, SecretKind, TokenId};
+use tollgate_model::{AccessToken, AccessTokenType, Audiences, SecretHash, SecretKind, TokenId};
 
 use super::audience_key::AudienceKey;
-use super::compact::TOKEN_TYPE;
 use super::private::{JwtAlgorithm, PrivateKey};
 use super::ring::KeyRing;
 
@@ -96,11 +95,15 @@ impl KeyRing {
     }
 }
 
-/// The `kid` of an access token; `None` if the JWT is of another type.
+/// The `kid` of a JWT that may be an access token; `None` if its type is another.
+///
+/// ID tokens and signed userinfo responses have the type `JWT`, too. They are not confused with
+/// access tokens: those have a `jti` in the form of [`TokenId`], whose record must name the key and
+/// the audience, and the others have no `jti`.
 fn unverified_kid<'a>(unverified_token: &'a UntrustedToken<'_>) -> Option<&'a str> {
     let header = unverified_token.header();
-    let is_access_token = header.token_type.as_deref() == Some(TOKEN_TYPE);
-    header.key_id.as_deref().filter(|_| is_access_token)
+    let may_be_access_token = header.token_type.as_deref().is_some_and(|typ| typ.parse::<AccessTokenType>().is_ok());
+    header.key_id.as_deref().filter(|_| may_be_access_token)
 }
 
 /// The claims that are read from our own tokens; the record contains all others.

@@ -314,6 +314,18 @@ resource-scopes = Scope values
 resource-scopes-hint = One per line, with its meaning: { $example }
 resource-introspection-client = Introspection client
 resource-introspection-client-hint = The client ID with which it introspects tokens. Optional.
+resource-verifier = Verifier
+resource-verifier-none = Settings below
+resource-verifier-hint = What checks its tokens. A choice sets algorithm, type and format to what that program accepts without configuration.
+resource-as-client = As the client is registered
+resource-default = Default
+# $member: the name of the header member.
+resource-token-type = Type ({ $member })
+resource-token-lifetime = Longest lifetime
+resource-token-lifetime-hint = Seconds. The shortest of client, resource server and server applies.
+resource-token-claims = Claims of the user
+# $example: two names.
+resource-token-claims-hint = Names separated by spaces, such as { $example }. Its access tokens contain them.
 resource-remove-title = Remove the resource server?
 resource-remove-consequence = On the consent page users see its scope values without descriptions, and its client can no longer introspect tokens. Tokens stay valid.
 # $name: the resource server's.

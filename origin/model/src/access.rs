@@ -220,6 +220,9 @@ pub enum AccessError {
     /// `invalid_target`
     #[error("too many resources")]
     TooMany,
+    /// `invalid_target`
+    #[error("{one} and {other} require access tokens of different {what}: request a token for each of them")]
+    Disagreement { what: &'static str, one: Audience, other: Audience },
     /// `invalid_authorization_details`
     #[error("the authorization details exceed what is allowed")]
     Details,

@@ -43,6 +43,7 @@ mod signing_key;
 pub mod status_list;
 pub mod token;
 mod token_alg;
+pub mod token_profile;
 pub mod user;
 mod views;
 
@@ -62,7 +63,8 @@ pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use key_schedule::{KeyPolicy, KeyState};
 pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 pub use metadata::{
-    AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType, TokenFormat, TrustedIssuer,
+    AccessTokenType, AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType, TokenFormat,
+    TrustedIssuer, Verifier,
 };
 pub use pkce::CodeChallenge;
 pub use redirect::{OutboundUrl, RedirectUri};
@@ -82,5 +84,6 @@ pub use sender::{Sender, SenderName};
 pub use signing_key::{KeyPurpose, StoredKey};
 pub use token::{AccessToken, ActorClaim, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenDetails, TokenDraft, TokenId};
 pub use token_alg::TokenAlg;
+pub use token_profile::{TokenForm, TokenProfile};
 pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
 pub use views::{AuditView, ClientView, EdgeView, RevocationView, RouteView, SecretView, UserView};

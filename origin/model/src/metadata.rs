@@ -113,6 +113,34 @@ named_values! {
 }
 
 named_values! {
+    /// `typ` of access tokens in JWT format.
+    AccessTokenType, "access_token_type", AtJwt {
+        /// RFC 9068 §2.1: no other kind of JWT has it.
+        AtJwt = "at+jwt",
+        /// For verifiers that accept no other.
+        Jwt = "JWT",
+    }
+}
+
+named_values! {
+    /// Verifier of the tokens of a resource server: the name of a preset.
+    Verifier, "verifier", Generic {
+        /// An edge of this project: the fastest algorithm.
+        Edge = "edge",
+        /// Any library: what all of them accept.
+        Generic = "generic",
+        /// Spring Security.
+        Spring = "spring",
+        /// Libraries of Node.js.
+        Node = "node",
+        /// Libraries of Python.
+        Python = "python",
+        /// ASP.NET Core.
+        Dotnet = "dotnet",
+    }
+}
+
+named_values! {
     /// Subject identifier type (OpenID Connect Core §8).
     SubjectType, "subject_type", Public {
         /// All clients know a user by the same identifier.

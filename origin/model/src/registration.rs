@@ -186,6 +186,7 @@ mod tests {
             name: "Reports".to_owned(),
             scopes: [("reports".to_owned(), String::new()), ("tollgate:admin".to_owned(), String::new())].into(),
             introspected_by: None,
+            tokens: Default::default(),
         };
         parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata)
     }

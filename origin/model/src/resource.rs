@@ -9,6 +9,7 @@ use super::audience::Audience;
 use super::ids::ClientId;
 use super::malformed::Malformed;
 use super::scope::Scope;
+use super::token_profile::TokenProfile;
 
 /// Described scope values: as many as a scope can have.
 const MAX_SCOPES: usize = 64;
@@ -30,15 +31,19 @@ pub struct Resource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub introspected_by: Option<ClientId>,
+    /// What its access tokens look like.
+    #[serde(flatten)]
+    pub tokens: TokenProfile,
 }
 
 impl Resource {
-    /// Checks that the texts can be displayed.
+    /// Checks that the texts can be displayed, and what tokens look like.
     ///
     /// # Errors
-    /// If a scope value or a description is malformed, or there are too many.
+    /// If a scope value, a description or the token profile is malformed, or there are too many.
     pub fn checked(self) -> Result<Resource, Malformed> {
         super::metadata::checked_name(&self.name).map_err(|error| Malformed::new("resource name", error.problem))?;
+        self.tokens.check()?;
         if self.scopes.len() > MAX_SCOPES {
             return Err(Malformed::new("scopes", "are more than 64"));
         }

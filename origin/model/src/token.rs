@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tollgate_core::{EpochTokenId, RevocationId};
 
 use super::access::{Access, Audiences, AuthorizationDetails};
@@ -286,6 +287,7 @@ impl AccessToken {
             sid: self.session.as_deref(),
             scope: (!self.scope.is_empty()).then(|| self.scope.as_str()),
             details: &self.details,
+            user: None,
             status: None,
         }
     }
@@ -307,6 +309,9 @@ pub struct Claims<'a> {
     pub scope: Option<&'a str>,
     #[serde(flatten)]
     pub details: &'a TokenDetails,
+    /// Claims of the user that the resource servers receive.
+    #[serde(flatten)]
+    pub user: Option<&'a Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusClaim>,
 }

@@ -159,7 +159,8 @@ impl RegistrationCache {
         if let Some(config) = self.edge_config.get(&(), versions.config) {
             return Ok(Some(config));
         }
-        let document = edge_config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
+        let (routes, resources) = (self.store.list_routes().await?, self.store.list_resources().await?);
+        let document = edge_config::document(audience.as_str(), keys, &routes, &resources).ok();
         let config = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
         if let Some(config) = &config {
             self.edge_config.insert((), versions.config, Arc::clone(config));

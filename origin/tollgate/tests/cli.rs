@@ -316,6 +316,28 @@ async fn commands_manage_clients_users_and_resources() {
     let made = cli.json(&[&resource[..], &["--introspected-by", "shop"]].concat());
     assert_eq!(made["scopes"], json!({ "read": "Read your reports" }));
     assert_eq!(cli.json(&["resource", "list"]), json!([made]));
+    let profile = |flags: &[&str]| {
+        let made = cli.json(&[&resource[..], flags].concat());
+        ["signed_response_alg", "type", "format", "lifetime"].map(|name| made[format!("access_token_{name}")].clone())
+    };
+    assert_eq!(profile(&[]), [Value::Null, Value::Null, Value::Null, Value::Null], "the client decides");
+    for (verifier, alg, typ) in [
+        ("edge", "EdDSA", "at+jwt"),
+        ("generic", "RS256", "JWT"),
+        ("spring", "RS256", "JWT"),
+        ("node", "RS256", "at+jwt"),
+        ("python", "RS256", "at+jwt"),
+        ("dotnet", "RS256", "at+jwt"),
+    ] {
+        assert_eq!(
+            profile(&["--verifier", verifier]),
+            [json!(alg), json!(typ), json!("jwt"), Value::Null],
+            "{verifier}"
+        );
+    }
+    let single = ["--verifier", "generic", "--alg", "ES256", "--token-lifetime", "300", "--token-claim", "email"];
+    assert_eq!(profile(&single), [json!("ES256"), json!("JWT"), json!("jwt"), json!(300)]);
+    assert!(!cli.run(&[&resource[..], &["--token-claim", "sub"]].concat()).1, "a reserved claim");
     assert!(!cli.run(&[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
     assert_eq!(cli.json(&["resource", "remove", "https://api.example"])["removed"], true);
     store.close().await;

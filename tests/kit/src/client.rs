@@ -360,6 +360,7 @@ pub async fn register_resource(origin: &TestOrigin, audience: &str, introspected
         name: audience.to_owned(),
         scopes: Default::default(),
         introspected_by: Some(introspected_by.id.parse()?),
+        tokens: Default::default(),
     };
     origin.server.store().save_resource(&resource).await?;
     Ok(())

@@ -30,7 +30,8 @@ pub(crate) async fn authenticate(api: &AdminApi, headers: &HeaderMap) -> Result<
         audience: issuer,
         scope: &scope,
         leeway: 0,
-        allow_plain_jwt: false,
+        // The record, which is looked up below, exists for access tokens only.
+        allow_plain_jwt: true,
         on_stale: UnknownStatusPolicy::Deny,
         on_not_covered: UnknownStatusPolicy::Deny,
     };

@@ -7,12 +7,25 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use tollgate_model::{Audience, Resource, text};
+use tollgate_model::{Audience, Resource, Verifier, text};
 
 use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
+
+/// A resource server to register.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = ResourceRequest)]
+struct ResourceRequest {
+    #[serde(flatten)]
+    resource: Resource,
+    /// What verifies its tokens: `edge`, `generic`, `spring`, `node`, `python` or `dotnet`. Replaces
+    /// algorithm, type and format.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    verifier: Option<Verifier>,
+}
 
 /// Description of a scope value.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -41,7 +54,7 @@ pub(crate) async fn list(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -
 /// Registers or replaces the resource server of an audience.
 #[utoipa::path(
     put, path = "/admin/api/resources",
-    request_body(content = Resource, content_type = "application/json"),
+    request_body(content = ResourceRequest, content_type = "application/json"),
     responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
@@ -51,8 +64,11 @@ pub(crate) async fn put(
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
     let by = authenticate(&api, &headers).await?;
-    let resource: Resource = text::json(&body)
+    let ResourceRequest { mut resource, verifier } = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
+    if let Some(verifier) = verifier {
+        resource.tokens = resource.tokens.with_preset(verifier);
+    }
     Ok(Json(api.commands.save_resource(&by, resource).await?))
 }
 

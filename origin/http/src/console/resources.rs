@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_model::{ClientId, Malformed, Resource};
+use tollgate_model::{AccessTokenType, ClientId, Malformed, Resource, TokenAlg, TokenFormat, TokenProfile, Verifier};
 use tollgate_services::admin::AdminError;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -46,7 +46,30 @@ struct FormPage<'a> {
     name: &'a str,
     scopes: &'a str,
     introspected_by: &'a str,
+    alg: String,
+    token_type: String,
+    token_format: String,
+    token_lifetime: String,
+    token_claims: String,
     problem: &'a str,
+}
+
+impl FormPage<'_> {
+    fn verifiers() -> &'static [Verifier] {
+        Verifier::ALL
+    }
+
+    fn algs() -> &'static [TokenAlg] {
+        &TokenAlg::ALL
+    }
+
+    fn token_types() -> &'static [AccessTokenType] {
+        AccessTokenType::ALL
+    }
+
+    fn token_formats() -> &'static [TokenFormat] {
+        TokenFormat::ALL
+    }
 }
 
 /// Resource servers.
@@ -113,6 +136,11 @@ pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
         name: &resource.name,
         scopes: &lines.join("\n"),
         introspected_by: resource.introspected_by.as_ref().map(ClientId::as_str).unwrap_or_default(),
+        alg: resource.tokens.alg.map(|alg| alg.to_string()).unwrap_or_default(),
+        token_type: resource.tokens.token_type.map(|kind| kind.to_string()).unwrap_or_default(),
+        token_format: resource.tokens.format.map(|format| format.to_string()).unwrap_or_default(),
+        token_lifetime: resource.tokens.lifetime.map(|seconds| seconds.to_string()).unwrap_or_default(),
+        token_claims: Vec::from_iter(resource.tokens.claims.iter().map(String::as_str)).join(" "),
         problem: "",
     };
     Ok(admin.show(&page))
@@ -178,6 +206,24 @@ fn parse(admin: &AdminSession) -> Result<Resource, AdminError> {
         name: admin.param("name").trim().to_owned(),
         scopes,
         introspected_by: introspected_by.transpose().map_err(unusable)?,
+        tokens: parse_token_profile(admin).map_err(unusable)?,
+    })
+}
+
+/// The token profile of the form: a chosen preset replaces algorithm, type and format.
+fn parse_token_profile(admin: &AdminSession) -> Result<TokenProfile, Malformed> {
+    let selected = |name| admin.find_param(name).map(str::trim).filter(|text| !text.is_empty());
+    let lifetime = selected("token_lifetime").map(str::parse::<u64>).transpose();
+    let profile = TokenProfile {
+        alg: selected("alg").map(str::parse).transpose()?,
+        token_type: selected("token_type").map(str::parse).transpose()?,
+        format: selected("token_format").map(str::parse).transpose()?,
+        lifetime: lifetime.map_err(|_| Malformed::new("access_token_lifetime", "must be a number of seconds"))?,
+        claims: admin.param("token_claims").split_whitespace().map(str::to_owned).collect(),
+    };
+    Ok(match selected("verifier").map(str::parse).transpose()? {
+        Some(verifier) => profile.with_preset(verifier),
+        None => profile,
     })
 }
 
@@ -190,6 +236,11 @@ fn show_form(admin: &AdminSession, is_edit: bool, error: Option<(StatusCode, Str
         name: admin.param("name"),
         scopes: admin.param("scopes"),
         introspected_by: admin.param("introspected_by"),
+        alg: admin.param("alg").to_owned(),
+        token_type: admin.param("token_type").to_owned(),
+        token_format: admin.param("token_format").to_owned(),
+        token_lifetime: admin.param("token_lifetime").to_owned(),
+        token_claims: admin.param("token_claims").to_owned(),
         problem: &problem,
     };
     admin.show_with(status, &page)

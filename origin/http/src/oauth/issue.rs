@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tollgate_keys::{IssueError, KeyRing, UnsignedJwt};
+use serde_json::{Map, Value};
+use tollgate_keys::{IssueError, TokenOptions, UnsignedJwt};
 use tollgate_model::{
-    Access, AccessToken, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
-    TokenDetails, TokenDraft, TokenFormat, TokenId, UserId,
+    Access, AccessToken, AccessTokenType, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant,
+    GrantError, Resource, Secret, SecretKind, TokenDetails, TokenDraft, TokenForm, TokenFormat, TokenId, UserId,
 };
+use tollgate_services::cache::RegistrationCache;
 use tollgate_services::signing_keys::SigningKeys;
-use tollgate_storage::{IssueRequest, Writer};
+use tollgate_storage::{IssueRequest, Store, Writer};
 use tollgate_system::{Clock, rng};
 
 use super::client_auth::AuthenticatedClient;
@@ -50,13 +52,24 @@ pub(super) struct TokenSubject {
     pub(super) exchanged_from: Vec<TokenId>,
     /// Latest expiry, Unix seconds.
     pub(super) ends_at: u64,
+    /// The user, if the subject is one.
+    pub(super) user: Option<UserId>,
 }
 
 impl TokenSubject {
     /// A subject without further information.
     pub(super) fn subject(subject: String) -> TokenSubject {
         let (session, auth_time, acr, act) = (None, None, None, None);
-        TokenSubject { subject, session, auth_time, acr, act, exchanged_from: Vec::new(), ends_at: u64::MAX }
+        TokenSubject {
+            subject,
+            session,
+            auth_time,
+            acr,
+            act,
+            exchanged_from: Vec::new(),
+            ends_at: u64::MAX,
+            user: None,
+        }
     }
 
     /// A client acting for itself.
@@ -74,14 +87,23 @@ impl TokenSubject {
             act: None,
             exchanged_from: Vec::new(),
             ends_at: grant.ends_at,
+            user: Some(grant.user.clone()),
         }
     }
 }
 
-/// A token to be recorded. `opaque` is its text if the client gets opaque tokens.
+/// What the client receives for a recorded token.
+pub(super) enum TokenText {
+    /// A JWT of this type, with these claims of the user.
+    Jwt { token_type: AccessTokenType, user_claims: Option<Map<String, Value>> },
+    /// An opaque token.
+    Opaque(Secret),
+}
+
+/// A token to be recorded.
 pub(super) struct UnsignedToken {
     pub(super) draft: TokenDraft,
-    opaque: Option<Secret>,
+    text: TokenText,
     /// The user, where the token has no grant.
     pub(super) user: Option<UserId>,
 }
@@ -108,10 +130,10 @@ pub(super) fn confirmation(
 
 impl UnsignedToken {
     /// Splits into the request to record, decided by the data that `caller` was authenticated by,
-    /// and the text of an opaque token.
-    pub(super) fn parts(self, caller: &AuthenticatedClient) -> (IssueRequest, Option<Secret>) {
+    /// and what the client receives.
+    pub(super) fn parts(self, caller: &AuthenticatedClient) -> (IssueRequest, TokenText) {
         let registrations_version = caller.unconfirmed.then_some(caller.now.registrations);
-        (IssueRequest { draft: self.draft, registrations_version, user: self.user }, self.opaque)
+        (IssueRequest { draft: self.draft, registrations_version, user: self.user }, self.text)
     }
 }
 
@@ -119,28 +141,41 @@ impl UnsignedToken {
 pub(crate) struct TokenIssuer {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) clock: Clock,
+    pub(crate) store: Store,
     pub(crate) writer: Writer,
+    pub(crate) cache: RegistrationCache,
     pub(crate) keys: SigningKeys,
 }
 
 impl TokenIssuer {
-    /// Prepares an access token, to be signed by one of these keys. Refuses it under overload,
-    /// before anything is recorded or redeemed.
-    pub(super) fn draft(
+    /// Prepares an access token of the form that its resource servers require. Refuses it under
+    /// overload, before anything is recorded or redeemed.
+    pub(super) async fn draft(
         &self,
-        keys: &KeyRing,
-        client: &Client,
+        caller: &AuthenticatedClient,
         subject: TokenSubject,
         access: Access,
         cnf: Option<Confirmation>,
     ) -> Result<UnsignedToken, OAuthError> {
+        let client = &caller.client;
+        let form = self.form(caller, &access).await?;
+        if form.format == TokenFormat::Jwt {
+            self.keys.check_signing_capacity(form.alg)?;
+        }
+        let keys = self.keys.wait_for_signing_key(form.alg).await;
         let now_ms = self.clock.now_ms();
         let now = now_ms / 1000;
-        let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
-        let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
-        if !is_opaque {
-            self.keys.check_signing_capacity(client.metadata.alg)?;
-        }
+        let text = match form.format {
+            TokenFormat::Opaque => TokenText::Opaque(Secret::new(SecretKind::Access, &rng::random()?)),
+            TokenFormat::Jwt => TokenText::Jwt {
+                token_type: form.token_type,
+                user_claims: self.user_claims(&form, subject.user.as_ref()).await?,
+            },
+        };
+        let opaque = match &text {
+            TokenText::Opaque(secret) => Some(secret.hash()),
+            TokenText::Jwt { .. } => None,
+        };
         let details = TokenDetails {
             cnf,
             act: subject.act,
@@ -149,20 +184,44 @@ impl TokenIssuer {
             acr: subject.acr,
             exchanged_from: subject.exchanged_from,
         };
+        let lifetime = form.lifetime.unwrap_or(u64::MAX).min(self.issuer.token_lifetime);
         let draft = TokenDraft {
             unique: TokenId::unique(now_ms, rng::random_id()?),
             client: client.id.clone(),
             subject: subject.subject,
             session: subject.session,
-            key_id: keys.key_id(client.metadata.alg, &access.audience)?,
+            key_id: keys.key_id(form.alg, &access.audience)?,
             scope: access.scope,
             audience: access.audience,
             details,
-            opaque: opaque.as_ref().map(Secret::hash),
+            opaque,
             issued_at: now,
-            expires_at: now.saturating_add(self.issuer.token_lifetime).min(subject.ends_at),
+            expires_at: now.saturating_add(lifetime).min(subject.ends_at),
         };
-        Ok(UnsignedToken { draft, opaque, user: None })
+        Ok(UnsignedToken { draft, text, user: None })
+    }
+
+    /// The form of a token for these resource servers, as registered when the client was
+    /// authenticated.
+    async fn form(&self, caller: &AuthenticatedClient, access: &Access) -> Result<TokenForm, OAuthError> {
+        let mut registered = Vec::new();
+        for audience in access.audience.iter() {
+            registered.push(self.cache.resource(audience, caller.now).await?);
+        }
+        let resources: Vec<&Resource> = registered.iter().filter_map(|resource| resource.as_ref().as_ref()).collect();
+        Ok(TokenForm::decide(&caller.client.metadata, &access.audience, &resources)?)
+    }
+
+    /// The claims of the user that the resource servers receive.
+    async fn user_claims(
+        &self,
+        form: &TokenForm,
+        user: Option<&UserId>,
+    ) -> Result<Option<Map<String, Value>>, OAuthError> {
+        let Some(user) = user.filter(|_| !form.claims.is_empty()) else { return Ok(None) };
+        let user = Box::pin(self.store.find_user(user)).await?.ok_or(GrantError::Ended)?;
+        let claim = |name: &String| Some((name.clone(), user.claims.get(name)?.clone()));
+        Ok(Some(form.claims.iter().filter_map(claim).collect()))
     }
 
     /// The response for a recorded token. Only a recorded token can be revoked, and the record
@@ -171,11 +230,14 @@ impl TokenIssuer {
         &self,
         client: &Client,
         token: &AccessToken,
-        opaque: Option<Secret>,
+        text: TokenText,
     ) -> Result<TokenAnswer, OAuthError> {
-        let access_token = match opaque {
-            Some(secret) => secret.reveal().to_owned(),
-            None => self.keys.sign(self.unsigned_jwt(token)?).await?,
+        let access_token = match text {
+            TokenText::Opaque(secret) => secret.reveal().to_owned(),
+            TokenText::Jwt { token_type, user_claims } => {
+                let unsigned = self.unsigned_jwt(token, token_type, user_claims.as_ref())?;
+                self.keys.sign(unsigned).await?
+            }
         };
         tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
         Ok(TokenAnswer {
@@ -188,13 +250,14 @@ impl TokenIssuer {
         })
     }
 
-    fn unsigned_jwt(&self, token: &AccessToken) -> Result<UnsignedJwt, IssueError> {
-        let (keys, issuer) = (self.keys.current(), &self.issuer.url);
-        if self.issuer.status_claim {
-            keys.prepare_token_with_status(token, issuer)
-        } else {
-            keys.prepare_token(token, issuer)
-        }
+    fn unsigned_jwt(
+        &self,
+        token: &AccessToken,
+        token_type: AccessTokenType,
+        user_claims: Option<&Map<String, Value>>,
+    ) -> Result<UnsignedJwt, IssueError> {
+        let options = TokenOptions { token_type, has_status: self.issuer.status_claim, user_claims };
+        self.keys.current().prepare_token_with(token, &self.issuer.url, &options)
     }
 
     /// Records a token that consumes nothing, and returns the response.
@@ -203,8 +266,8 @@ impl TokenIssuer {
         caller: &AuthenticatedClient,
         drafted: UnsignedToken,
     ) -> Result<TokenAnswer, OAuthError> {
-        let (issue, opaque) = drafted.parts(caller);
+        let (issue, text) = drafted.parts(caller);
         let token = self.writer.issue(issue).await?;
-        self.answer(&caller.client, &token, opaque).await
+        self.answer(&caller.client, &token, text).await
     }
 }

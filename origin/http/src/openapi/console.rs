@@ -142,6 +142,15 @@ pub(crate) struct ResourceForm {
     /// Lines of a scope value, `=` and its description.
     scopes: Option<String>,
     introspected_by: Option<String>,
+    /// Preset that replaces algorithm, type and format.
+    verifier: Option<String>,
+    alg: Option<String>,
+    token_type: Option<String>,
+    token_format: Option<String>,
+    /// Seconds.
+    token_lifetime: Option<String>,
+    /// Names of claims, separated by spaces.
+    token_claims: Option<String>,
 }
 
 /// Form to delete a resource server.

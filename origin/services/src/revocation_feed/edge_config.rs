@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tollgate_core::ConfigDigest;
 use tollgate_keys::{Jwk, KeyRing};
-use tollgate_model::Route;
+use tollgate_model::{AccessTokenType, Resource, Route};
 
 #[derive(Serialize)]
 struct Config<'a> {
@@ -15,9 +15,14 @@ struct Config<'a> {
     routes: Vec<RouteRule<'a>>,
 }
 
+/// JWK set of the keys that sign tokens. Edges before the member that follows ignore it, because
+/// RFC 7517 §5 requires that of unknown members, and refuse those tokens.
 #[derive(Serialize)]
 struct Jwks<'a> {
     keys: &'a [Jwk],
+    /// Audiences whose access tokens may have the `typ` `JWT`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tollgate_plain_jwt_audiences: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -55,28 +60,55 @@ impl SignedConfig {
     }
 }
 
-/// The document for edges, whose default audience is `audience`.
+/// The document for edges, whose default audience is `audience`. `resources` are all resource
+/// servers, by audience.
 ///
 /// # Errors
 /// Never in practice: strings and flags can always be encoded as JSON.
-pub fn document(audience: &str, keys: &[Jwk], routes: &[Route]) -> Result<Vec<u8>, serde_json::Error> {
+pub fn document(
+    audience: &str,
+    keys: &[Jwk],
+    routes: &[Route],
+    resources: &[Resource],
+) -> Result<Vec<u8>, serde_json::Error> {
     let routes = routes.iter().map(RouteRule::from).collect();
-    serde_json::to_vec(&Config { audience, jwks: Jwks { keys }, routes })
+    let plain = resources.iter().filter(|resource| resource.tokens.token_type == Some(AccessTokenType::Jwt));
+    let tollgate_plain_jwt_audiences = plain.map(|resource| resource.audience.as_str()).collect();
+    serde_json::to_vec(&Config { audience, jwks: Jwks { keys, tollgate_plain_jwt_audiences }, routes })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tollgate_model::{OnStale, Scope};
+    use tollgate_model::{OnStale, Scope, TokenProfile, Verifier};
 
     #[test]
     fn the_document_is_canonical() {
         let scope = Scope::parse("b a").expect("a scope");
         let route = Route::new("/reports/*", &["GET".to_owned()], scope, false, OnStale::Allow).expect("a route");
-        let document = document("https://api.example", &[], &[route]).expect("written");
+        let written = |resources: &[Resource]| {
+            let document = document("https://api.example", &[], std::slice::from_ref(&route), resources);
+            String::from_utf8(document.expect("written")).expect("UTF-8")
+        };
         assert_eq!(
-            String::from_utf8(document).expect("UTF-8"),
+            written(&[]),
             r#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[{"methods":["GET"],"on_not_covered":"deny","on_stale":"allow","path":"/reports/*","public":false,"scope":["a","b"]}]}"#
         );
+        let resource = |audience: &str, verifier| Resource {
+            audience: audience.parse().expect("an audience"),
+            name: "An API".to_owned(),
+            scopes: Default::default(),
+            introspected_by: None,
+            tokens: TokenProfile::preset(verifier),
+        };
+        let resources = [
+            resource("https://a.example", Verifier::Spring),
+            resource("https://b.example", Verifier::Edge),
+            resource("https://c.example", Verifier::Generic),
+        ];
+        let document = written(&resources);
+        let jwks = r#""jwks":{"keys":[],"tollgate_plain_jwt_audiences":["https://a.example","https://c.example"]}"#;
+        assert!(document.contains(jwks), "{document}");
+        assert!(tollgate_core::Config::read(document.as_bytes()).is_ok());
     }
 }

@@ -144,7 +144,8 @@ impl FeedResponder {
     pub(super) async fn config(&self) -> Result<SignedConfig, FeedError> {
         let keys = self.keys.reload().await?;
         let routes = self.store.list_routes().await?;
-        let document = edge_config::document(self.audience.as_str(), &keys.public_jwks(), &routes)?;
+        let resources = self.store.list_resources().await?;
+        let document = edge_config::document(self.audience.as_str(), &keys.public_jwks(), &routes, &resources)?;
         Ok(SignedConfig { document, keys })
     }
 

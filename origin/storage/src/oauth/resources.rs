@@ -39,7 +39,9 @@ impl Store {
             resource.audience.as_str(),
         )])
         .await?;
-        tx.commit().await
+        // Edges learn which types of tokens it accepts.
+        tx.bump_version().await?;
+        self.commit_and_notify(tx).await
     }
 
     /// All resource servers, by audience.
@@ -80,8 +82,9 @@ impl Store {
         if removed > 0 {
             tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Resource, audience.as_str())])
                 .await?;
+            tx.bump_version().await?;
         }
-        tx.commit().await?;
+        self.commit_and_notify(tx).await?;
         Ok(removed > 0)
     }
     /// Sets the description of a scope value.

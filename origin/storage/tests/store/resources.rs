@@ -11,7 +11,13 @@ on_both_databases!(concurrent_changes_of_scope_values_are_all_kept);
 async fn concurrent_changes_of_scope_values_are_all_kept(database: &Database) {
     let audience: Audience = "https://api.example".parse().expect("an audience");
     let scopes = (0..8).map(|number| (format!("old-{number}"), "To be removed".to_owned())).collect();
-    let resource = Resource { audience: audience.clone(), name: "The API".to_owned(), scopes, introspected_by: None };
+    let resource = Resource {
+        audience: audience.clone(),
+        name: "The API".to_owned(),
+        scopes,
+        introspected_by: None,
+        tokens: Default::default(),
+    };
     database.store.save_resource(&resource).await.expect("registered");
     let other_process = database.reopen().await;
     let mut changes = JoinSet::new();

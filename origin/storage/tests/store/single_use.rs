@@ -137,6 +137,7 @@ async fn resource_servers_are_replaced_and_deleted(database: &Database) {
         name: name.to_owned(),
         scopes: [("read".to_owned(), "Read".to_owned())].into(),
         introspected_by: None,
+        tokens: Default::default(),
     };
     for name in ["one", "two"] {
         store.save_resource(&resource(name)).await.expect("registered");

@@ -54,7 +54,13 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
     assert!(!api.is_active(&url, &token).await, "the token is not for this API yet");
     let audience = database.store.get_issuer().await.expect("an issuer").parse().expect("an audience");
     let introspected_by = Some("api".parse().expect("an id"));
-    let resource = Resource { audience, name: "The API".to_owned(), scopes: Default::default(), introspected_by };
+    let resource = Resource {
+        audience,
+        name: "The API".to_owned(),
+        scopes: Default::default(),
+        introspected_by,
+        tokens: Default::default(),
+    };
     other_process.save_resource(&resource).await.expect("registered");
     assert!(api.is_active(&url, &token).await, "the token is for this API");
     other_process.delete_resource(&resource.audience).await.expect("removed");

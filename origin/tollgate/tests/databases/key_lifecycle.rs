@@ -81,7 +81,7 @@ async fn rotated(store: &Store, ahead: u64, at: u64) -> StoredKey {
 /// Publishes a snapshot with all keys of a time, as the publisher does.
 async fn publish(store: &Store, at: u64) {
     let ring = key_ring(store, at).await;
-    let document = edge_config::document("https://api.example", &ring.public_jwks(), &[]).expect("written");
+    let document = edge_config::document("https://api.example", &ring.public_jwks(), &[], &[]).expect("written");
     let snapshot = PublishedSnapshot {
         number: 0,
         sequence: store.get_feed_head().await.expect("a head").sequence,

@@ -415,6 +415,34 @@ async fn console_and_api_change_resources_and_routes_alike() {
     assert!(root.get(edit).await.body.contains("orders:write = Change your orders"));
     submit_and_follow(&root, edit, &changed).await;
     assert_eq!(fixture.read("/resources").await[0]["name"], "All orders");
+
+    let tokens = [("token_lifetime", "120"), ("token_claims", "email name"), ("alg", "ES256")];
+    submit_and_follow(&root, edit, &[&changed[..], &tokens, &[("verifier", "spring")]].concat()).await;
+    let by_form = fixture.read("/resources").await[0].clone();
+    assert_eq!(by_form["access_token_signed_response_alg"], "RS256", "a preset replaces the algorithm");
+    assert_eq!((&by_form["access_token_type"], &by_form["access_token_format"]), (&json!("JWT"), &json!("jwt")));
+    let page = root.get(edit).await.body;
+    assert!(page.contains("<option selected>RS256</option>") && page.contains("value=\"email name\""), "{page}");
+    let mut wanted = resource.clone();
+    wanted["name"] = json!("All orders");
+    wanted["access_token_lifetime"] = json!(120);
+    wanted["access_token_claims"] = json!(["email", "name"]);
+    wanted["verifier"] = json!("spring");
+    let (status, by_api) = fixture.send(Method::PUT, "/resources", wanted.clone()).await;
+    assert_eq!((status, &by_api), (200, &by_form), "the API has the same presets");
+    for (member, value) in [
+        ("verifier", json!("carrier-pigeon")),
+        ("access_token_type", json!("at")),
+        ("access_token_lifetime", json!(0)),
+        ("access_token_claims", json!(["client_id"])),
+    ] {
+        let mut wrong = wanted.clone();
+        wrong[member] = value;
+        assert_eq!(fixture.send(Method::PUT, "/resources", wrong).await.0, 400, "{member}");
+    }
+    let wrong = [&changed[..], &[("token_lifetime", "an hour")]].concat();
+    assert_eq!(submit(&root, edit, &wrong).await.status, 400);
+    assert_eq!(fixture.read("/resources").await, json!([by_form]));
     submit_and_follow(
         &root,
         "/admin/resources/remove?audience=https%3A%2F%2Fapi.example",

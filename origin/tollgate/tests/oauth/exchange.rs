@@ -26,6 +26,7 @@ async fn start() -> (Origin, Value) {
         name: "Orders".to_owned(),
         scopes: Default::default(),
         introspected_by: Some("api".parse().expect("an id")),
+        tokens: Default::default(),
     };
     origin.server.store().save_resource(&resource).await.expect("registered");
     let code = origin.code(&UserBrowser::new(&origin, "ada"), "shop", &[]).await;

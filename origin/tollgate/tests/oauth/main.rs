@@ -22,5 +22,6 @@ mod registration;
 mod response_modes;
 mod sessions;
 mod terminal;
+mod token_profiles;
 mod tokens;
 mod users_api;

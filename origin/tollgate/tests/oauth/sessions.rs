@@ -83,6 +83,7 @@ async fn user_revokes_an_application() {
         name: "The shop's API".to_owned(),
         scopes: [("orders".to_owned(), "See your orders".to_owned())].into(),
         introspected_by: None,
+        tokens: Default::default(),
     };
     origin.server.store().save_resource(&resource).await.expect("registered");
     let browser = UserBrowser::new(&origin, "ada");

@@ -37,6 +37,7 @@ async fn resource_server_introspects_only_tokens_of_its_audience() {
         name: "One".to_owned(),
         scopes: Default::default(),
         introspected_by: Some("api".parse().expect("an id")),
+        tokens: Default::default(),
     };
     origin.server.store().save_resource(&resource).await.expect("registered");
     let token = async |resources: &[&str]| {

@@ -11,8 +11,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let TokenRequest { endpoint, caller, form, jkt } = request;
     let client = &caller.client;
     let access = Access::for_client(client, requested_access(form)?, &endpoint.issuer.default_audience)?;
-    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted =
-        endpoint.tokens.draft(&keys, client, TokenSubject::client(&client.id), access, confirmation(caller, jkt)?)?;
+    let about = TokenSubject::client(&client.id);
+    let drafted = endpoint.tokens.draft(caller, about, access, confirmation(caller, jkt)?).await?;
     endpoint.tokens.issue(caller, drafted).await
 }

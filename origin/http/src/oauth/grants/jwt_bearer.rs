@@ -43,8 +43,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         let (about, user) = subject_of_user(endpoint, client, &claims).await?;
         (about, Some(user))
     };
-    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
-    let mut drafted = endpoint.tokens.draft(&keys, client, about, access, confirmation(caller, jkt)?)?;
+    let mut drafted = endpoint.tokens.draft(caller, about, access, confirmation(caller, jkt)?).await?;
     // The user may be disabled meanwhile: the transaction that records the token checks it.
     drafted.user = user;
     endpoint.tokens.issue(caller, drafted).await
@@ -107,7 +106,7 @@ async fn subject_of_user(
     if subject != user.id.as_str() && !endpoint.store.record_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());
     }
-    Ok((TokenSubject::subject(subject), user.id))
+    Ok((TokenSubject { user: Some(user.id.clone()), ..TokenSubject::subject(subject) }, user.id))
 }
 
 fn refused(JoseError(problem): JoseError) -> OAuthError {

@@ -44,19 +44,13 @@ pub(super) async fn redeem_grant(
 ) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { endpoint, caller, form: _, jkt } = request;
     let (client, grant) = (&caller.client, redemption.grant);
-    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted = endpoint.tokens.draft(
-        &keys,
-        client,
-        TokenSubject::user(grant),
-        redemption.access,
-        confirmation(caller, jkt)?,
-    )?;
+    let (about, cnf) = (TokenSubject::user(grant), confirmation(caller, jkt)?);
+    let drafted = endpoint.tokens.draft(caller, about, redemption.access, cnf).await?;
     let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
     if scope.has("openid") {
         endpoint.keys.check_signing_capacity(client.metadata.id_token_alg())?;
     }
-    let (issue, opaque) = drafted.parts(caller);
+    let (issue, text) = drafted.parts(caller);
     let redeem =
         RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
     let token = match endpoint.writer.redeem(redeem).await? {
@@ -65,7 +59,7 @@ pub(super) async fn redeem_grant(
         RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
         RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
-    let mut tokens = endpoint.tokens.answer(client, &token, opaque).await?;
+    let mut tokens = endpoint.tokens.answer(client, &token, text).await?;
     tokens.refresh_token = redemption.refresh.map(|refresh| refresh.reveal().to_owned());
     if scope.has("openid") {
         let id_token = id_token_of(endpoint, client, grant, &scope, redemption.nonce, &tokens.access_token);

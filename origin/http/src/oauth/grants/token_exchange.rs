@@ -12,7 +12,8 @@ use std::sync::Arc;
 use tollgate_model::access::allowed_audiences;
 use tollgate_model::authorization::{RequestParameters as _, requested_access};
 use tollgate_model::{
-    Access, AccessError, AccessToken, ActorClaim, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
+    Access, AccessError, AccessToken, ActorClaim, Audience, Audiences, Client, Confirmation, GrantError, GrantId,
+    TokenId, UserId,
 };
 use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, Store, StoreError, WriteError};
 
@@ -60,10 +61,10 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         act: actor_claim(client, &subject, actor.as_deref())?,
         exchanged_from: exchanged_from(&sources)?,
         ends_at: sources.iter().map(|token| token.expires_at).min().unwrap_or_default(),
+        user: user_of(&endpoint.store, &subject).await?,
     };
     let cnf = binding(caller, &sources, jkt)?;
-    let keys = endpoint.keys.wait_for_signing_key(client.metadata.alg).await;
-    let drafted = endpoint.tokens.draft(&keys, client, about, access, cnf)?;
+    let drafted = endpoint.tokens.draft(caller, about, access, cnf).await?;
     let tokens = record(endpoint, caller, &subject, drafted).await.map_err(|error| match error {
         OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => {
             OAuthError::InvalidRequest(TOKEN_NOT_ACTIVE)
@@ -71,6 +72,14 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         error => error,
     })?;
     Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
+}
+
+/// The user of the subject's grant.
+async fn user_of(store: &Store, subject: &AccessToken) -> Result<Option<UserId>, StoreError> {
+    let Some(grant) = subject.session.as_deref().and_then(|session| session.parse::<GrantId>().ok()) else {
+        return Ok(None);
+    };
+    Ok(Box::pin(store.find_grant(&grant)).await?.map(|grant| grant.user))
 }
 
 /// Records the token, and returns the response. Its sources must still be active in that
@@ -84,10 +93,10 @@ async fn record(
     let Some(grant) = subject.session.as_deref().and_then(|session| session.parse().ok()) else {
         return endpoint.tokens.issue(caller, drafted).await;
     };
-    let (issue, opaque) = drafted.parts(caller);
+    let (issue, text) = drafted.parts(caller);
     let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: endpoint.clock.now() };
     match endpoint.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, opaque).await,
+        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, text).await,
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }
