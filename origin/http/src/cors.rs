@@ -29,7 +29,7 @@ const APP_REQUEST_HEADERS: &str = "authorization, content-type, dpop";
 /// Seconds for which browsers cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: &str = "600";
 /// Response headers that a page may read in addition to the safelisted ones.
-const EXPOSED_HEADERS: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy";
+const EXPOSED_HEADERS: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id";
 
 /// Adds CORS headers to responses, and answers preflight requests.
 pub(super) async fn allow(

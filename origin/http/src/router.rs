@@ -25,7 +25,7 @@ use super::operations::{health, metrics};
 use super::problem::Problem;
 use super::shared_signals::{configuration, poll, streams};
 use super::state::{IssuerServices, RouterState};
-use super::{admin_api as admin, cors, jwks, limits, method_not_allowed, openapi, pages, status_list};
+use super::{admin_api as admin, cors, home, jwks, limits, method_not_allowed, openapi, pages, status_list};
 
 /// A token has at most 16 KiB, percent-encoded three times as much, and other parameters follow.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -46,7 +46,7 @@ pub fn router(services: IssuerServices) -> Router {
                 .layer(from_fn_with_state(state.observer(), observe))
                 .layer(CatchPanicLayer::new())
                 .layer(set_header(HeaderName::from_static("x-content-type-options"), "nosniff"))
-                .layer(from_fn_with_state(state.error_pages(), pages::error::render_errors))
+                .layer(from_fn_with_state(state.public_pages(), pages::error::render_errors))
                 .layer(from_fn_with_state(state.allowed_origins(), cors::allow))
                 .layer(from_fn_with_state(state.limits(), limits::limit))
                 .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
@@ -57,6 +57,7 @@ pub fn router(services: IssuerServices) -> Router {
 /// All routes with their OpenAPI descriptions. Annotations of the handlers have path and method.
 fn interface() -> OpenApiRouter<RouterState> {
     let public = OpenApiRouter::with_openapi(responses::ErrorSchemas::openapi())
+        .routes(routes!(home::get))
         .routes(routes!(jwks::get))
         .routes(routes!(metadata::get))
         .routes(routes!(metadata::openid))
@@ -196,6 +197,7 @@ fn admin_api() -> OpenApiRouter<RouterState> {
         .routes(routes!(clients::show, clients::update, clients::disable))
         .routes(routes!(clients::enable))
         .routes(routes!(clients::rotate_secret, clients::set_secret))
+        .routes(routes!(clients::refusals))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::disable))
         .routes(routes!(users::set_password))

@@ -20,6 +20,7 @@ use tollgate_services::feed_change::FeedChange;
 use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::RateLimiter;
+use tollgate_services::refusals::RefusalLog;
 use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
 use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::SigningKeys;
@@ -60,7 +61,7 @@ use crate::operations::observe::RequestObserver;
 use crate::operations::state::{DatabaseStatus, Operations};
 use crate::pages::brand::Appearance;
 use crate::pages::browser::BrowserSessions;
-use crate::pages::error::ErrorPages;
+use crate::pages::error::PublicPages;
 use crate::pages::state::PageState;
 use crate::shared_signals::receivers::SignalReceivers;
 use crate::status_list::PublishedStatusLists;
@@ -158,7 +159,7 @@ parts! {
     features: ServerFeatures,
     // Layers of all requests.
     observer: RequestObserver,
-    error_pages: ErrorPages,
+    public_pages: PublicPages,
     allowed_origins: AllowedOrigins,
     limits: RequestLimits,
     // OAuth and OpenID Connect.
@@ -189,8 +190,8 @@ impl RouterState {
         Arc::clone(&self.0.observer)
     }
 
-    pub(crate) fn error_pages(&self) -> Arc<ErrorPages> {
-        Arc::clone(&self.0.error_pages)
+    pub(crate) fn public_pages(&self) -> Arc<PublicPages> {
+        Arc::clone(&self.0.public_pages)
     }
 
     pub(crate) fn allowed_origins(&self) -> Arc<AllowedOrigins> {
@@ -267,8 +268,8 @@ impl RouterState {
         };
         RouterState(Arc::new(Parts {
             public_keys: Arc::new(PublicKeys::new(common.keys.clone(), ahead)),
-            observer: Arc::new(common.observer(&authentication, span_exporter)),
-            error_pages: Arc::new(common.error_pages()),
+            observer: Arc::new(common.observer(&authentication, span_exporter, Arc::clone(&commands.refusals))),
+            public_pages: Arc::new(common.public_pages()),
             allowed_origins,
             limits: Arc::new(common.limits()),
             token: Arc::new(common.token_endpoint(&authentication, &grants)),
@@ -379,7 +380,12 @@ impl Common {
         ServerFeatures { issuer: Arc::clone(&self.issuer), grants, tls, appearance: Arc::clone(&self.appearance) }
     }
 
-    fn observer(&self, authentication: &Authentication, span_exporter: SpanExporter) -> RequestObserver {
+    fn observer(
+        &self,
+        authentication: &Authentication,
+        span_exporter: SpanExporter,
+        refusals: Arc<RefusalLog>,
+    ) -> RequestObserver {
         RequestObserver {
             issuer: Arc::clone(&self.issuer),
             clock: self.clock.clone(),
@@ -387,11 +393,12 @@ impl Common {
             metrics: Arc::clone(&self.metrics),
             span_exporter,
             failures: authentication.failures.clone(),
+            refusals,
         }
     }
 
-    fn error_pages(&self) -> ErrorPages {
-        ErrorPages { issuer: Arc::clone(&self.issuer), appearance: Arc::clone(&self.appearance) }
+    fn public_pages(&self) -> PublicPages {
+        PublicPages { issuer: Arc::clone(&self.issuer), appearance: Arc::clone(&self.appearance) }
     }
 
     fn limits(&self) -> RequestLimits {

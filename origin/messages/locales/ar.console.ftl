@@ -121,6 +121,14 @@ client-enable-consequence = يستطيع العميل الحصول على الر
 client-created = تم إنشاء العميل { $client }.
 client-updated = تم حفظ العميل { $client }.
 client-secret-created = تم إنشاء سر جديد. يبقى السر السابق صالحًا ليوم واحد.
+client-refusals = آخر حالات الرفض
+client-refusals-lead = آخر 20 طلبًا مرفوضًا لهذا العميل رصدتها عملية الخادم هذه منذ بدء تشغيلها.
+client-no-refusals = لم يُرفض أي طلب.
+refusal-time = الوقت
+refusal-request = نقطة النهاية ومعرّف الطلب
+refusal-error = الخطأ
+refusal-received = القيمة المستلمة
+refusal-registered = القيم المسجّلة
 client-disabled = تم تعطيل العميل { $client }.
 client-enabled = تم تفعيل العميل { $client }: يستطيع المصادقة من جديد.
 

@@ -124,6 +124,14 @@ client-enable-consequence = Der Client kann wieder Tokens erhalten, mit seinen b
 client-created = Client { $client } erstellt.
 client-updated = Client { $client } gespeichert.
 client-secret-created = Neues Geheimnis erstellt. Das vorige gilt noch einen Tag.
+client-refusals = Letzte Ablehnungen
+client-refusals-lead = Die letzten 20 abgelehnten Anfragen dieses Clients, die dieser Serverprozess seit seinem Start gesehen hat.
+client-no-refusals = Keine Anfrage wurde abgelehnt.
+refusal-time = Zeit
+refusal-request = Endpunkt und Anfrage-ID
+refusal-error = Fehler
+refusal-received = Empfangen
+refusal-registered = Registriert
 client-disabled = Client { $client } gesperrt.
 client-enabled = Client { $client } entsperrt: Er darf sich wieder authentifizieren.
 

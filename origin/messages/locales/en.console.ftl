@@ -137,6 +137,14 @@ client-enable-consequence = The client can get tokens again, with its existing s
 client-created = Client { $client } created.
 client-updated = Client { $client } saved.
 client-secret-created = New secret created. The previous one stays valid for a day.
+client-refusals = Recent refusals
+client-refusals-lead = The last 20 refused requests of this client that this server process has seen since it started.
+client-no-refusals = No request was refused.
+refusal-time = Time
+refusal-request = Endpoint and request ID
+refusal-error = Error
+refusal-received = Received
+refusal-registered = Registered
 client-disabled = Client { $client } disabled.
 client-enabled = Client { $client } enabled: it may authenticate again.
 

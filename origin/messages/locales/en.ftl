@@ -160,6 +160,9 @@ error-not-found-title = Not found
 error-unavailable-title = Temporarily unavailable
 error-too-many-attempts-title = Too many attempts
 error-go-to-account = Go to your account
+home-lead = This server signs people in to applications and issues access tokens.
+home-issuer = Issuer:
+home-metadata = Metadata for applications
 error-request-expired = This sign-in has expired. Go back to the application and try again.
 error-undecided = Choose one of the two.
 error-internal = Something went wrong on the server. Try again in a moment.
@@ -179,6 +182,7 @@ error-form-malformed = The form could not be read. Try again.
 error-address-malformed = This address is not valid.
 # A technical description in English follows.
 error-application = The application sent a request that cannot be used. Go back to it and try again. If the error persists, contact its publisher.
+error-request-id = Request ID, for support:
 error-password-changed = Your password was changed during the sign-in. Sign in again.
 error-users-unavailable = Passwords cannot be checked at the moment. Try again in a few minutes.
 error-username-conflict = Your password is correct, but another account already has this username. Ask an administrator to rename one of the two.

@@ -57,6 +57,16 @@ pub fn displayable(name: &str) -> String {
     name.chars().filter(|char| !is_invisible(*char) || *char == '\u{fe0f}').collect()
 }
 
+/// A text in which invisible characters, line breaks included, are escaped: `\u{202e}`.
+#[must_use]
+pub fn escape_invisible(text: &str) -> String {
+    let escape = |char: char| match is_invisible(char) {
+        true => char.escape_unicode().to_string(),
+        false => char.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// Whether all strings in a value, including member names, satisfy `predicate`.
 pub(crate) fn all_strings(value: &Value, predicate: fn(&str) -> bool) -> bool {
     match value {

@@ -15,6 +15,7 @@ mod leader_loop;
 pub mod outbound_http;
 pub mod password_hashing;
 pub mod rate_limit;
+pub mod refusals;
 pub mod revocation_feed;
 pub mod shared_signals;
 pub mod signing_keys;

@@ -39,6 +39,15 @@ fn secret_in(line: &str, known: &[String]) -> Option<String> {
 /// Log lines with secrets that servers in this process wrote.
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// Log lines of refused requests that servers in this process wrote.
+static REFUSALS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The log lines of a refused request. Empty if the test has installed its own subscriber.
+pub fn refusal_lines(request_id: &str) -> Vec<String> {
+    let lines = REFUSALS.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.iter().filter(|line| line.contains(request_id)).cloned().collect()
+}
+
 /// Watches the logs of the servers in this process, and fails the test in which it is dropped if a
 /// secret was logged.
 pub struct LogMonitor(());
@@ -63,7 +72,7 @@ impl Drop for LogMonitor {
     }
 }
 
-/// Log writer that keeps only lines with secrets.
+/// Log writer that keeps only lines with secrets and those of refused requests.
 struct SecretFilter;
 
 impl io::Write for SecretFilter {
@@ -71,6 +80,8 @@ impl io::Write for SecretFilter {
         let text = String::from_utf8_lossy(bytes);
         let lines = find_secrets(&text, &[]).into_iter().map(|(secret, line)| format!("{secret}: {line}"));
         FOUND.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+        let refusals = text.lines().filter(|line| line.contains("request refused")).map(str::to_owned);
+        REFUSALS.lock().unwrap_or_else(PoisonError::into_inner).extend(refusals);
         Ok(bytes.len())
     }
 

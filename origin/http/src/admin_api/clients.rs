@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tollgate_model::{Client, ClientId, ClientMetadata, ClientView, Secret, text};
-use tollgate_services::admin::{invalid_client, parse_client_metadata};
+use tollgate_services::admin::{RefusalView, invalid_client, parse_client_metadata};
 use zeroize::Zeroizing;
 
 use super::auth::{AdminApi, authenticate};
@@ -188,6 +188,24 @@ pub(crate) async fn set_secret(
     let chosen: ChosenSecret = text::json(&body).map_err(|error| invalid_client(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
     Ok(Json(ClientView::from(&api.commands.set_client_secret(&by, &client, chosen).await?)))
+}
+
+/// Lists the last refused requests of a client, newest first.
+///
+/// Each process keeps its own, at most 20 of a client, and forgets them when it stops.
+#[utoipa::path(
+    get, path = "/admin/api/clients/{id}/refusals",
+    params(("id" = String, Path, description = "Client ID")),
+    responses((status = 200, description = "Refused requests", body = Vec<RefusalView>), AdminErrors, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn refusals(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<RefusalView>>, Problem> {
+    authenticate(&api, &headers).await?;
+    Ok(Json(api.commands.list_refusals(&api.commands.get_client(&id).await?)))
 }
 
 /// A client with its new secret, which is shown only once.

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::{Audience, Client, ClientMetadata, ClientStatus, GrantType, PkceRequirement, RedirectUri, Secret};
-use tollgate_services::admin::has_secret;
+use tollgate_services::admin::{RefusalView, has_secret};
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::client_form::{self, ClientForm};
@@ -53,12 +53,20 @@ struct ClientPage {
     created: Moment,
     has_secret: bool,
     secrets: Vec<SecretRow>,
+    /// The last refused requests, newest first.
+    refusals: Vec<RefusalRow>,
     facts: Vec<(String, Vec<String>)>,
     /// Names of the messages that warn of its metadata.
     warnings: Vec<&'static str>,
     /// Whether the client registered itself (RFC 7591).
     registered_itself: bool,
     is_admin: bool,
+}
+
+/// A refused request.
+struct RefusalRow {
+    at: Moment,
+    refused: RefusalView,
 }
 
 struct SecretRow {
@@ -139,6 +147,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         expires: secret.expires_at.map(|at| admin.moment(at, now)),
         is_expired: secret.expires_at.is_some_and(|at| at <= now),
     };
+    let refusal = |refused: RefusalView| RefusalRow { at: admin.moment(refused.refused.at, now), refused };
     Ok(admin.show(&ClientPage {
         layout: admin.layout("clients"),
         flash: admin.flash(),
@@ -151,6 +160,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         created: admin.moment(client.created_at, now),
         has_secret: has_secret(&client),
         secrets: client.secrets.iter().map(secret).collect(),
+        refusals: admin.commands().list_refusals(&client).into_iter().map(refusal).collect(),
         facts: facts(&admin, &client),
         warnings: warnings(&client.metadata),
         registered_itself: client.registration.is_some(),

@@ -19,6 +19,7 @@ use crate::pages::browser::Browser;
 use crate::pages::error::WebError;
 use crate::pages::form_post;
 use crate::pages::page::Layout;
+use crate::refused_request::RefusedRequest;
 
 /// Seconds in which a client must read a response as JWT (JARM §2.1 recommends ten minutes at most).
 const RESPONSE_JWT_LIFETIME: u64 = 300;
@@ -66,7 +67,16 @@ impl AuthorizationResponses {
     ) -> Result<Response, WebError> {
         tracing::debug!(reason = %error, "an authorization request is refused");
         let parameters = [("error", error.code().to_owned()), ("error_description", error.to_string())];
-        self.send(client, browser, to, &parameters).await
+        let mut response = self.send(client, browser, to, &parameters).await?;
+        // The others are steps of the protocol or a user's decision.
+        let is_mistake = !matches!(
+            error,
+            AuthorizationError::LoginRequired | AuthorizationError::ConsentRequired | AuthorizationError::Denied
+        );
+        if is_mistake {
+            response.extensions_mut().insert(RefusedRequest::new(error.code(), error.to_string()));
+        }
+        Ok(response)
     }
 
     /// Sends these parameters, with `state` and `iss`. `iss` names this server, so that a client of

@@ -28,6 +28,8 @@ use crate::openapi::responses::HtmlPage;
 use crate::pages::browser::{Browser, BrowserSessions};
 use crate::pages::error::WebError;
 use crate::pages::query::{UI_LOCALES, query_pair};
+use crate::refused_request::RefusedRequest;
+use crate::request_context::note_client_id;
 
 /// State of the authorization endpoint, and of the pages that continue its requests.
 pub(crate) struct AuthorizationEndpoint {
@@ -86,6 +88,22 @@ async fn authorize(
     headers: &HeaderMap,
     asked: &Parameters,
 ) -> Result<Response, WebError> {
+    match answer(endpoint, headers, asked).await {
+        Ok(mut response) => {
+            if let Some(refused) = response.extensions_mut().remove::<RefusedRequest>() {
+                response.extensions_mut().insert(refused.with_request(asked));
+            }
+            Ok(response)
+        }
+        Err(error) => Err(error.with_request(asked)),
+    }
+}
+
+async fn answer(
+    endpoint: &AuthorizationEndpoint,
+    headers: &HeaderMap,
+    asked: &Parameters,
+) -> Result<Response, WebError> {
     let client = client(endpoint, asked).await?;
     let browser = Browser::from_headers(&endpoint.sessions, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
@@ -108,6 +126,9 @@ async fn client(endpoint: &AuthorizationEndpoint, asked: &Parameters) -> Result<
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = asked.get("client_id").ok_or_else(unknown)?.parse().map_err(|_| unknown())?;
     let client = endpoint.store.find_client(&id).await?;
+    if client.is_some() {
+        note_client_id(&id);
+    }
     client.filter(Client::is_active).ok_or_else(unknown)
 }
 

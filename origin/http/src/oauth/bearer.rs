@@ -19,6 +19,8 @@ use super::dpop::{self, ProofError, ProofVerifier};
 use crate::Refusal;
 use crate::extract::proxies::Proxies;
 use crate::issuer::Issuer;
+use crate::refused_request::RefusedRequest;
+use crate::request_context::note_token;
 
 /// Challenge that asks for a DPoP proof (RFC 9449 §7.1).
 const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA Ed25519 ES256 RS256\"";
@@ -96,6 +98,7 @@ impl BearerAuthenticator {
         let (by_proof, unverified_token) = parse_authorization(caller)?;
         let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
         let token = self.find_active_token(unverified_token).await?.ok_or_else(invalid)?;
+        note_token(&token);
         match &token.details.cnf {
             None if by_proof => return Err(BearerRefusal::Unproven),
             None => {}
@@ -195,6 +198,25 @@ fn parse_authorization(caller: &Caller) -> Result<(bool, &str), BearerRefusal> {
     }
 }
 
+impl BearerRefusal {
+    /// What the log says of the refused request. None without a token, which is how clients ask
+    /// whether one is needed, and for failures of this server.
+    fn reason(&self) -> Option<String> {
+        match self {
+            BearerRefusal::Missing | BearerRefusal::UseNonce(_) | BearerRefusal::Ours => None,
+            BearerRefusal::Malformed => Some("the Authorization header or the certificate cannot be read".to_owned()),
+            BearerRefusal::Invalid => {
+                Some("the access token is unknown, expired, revoked, or not for this endpoint".to_owned())
+            }
+            BearerRefusal::Unproven => {
+                Some("the access token is unknown, expired or revoked, or its DPoP key is not proven".to_owned())
+            }
+            BearerRefusal::Scope(scope) => Some(format!("the access token lacks the scope {scope}")),
+            BearerRefusal::Proof(problem) => Some((*problem).to_owned()),
+        }
+    }
+}
+
 impl IntoResponse for BearerRefusal {
     fn into_response(self) -> Response {
         let (status, error, challenge) = match &self {
@@ -219,6 +241,9 @@ impl IntoResponse for BearerRefusal {
         let refused = Refused { error: Some(error).filter(|error| !error.is_empty()) };
         let mut response = (status, Json(refused)).into_response();
         response.extensions_mut().insert(Refusal(if error.is_empty() { "no_token" } else { error }));
+        if let Some(reason) = self.reason() {
+            response.extensions_mut().insert(RefusedRequest::new(error, reason));
+        }
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

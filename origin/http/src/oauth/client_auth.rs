@@ -27,9 +27,15 @@ use super::parameters::Parameters;
 use super::registered_client::find_client;
 use crate::extract::proxies::Proxies;
 use crate::failed_authentication::FailedAuthentications;
+use crate::request_context::{self, AuthenticationFailure, note_client};
 
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const UNREADABLE_CREDENTIALS: AuthenticationFailure = AuthenticationFailure {
+    reason: "there are no client credentials that can be read: Basic needs a form-encoded ID and secret",
+    parameter: None,
+};
 
 /// Authenticates clients.
 pub(crate) struct ClientAuthenticator {
@@ -93,6 +99,36 @@ impl PresentedCredentials<'_> {
     }
 }
 
+impl PresentedCredentials<'_> {
+    /// Why these credentials were refused, for the log: the response does not say it. `named`: the
+    /// registered client that they name.
+    fn failure(&self, named: Option<&Client>) -> AuthenticationFailure {
+        let parameter = match self {
+            PresentedCredentials::Secret { .. } => Some("client_secret"),
+            PresentedCredentials::Assertion { .. } => Some("client_assertion"),
+            PresentedCredentials::Id(_) => None,
+        };
+        let reason = match (named, self) {
+            (None, _) => return AuthenticationFailure { reason: "client_id is unknown", parameter: Some("client_id") },
+            (Some(client), _) if !client.is_active() => "the client is disabled",
+            (Some(client), PresentedCredentials::Secret { .. }) if !may_use_secrets(client) => {
+                "the client sent a secret, but is registered for another authentication method"
+            }
+            (Some(_), PresentedCredentials::Secret { .. }) => "the client secret is wrong or expired",
+            (Some(client), PresentedCredentials::Assertion { .. })
+                if client.metadata.auth_method != AuthMethod::PrivateKeyJwt =>
+            {
+                "the client sent an assertion, but is registered for another authentication method"
+            }
+            (Some(_), PresentedCredentials::Assertion { .. }) => "the client assertion is invalid or was used before",
+            (Some(_), PresentedCredentials::Id(_)) => {
+                "the client must authenticate: it sent no credentials, or a certificate that is not registered"
+            }
+        };
+        AuthenticationFailure { reason, parameter }
+    }
+}
+
 /// Authenticates the client of a request. `path` is the endpoint, which an assertion may name as
 /// its audience.
 pub(crate) async fn authenticate(
@@ -101,7 +137,11 @@ pub(crate) async fn authenticate(
     form: &Parameters,
     path: &str,
 ) -> Result<AuthenticatedClient, OAuthError> {
-    let presented = parse_credentials(&caller.headers, form)?;
+    let presented = parse_credentials(&caller.headers, form).inspect_err(|error| {
+        if matches!(error, OAuthError::InvalidClient) {
+            request_context::note_failure(UNREADABLE_CREDENTIALS);
+        }
+    })?;
     let certificate = caller.certificate(&clients.proxies)?;
     let now = clients.cache.versions().await?;
     let client = match authenticate_by(clients, caller, &presented, certificate.as_ref(), path, now).await {
@@ -112,6 +152,7 @@ pub(crate) async fn authenticate(
         }
         client => client?,
     };
+    note_client(&client);
     if !client.is_public() {
         clients.rate_limiter.acquire_client(&client.id).await?;
     }
@@ -127,6 +168,10 @@ async fn note_failure(
 ) {
     let address = caller.address(&clients.proxies);
     let named = find_client(&clients.cache, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+    if let Some(client) = &named {
+        note_client(client);
+    }
+    request_context::note_failure(presented.failure(named.as_deref()));
     let name = named.as_ref().map(|client| client.id.as_str());
     clients.failures.record(CredentialKind::Client, name, address).await;
 }
@@ -173,6 +218,7 @@ pub(crate) async fn authenticate_cached(
     }
     let certificate = caller.certificate(&clients.proxies).ok()?;
     clients.rate_limiter.acquire_client(&client.id).await.ok()?;
+    note_client(&client);
     Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
 

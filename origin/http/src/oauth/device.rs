@@ -13,9 +13,10 @@ use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{Store, StoreError};
 use tollgate_system::{Clock, rng};
 
+use super::caller::Caller;
 use super::client_auth::{ClientAuthenticator, authenticate};
-use super::error::OAuthError;
-use super::parameters::FormOnly;
+use super::error::{OAuthError, OAuthRefusal};
+use super::parameters::{FormOnly, Parameters};
 use crate::extract::proxies::Proxies;
 use crate::issuer::Issuer;
 use crate::openapi::forms;
@@ -55,12 +56,20 @@ pub(crate) struct DeviceAnswer {
 pub(crate) async fn post(
     State(endpoint): State<Arc<DeviceEndpoint>>,
     FormOnly(caller, form): FormOnly,
+) -> Result<Json<DeviceAnswer>, OAuthRefusal> {
+    issue_codes(&endpoint, &caller, &form).await.map_err(|error| OAuthRefusal::new(error, &form))
+}
+
+async fn issue_codes(
+    endpoint: &DeviceEndpoint,
+    caller: &Caller,
+    form: &Parameters,
 ) -> Result<Json<DeviceAnswer>, OAuthError> {
-    let client = authenticate(&endpoint.clients, &caller, &form, "/oauth/device/code").await?.client;
+    let client = authenticate(&endpoint.clients, caller, form, "/oauth/device/code").await?.client;
     if !client.metadata.allows(GrantType::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
-    let access = Access::for_client(&client, requested_access(&form)?, &endpoint.issuer.default_audience)?;
+    let access = Access::for_client(&client, requested_access(form)?, &endpoint.issuer.default_audience)?;
     let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), endpoint.clock.now());
     let code = DeviceCode {
         hash: secret.hash(),
@@ -74,7 +83,7 @@ pub(crate) async fn post(
         interval: POLL_INTERVAL,
         polled_at_ms: 0,
     };
-    let user_code = keep(&endpoint, code).await?.to_string();
+    let user_code = keep(endpoint, code).await?.to_string();
     let verification_uri = format!("{}/device", endpoint.issuer.url);
     Ok(Json(DeviceAnswer {
         device_code: secret.reveal().to_owned(),

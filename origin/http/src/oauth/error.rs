@@ -6,6 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_keys::IssueError;
+use tollgate_model::authorization::RequestParameters;
 use tollgate_model::{AccessError, AuthorizationError, GrantError, MetadataError};
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
@@ -15,6 +16,7 @@ use tollgate_storage::{StoreError, WriteError};
 use super::form_encoding::ParameterError;
 use crate::Refusal;
 use crate::ratelimit_headers::insert_refusal_headers;
+use crate::refused_request::RefusedRequest;
 
 /// Error of an OAuth endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -170,12 +172,54 @@ impl OAuthError {
     }
 }
 
+impl OAuthError {
+    /// What the log says of the refused request. None for failures of this server, and for answers
+    /// that are a step of the protocol or a user's decision.
+    fn refused_request(&self) -> Option<RefusedRequest> {
+        let is_mistake = !matches!(
+            self,
+            OAuthError::AuthorizationPending
+                | OAuthError::UseDpopNonce(_)
+                | OAuthError::AccessDenied
+                | OAuthError::LimitExceeded(_)
+        );
+        let (status, error) = self.wire();
+        (is_mistake && status.is_client_error()).then(|| RefusedRequest::new(error, self.to_string()))
+    }
+}
+
+/// The error of a request whose parameters are known: the log shows what was received.
+pub(crate) struct OAuthRefusal {
+    error: OAuthError,
+    refused: Option<RefusedRequest>,
+}
+
+impl OAuthRefusal {
+    pub(crate) fn new(error: OAuthError, parameters: &impl RequestParameters) -> OAuthRefusal {
+        let refused = error.refused_request().map(|refused| refused.with_request(parameters));
+        OAuthRefusal { error, refused }
+    }
+}
+
+impl IntoResponse for OAuthRefusal {
+    fn into_response(self) -> Response {
+        let mut response = self.error.into_response();
+        if let Some(refused) = self.refused {
+            response.extensions_mut().insert(refused);
+        }
+        response
+    }
+}
+
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
         self.log();
         let (status, error) = self.wire();
         let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
         response.extensions_mut().insert(Refusal(error));
+        if let Some(refused) = self.refused_request() {
+            response.extensions_mut().insert(refused);
+        }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 §11.6.1: a 401 always contains a challenge, whichever method the client
             // used.

@@ -13,10 +13,11 @@ use tollgate_storage::Store;
 use tollgate_system::{Clock, rng};
 
 use super::authorization::{AuthorizationRequestReader, REQUEST_URI, read};
+use super::caller::Caller;
 use super::client_auth::{ClientAuthenticator, authenticate};
 use super::dpop::{self, ProofVerifier};
-use super::error::OAuthError;
-use super::parameters::FormOnly;
+use super::error::{OAuthError, OAuthRefusal};
+use super::parameters::{FormOnly, Parameters};
 use crate::openapi::forms;
 
 /// State of the endpoint for pushed authorization requests.
@@ -45,13 +46,21 @@ pub(crate) struct Pushed {
 pub(crate) async fn post(
     State(endpoint): State<Arc<PushedRequestEndpoint>>,
     FormOnly(caller, form): FormOnly,
+) -> Result<(StatusCode, Json<Pushed>), OAuthRefusal> {
+    push(&endpoint, &caller, &form).await.map_err(|error| OAuthRefusal::new(error, &form))
+}
+
+async fn push(
+    endpoint: &PushedRequestEndpoint,
+    caller: &Caller,
+    form: &Parameters,
 ) -> Result<(StatusCode, Json<Pushed>), OAuthError> {
     const PATH: &str = "/oauth/par";
-    let client = authenticate(&endpoint.clients, &caller, &form, PATH).await?.client;
+    let client = authenticate(&endpoint.clients, caller, form, PATH).await?.client;
     if form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request must not have a request_uri"));
     }
-    let mut request = read(&endpoint.reader, &client, &form, true).await.map_err(|refused| refused.error)?;
+    let mut request = read(&endpoint.reader, &client, form, true).await.map_err(|refused| refused.error)?;
     // RFC 9449 §10.1: a proof with the request means the same as `dpop_jkt`.
     let proven =
         endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;

@@ -12,7 +12,7 @@ use tollgate_system::Clock;
 
 use super::caller::Caller;
 use super::client_auth::{ClientAuthenticator, authenticate};
-use super::error::OAuthError;
+use super::error::{OAuthError, OAuthRefusal};
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::issuer::Issuer;
 use crate::openapi::forms;
@@ -37,8 +37,8 @@ pub(crate) struct RevocationEndpoint {
 pub(crate) async fn post_form(
     State(endpoint): State<Arc<RevocationEndpoint>>,
     FormOnly(caller, form): FormOnly,
-) -> Result<StatusCode, OAuthError> {
-    revoke(&endpoint, &caller, &form, "/oauth/revoke").await
+) -> Result<StatusCode, OAuthRefusal> {
+    revoke(&endpoint, &caller, &form, "/oauth/revoke").await.map_err(|error| OAuthRefusal::new(error, &form))
 }
 
 /// Revokes a token; short path.
@@ -53,8 +53,8 @@ pub(crate) async fn post_form(
 pub(crate) async fn post_form_or_json(
     State(endpoint): State<Arc<RevocationEndpoint>>,
     FormOrJson(caller, form): FormOrJson,
-) -> Result<StatusCode, OAuthError> {
-    revoke(&endpoint, &caller, &form, "/revoke").await
+) -> Result<StatusCode, OAuthRefusal> {
+    revoke(&endpoint, &caller, &form, "/revoke").await.map_err(|error| OAuthRefusal::new(error, &form))
 }
 
 /// The kind of a token follows from its form: a wrong `token_type_hint` has no effect (RFC 7009

@@ -12,7 +12,7 @@ use tollgate_storage::{StoreError, WriteError};
 use super::caller::Caller;
 use super::client_auth::{AuthenticatedClient, authenticate, authenticate_cached};
 use super::dpop;
-use super::error::OAuthError;
+use super::error::{OAuthError, OAuthRefusal};
 use super::grants;
 use super::issue::TokenAnswer;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
@@ -36,8 +36,8 @@ const ANSWER_OVERHEAD_BYTES: usize = 320;
 pub(crate) async fn post_form(
     State(endpoint): State<Arc<TokenEndpoint>>,
     FormOnly(caller, form): FormOnly,
-) -> Result<Response, OAuthError> {
-    token(&endpoint, &caller, &form, "/oauth/token").await
+) -> Result<Response, OAuthRefusal> {
+    token(&endpoint, &caller, &form, "/oauth/token").await.map_err(|error| OAuthRefusal::new(error, &form))
 }
 
 /// Issues tokens; short path.
@@ -52,8 +52,8 @@ pub(crate) async fn post_form(
 pub(crate) async fn post_form_or_json(
     State(endpoint): State<Arc<TokenEndpoint>>,
     FormOrJson(caller, form): FormOrJson,
-) -> Result<Response, OAuthError> {
-    token(&endpoint, &caller, &form, "/token").await
+) -> Result<Response, OAuthRefusal> {
+    token(&endpoint, &caller, &form, "/token").await.map_err(|error| OAuthRefusal::new(error, &form))
 }
 
 async fn token(

@@ -9,6 +9,7 @@ use axum::http::header::{AUTHORIZATION, STRICT_TRANSPORT_SECURITY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use tollgate_services::refusals::{self, RefusalLog};
 use tollgate_services::telemetry::{CredentialKind, Metrics, Span, SpanExporter, TraceContext, hex};
 use tollgate_system::{Clock, rng};
 use tracing::Instrument as _;
@@ -16,6 +17,8 @@ use tracing::Instrument as _;
 use crate::extract::proxies::Proxies;
 use crate::failed_authentication::FailedAuthentications;
 use crate::issuer::Issuer;
+use crate::refused_request::RefusedRequest;
+use crate::request_context::{Noted, RequestContext};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request ID that is accepted from a proxy, in characters.
@@ -33,6 +36,7 @@ pub(crate) struct RequestObserver {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) span_exporter: SpanExporter,
     pub(crate) failures: FailedAuthentications,
+    pub(crate) refusals: Arc<RefusalLog>,
 }
 
 /// Assigns the request ID, and counts, times, logs and traces the request. The log has the route,
@@ -48,11 +52,18 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
     let (began_at_ms, started) = (observer.clock.now_ms(), Instant::now());
     let admin_address = admin_credentials_address(&observer.proxies, route, &request);
-    let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
+    // Without a valid ID, which cannot happen, the response has an empty one.
+    let id = HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static(""));
+    let answering = RequestContext::new(id.clone()).scope(next.run(request).instrument(span.clone()));
+    let (mut response, noted) = trace.scope(answering).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     observer.metrics.answered(route, status, took);
     if let Some(Refusal(reason)) = response.extensions().get() {
         observer.metrics.refused(route, reason);
+    }
+    if let Some(refused) = response.extensions_mut().remove::<RefusedRequest>() {
+        let refused = log_entry(refused, &noted, began_at_ms / 1000, route, &id);
+        span.in_scope(|| observer.refusals.record(noted.client(), refused));
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (admin_address, response.status()) {
         let recording = observer.failures.record(CredentialKind::AdminApi, None, address);
@@ -67,13 +78,32 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
             tracing::debug!(status, took_ms, "request answered");
         }
     });
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    response.headers_mut().insert(REQUEST_ID, id);
     if let Some(hsts) = &observer.issuer.hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     response
+}
+
+/// The entry of a refused request in the log. It says why a client could not be authenticated,
+/// which the response does not.
+fn log_entry(
+    refused: RefusedRequest,
+    noted: &Noted,
+    at: u64,
+    route: &str,
+    id: &HeaderValue,
+) -> refusals::RefusedRequest {
+    let failure = noted.failure.filter(|_| refused.error == "invalid_client");
+    refusals::RefusedRequest {
+        at,
+        request_id: id.to_str().unwrap_or_default().to_owned(),
+        endpoint: route.to_owned(),
+        error: refused.error,
+        reason: failure.map_or(refused.reason, |failure| failure.reason.to_owned()),
+        parameter: failure.map_or(refused.parameter, |failure| failure.parameter),
+        received: refused.received,
+    }
 }
 
 /// For requests to the admin API with credentials: the client's address, if it is known.

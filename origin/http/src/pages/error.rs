@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Messages;
+use tollgate_model::authorization::RequestParameters;
 use tollgate_services::admin::AdminError;
 use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
@@ -20,6 +21,8 @@ use super::page::{Flow, Layout, MessagePage, page};
 use crate::issuer::Issuer;
 use crate::problem::Problem;
 use crate::ratelimit_headers::{POLICY, STATE, insert_refusal_headers};
+use crate::refused_request::RefusedRequest;
+use crate::request_context::RequestContext;
 
 /// An error that a person sees as a page.
 #[derive(Debug, Clone)]
@@ -34,11 +37,13 @@ pub(crate) struct WebError {
     detail: String,
     /// The limit that was exceeded.
     refusal: Option<LimitExceeded>,
+    /// The refused request of an application, for the log.
+    refused: Option<Box<RefusedRequest>>,
 }
 
 impl WebError {
     fn new(status: StatusCode, title: &'static str, message: &'static str) -> WebError {
-        WebError { status, title, message, count: None, detail: String::new(), refusal: None }
+        WebError { status, title, message, count: None, detail: String::new(), refusal: None, refused: None }
     }
 
     /// The request is malformed.
@@ -49,7 +54,14 @@ impl WebError {
     /// An application sent the browser here with a request that cannot be used. `detail` tells its
     /// developers what is wrong.
     pub(crate) fn bad_application_request(detail: &str) -> WebError {
-        WebError { detail: detail.to_owned(), ..WebError::bad_request("error-application") }
+        let refused = Some(Box::new(RefusedRequest::new("invalid_request", detail.to_owned())));
+        WebError { detail: detail.to_owned(), refused, ..WebError::bad_request("error-application") }
+    }
+
+    /// Adds the values that the application sent, for the log.
+    pub(crate) fn with_request(self, parameters: &impl RequestParameters) -> WebError {
+        let refused = self.refused.map(|refused| Box::new(refused.with_request(parameters)));
+        WebError { refused, ..self }
     }
 
     /// The authorization request that a page belongs to has expired or was answered.
@@ -186,14 +198,14 @@ impl IntoResponse for WebError {
     }
 }
 
-/// Renders error pages.
-pub(crate) struct ErrorPages {
+/// State of the pages that need no session: errors, and what this server is.
+pub(crate) struct PublicPages {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) appearance: Arc<Appearance>,
 }
 
 /// Replaces the empty response of a [`WebError`] by its page. All other responses pass unchanged.
-pub(crate) async fn render_errors(State(pages): State<Arc<ErrorPages>>, request: Request, next: Next) -> Response {
+pub(crate) async fn render_errors(State(pages): State<Arc<PublicPages>>, request: Request, next: Next) -> Response {
     let (uri, accept_language) = (request.uri().clone(), request.headers().get(ACCEPT_LANGUAGE).cloned());
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<WebError>() else {
@@ -201,7 +213,11 @@ pub(crate) async fn render_errors(State(pages): State<Arc<ErrorPages>>, request:
     };
     let accept_language = accept_language.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let messages = pages.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
+    let refused = error.refused.clone();
     let mut rendered = error.render(&pages, messages);
+    if let Some(refused) = refused {
+        rendered.extensions_mut().insert(*refused);
+    }
     for name in [RETRY_AFTER, POLICY, STATE, SET_COOKIE] {
         for value in response.headers().get_all(&name) {
             rendered.headers_mut().append(name.clone(), value.clone());
@@ -211,7 +227,7 @@ pub(crate) async fn render_errors(State(pages): State<Arc<ErrorPages>>, request:
 }
 
 impl WebError {
-    fn render(self, pages: &ErrorPages, messages: Messages) -> Response {
+    fn render(self, pages: &PublicPages, messages: Messages) -> Response {
         let message = match (self.message, self.count) {
             ("", _) => String::new(),
             (id, Some(count)) => messages.text(id).with("count", count).to_string(),
@@ -219,7 +235,8 @@ impl WebError {
         };
         let (title, language) = (messages.text(self.title).to_string(), messages.language().to_owned());
         let link = Some(("/account/sessions", "error-go-to-account"));
-        let layout = Layout::new(&pages.issuer, &pages.appearance, messages);
+        let mut layout = Layout::new(&pages.issuer, &pages.appearance, messages);
+        layout.request_id = RequestContext::current_id();
         let template = MessagePage { layout, title, message, detail: self.detail, is_success: false, link };
         page(self.status, &template, &language, Flow::Own)
     }
@@ -231,6 +248,6 @@ fn ui_locales(uri: &Uri) -> String {
 }
 
 /// The `Accept-Language` field of a request; empty without one.
-pub(super) fn accept_language(headers: &HeaderMap) -> &str {
+pub(crate) fn accept_language(headers: &HeaderMap) -> &str {
     headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -26,6 +26,7 @@ use crate::oauth::parameters::Parameters;
 use crate::oidc::id_token_hint;
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
+use crate::request_context::note_client_id;
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -191,7 +192,9 @@ async fn find_client(
     };
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = id.parse().map_err(|_| unknown())?;
-    store.find_client(&id).await?.map(Some).ok_or_else(unknown)
+    let client = store.find_client(&id).await?.ok_or_else(unknown)?;
+    note_client_id(&client.id);
+    Ok(Some(client))
 }
 
 /// The redirect URI with `state`, if one is requested. It must be registered for the client.

@@ -33,6 +33,8 @@ pub(crate) struct Layout {
     pub(crate) is_admin: bool,
     /// The current entry of the navigation.
     pub(crate) active_nav: &'static str,
+    /// The ID of the request, on error pages; empty on others.
+    pub(crate) request_id: String,
     /// Whether the page is shown because a form of it was out of date.
     pub(crate) is_stale_form: bool,
 }
@@ -49,6 +51,7 @@ impl Layout {
             username: String::new(),
             is_admin: false,
             active_nav: "",
+            request_id: String::new(),
             is_stale_form: false,
         }
     }

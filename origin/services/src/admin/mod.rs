@@ -10,6 +10,7 @@ mod edges;
 mod error;
 mod keys;
 mod overview;
+mod refusals;
 mod resources;
 mod revocations;
 mod routes;
@@ -24,9 +25,11 @@ use tollgate_system::Clock;
 pub use self::clients::{SECRET_OVERLAP, has_secret, invalid_client, parse_client_metadata};
 pub use self::error::AdminError;
 pub use self::overview::{HashingView, MinuteView, Overview};
+pub use self::refusals::RefusalView;
 pub use self::revocations::{RevocationRequest, parse_reason};
 pub use self::users::NewUser;
 use crate::password_hashing::PasswordHasher;
+use crate::refusals::RefusalLog;
 use crate::signing_keys::SigningKeys;
 use crate::telemetry::Metrics;
 use crate::termination::termination;
@@ -47,6 +50,8 @@ pub struct Administration {
     pub issuer: String,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
+    /// Refused requests of clients.
+    pub refusals: Arc<RefusalLog>,
     /// The wall clock.
     pub clock: Clock,
 }

@@ -110,6 +110,7 @@ impl RunningIssuer {
             passwords: shared.password_hasher.clone(),
             issuer: issuer.clone(),
             metrics: Arc::clone(&metrics),
+            refusals: Arc::default(),
             clock: shared.clock.clone(),
         };
         let services = IssuerServices {

@@ -8,6 +8,7 @@ use reqwest::RequestBuilder;
 use serde_json::Value;
 use sqlx::Connection as _;
 use tollgate_model::{ClientMetadata, GrantType, Scope, UserId};
+use tollgate_system::Clock;
 use tollgate_test_kit::browser::{Browser, Page, Person};
 use tollgate_test_kit::certificates::{Certificate, CertificateAuthority};
 use tollgate_test_kit::client::{Answer, CODE_CHALLENGE, CODE_VERIFIER, TestClient, query};
@@ -39,7 +40,12 @@ impl Origin {
     }
 
     pub(crate) async fn start_with(settings: &[(&'static str, &str)]) -> Origin {
-        let test_origin = TestOrigin::start_with(settings).await.expect("started");
+        Origin::start_with_clock(settings, Clock::system()).await
+    }
+
+    /// Starts with a clock that the test can set.
+    pub(crate) async fn start_with_clock(settings: &[(&'static str, &str)], clock: Clock) -> Origin {
+        let test_origin = TestOrigin::start_with_clock(settings, clock).await.expect("started");
         let http = test_origin.http.clone();
         Origin { test_origin, http, clients: Mutex::default() }
     }

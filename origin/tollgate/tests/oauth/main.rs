@@ -18,6 +18,7 @@ mod openid;
 mod pkce;
 mod proofs;
 mod refresh;
+mod refusals;
 mod registration;
 mod response_modes;
 mod sessions;
