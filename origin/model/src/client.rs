@@ -148,10 +148,34 @@ pub fn checked_secret(secret: &str) -> Result<&str, Malformed> {
     }
 }
 
+/// Why a chosen secret may not work with every client library; `None` if it works with all.
+/// RFC 6749 §2.3.1 wants the secret form-encoded in the `Authorization` header, and many libraries
+/// send it as it is. Letters, digits and `-._` are the same in both forms.
+#[must_use]
+pub fn secret_warning(secret: &str) -> Option<&'static str> {
+    let differs = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-._*".contains(&byte));
+    secret.bytes().any(differs).then_some(
+        "the secret contains characters that many clients send without the form encoding of RFC 6749 section 2.3.1 (such as \
+         % + : and spaces), so their authentication can fail: use letters, digits and - . _",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::SecretKind;
+
+    #[test]
+    fn secrets_that_clients_encode_differently_are_warned_of() {
+        for plain in ["correct-horse_battery.staple", "0123456789abcdef"] {
+            assert_eq!(secret_warning(plain), None, "{plain}");
+        }
+        for special in
+            ["50%off50%off50%off", "a+b+c+d+e+f+g+h+i", "user:password:more", "with spaces in it", "zoë-zoë-zoë-zoë"]
+        {
+            assert!(secret_warning(special).is_some(), "{special}");
+        }
+    }
 
     #[test]
     fn old_and_new_secret_are_valid_during_rotation() {

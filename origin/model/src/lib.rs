@@ -26,6 +26,7 @@ pub mod issuer;
 pub mod jwks;
 pub mod key_schedule;
 mod malformed;
+mod merge_patch;
 pub mod metadata;
 mod pkce;
 pub mod rate_limit;
@@ -62,6 +63,7 @@ pub use ids::{BrowserSessionId, ClientId, GrantId, UserId};
 pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use key_schedule::{KeyPolicy, KeyState};
 pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
+pub use merge_patch::merge_patch;
 pub use metadata::{
     AccessTokenType, AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType, TokenFormat,
     TrustedIssuer, Verifier,

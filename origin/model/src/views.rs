@@ -35,6 +35,9 @@ pub struct ClientView {
     /// When it was disabled, Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<u64>,
+    /// Why the new secret may not work with every client library.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Dates of a client secret.
@@ -63,6 +66,7 @@ impl From<&Client> for ClientView {
                 ClientStatus::Active => None,
                 ClientStatus::Disabled { at } => Some(at),
             },
+            warnings: Vec::new(),
         }
     }
 }

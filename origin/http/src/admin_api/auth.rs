@@ -21,7 +21,8 @@ pub(crate) struct AdminApi {
 
 /// Authenticates the administrator, who is the actor in the audit log.
 pub(crate) async fn authenticate(api: &AdminApi, headers: &HeaderMap) -> Result<Actor, Problem> {
-    let (issuer, Administration { store, keys, clock, .. }) = (&api.issuer.url, &*api.commands);
+    let (issuer, commands) = (&api.issuer.url, &*api.commands);
+    let (store, keys, clock) = (&commands.store, &commands.keys, &commands.clock);
     let unverified_token = bearer_token(headers)?;
     let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
     let scope = [ADMIN.to_owned()];

@@ -8,8 +8,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_model::client::secret_warning;
 use tollgate_model::{Client, ClientId, ClientMetadata, ClientView, Secret, text};
-use tollgate_services::admin::{RefusalView, invalid_client, parse_client_metadata};
+use tollgate_services::admin::{
+    NewSecret, RefusalView, SECRET_OVERLAP, invalid_client, parse_client_metadata, patch_client_metadata,
+};
 use zeroize::Zeroizing;
 
 use super::auth::{AdminApi, authenticate};
@@ -70,7 +73,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<ClientView>), Problem> {
     let by = authenticate(&api, &headers).await?;
     let (id, metadata) = parse_client(&body)?;
-    let (client, secret) = api.commands.create_client(&by, id, metadata).await?;
+    let (client, secret) = api.commands.create_client(&by, id, metadata, NewSecret::Generated).await?;
     Ok((StatusCode::CREATED, Json(view_with_secret(&client, secret.as_ref()))))
 }
 
@@ -111,6 +114,29 @@ pub(crate) async fn update(
         return Err(Problem::bad_request("client_id differs from the client ID in the path"));
     }
     Ok(Json(ClientView::from(&api.commands.update_client(&by, &client, &metadata).await?)))
+}
+
+/// Changes single members of a client's metadata.
+///
+/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` resets a member
+/// to its default, a list replaces the list. Concurrent changes of other members are kept.
+#[utoipa::path(
+    patch, path = "/admin/api/clients/{id}",
+    params(("id" = String, Path, description = "Client ID")),
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses((status = 200, description = "The client", body = ClientView), BadBody, AdminErrors, NotFound, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn patch(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<ClientView>, Problem> {
+    let by = authenticate(&api, &headers).await?;
+    let patch: Value = text::json(&body).map_err(|error| invalid_client(&error))?;
+    let change = |metadata: &ClientMetadata| patch_client_metadata(metadata, patch.clone());
+    Ok(Json(ClientView::from(&api.commands.change_client(&by, &id, change).await?)))
 }
 
 /// Disables a client.
@@ -164,8 +190,8 @@ pub(crate) async fn rotate_secret(
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&api, &headers).await?;
     let client = api.commands.get_client(&id).await?;
-    let (client, secret) = api.commands.rotate_client_secret(&by, &client).await?;
-    Ok(Json(view_with_secret(&client, Some(&secret))))
+    let (client, secret) = api.commands.rotate_client_secret(&by, &client, SECRET_OVERLAP).await?;
+    Ok(Json(view_with_secret(&client, secret.as_ref())))
 }
 
 /// Sets a chosen secret of 16 to 256 printable ASCII characters. The previous one stays valid for a
@@ -187,7 +213,9 @@ pub(crate) async fn set_secret(
     let client = api.commands.get_client(&id).await?;
     let chosen: ChosenSecret = text::json(&body).map_err(|error| invalid_client(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
-    Ok(Json(ClientView::from(&api.commands.set_client_secret(&by, &client, chosen).await?)))
+    let warnings = secret_warning(&chosen).map(str::to_owned).into_iter().collect();
+    let client = api.commands.set_client_secret(&by, &client, chosen, SECRET_OVERLAP).await?;
+    Ok(Json(ClientView { warnings, ..ClientView::from(&client) }))
 }
 
 /// Lists the last refused requests of a client, newest first.

@@ -7,11 +7,13 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tollgate_model::{Audience, Resource, Verifier, text};
+use tollgate_services::admin::patch_resource;
 
 use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
-use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
+use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
 /// A resource server to register.
@@ -70,6 +72,32 @@ pub(crate) async fn put(
         resource.tokens = resource.tokens.with_preset(verifier);
     }
     Ok(Json(api.commands.save_resource(&by, resource).await?))
+}
+
+/// Changes single members of a resource server.
+///
+/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` removes a
+/// scope value or the client that introspects. Concurrent changes of other members are kept.
+#[utoipa::path(
+    patch, path = "/admin/api/resources",
+    params(("audience" = String, Query, description = "Audience of the resource server")),
+    request_body(content = Resource, content_type = "application/json"),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors, NotFound, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn patch(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Result<Json<Resource>, Problem> {
+    let by = authenticate(&api, &headers).await?;
+    let query = parse_query(query.as_deref())?;
+    let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
+    let patch: Value = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not a change of a resource server: {error}")))?;
+    let change = |resource: &Resource| patch_resource(resource, patch.clone());
+    Ok(Json(api.commands.change_resource(&by, audience, change).await?))
 }
 
 /// Deletes a resource server.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tollgate_model::{UserClaims, UserName, UserView, text};
-use tollgate_services::admin::NewUser;
+use tollgate_services::admin::{NewUser, UserProfile};
 use zeroize::Zeroizing;
 
 use super::auth::{AdminApi, authenticate};
@@ -44,6 +44,17 @@ struct NewPassword {
 #[schema(as = Administrator)]
 struct AdministratorBody {
     is_admin: bool,
+}
+
+/// A change of a user.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the body in the OpenAPI document")]
+struct UserPatch {
+    name: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    claims: Option<Value>,
+    external_id: Option<String>,
+    is_admin: Option<bool>,
 }
 
 /// Lists users, oldest first. `Link` has the URL of the next page.
@@ -115,12 +126,35 @@ pub(crate) async fn show(
     Ok(Json(UserView::from(&api.commands.get_user(&id).await?)))
 }
 
+/// Changes single members of a user.
+///
+/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` removes a claim
+/// or the external ID. Concurrent changes of other members are kept.
+#[utoipa::path(
+    patch, path = "/admin/api/users/{id}",
+    params(("id" = String, Path, description = "User ID")),
+    request_body(content = UserPatch, content_type = "application/json"),
+    responses((status = 200, description = "The user", body = UserView), BadBody, AdminErrors, NotFound, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn patch(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&api, &headers).await?;
+    let patch: Value = parse_body(&body)?;
+    let change = |profile: &UserProfile| profile.patched(patch.clone());
+    Ok(Json(UserView::from(&api.commands.change_user(&by, &id, change).await?)))
+}
+
 /// Sets the password of a user and ends all of their browser sessions.
 #[utoipa::path(
     put, path = "/admin/api/users/{id}/password",
     params(("id" = String, Path, description = "User ID")),
     request_body(content = NewPassword, content_type = "application/json"),
-    responses((status = 204, description = "Password set"), BadBody, AdminErrors, NotFound),
+    responses((status = 204, description = "Password set"), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_password(

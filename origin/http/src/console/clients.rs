@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::{Audience, Client, ClientMetadata, ClientStatus, GrantType, PkceRequirement, RedirectUri, Secret};
-use tollgate_services::admin::{RefusalView, has_secret};
+use tollgate_services::admin::{NewSecret, RefusalView, SECRET_OVERLAP, has_secret};
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::client_form::{self, ClientForm};
@@ -122,7 +122,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         if metadata.scope.is_admin() && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        admin.commands().create_client(&admin.actor(), id, metadata).await.map(Some)
+        admin.commands().create_client(&admin.actor(), id, metadata, NewSecret::Generated).await.map(Some)
     };
     match created.await {
         Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, "/admin/new/client", "client-create"))),
@@ -234,9 +234,9 @@ pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> R
 )]
 pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     let client = admin.commands().get_client(&id).await?;
-    let (client, secret) = admin.commands().rotate_client_secret(&admin.actor(), &client).await?;
+    let (client, secret) = admin.commands().rotate_client_secret(&admin.actor(), &client, SECRET_OVERLAP).await?;
     let flash = Flash::new(&admin.text("client-secret-created"));
-    Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &with_secret(flash, Some(&secret))))
+    Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &with_secret(flash, secret.as_ref())))
 }
 
 /// Asks for confirmation before disabling a client.

@@ -3,18 +3,24 @@
 use serde_json::Value;
 use tollgate_model::client::checked_secret;
 use tollgate_model::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
-use tollgate_storage::Search;
+use tollgate_storage::{Search, StoreError};
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use super::{AdminError, Administration};
+use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
 
 /// Seconds for which a replaced secret stays valid: a day, so that deployments can follow.
 pub const SECRET_OVERLAP: u64 = 24 * 60 * 60;
 
-const NOT_FOUND: AdminError = AdminError::NotFound("there is no client with that id");
+/// A new secret of a client.
+pub enum NewSecret {
+    /// A random one.
+    Generated,
+    /// One that a person chose.
+    Chosen(Zeroizing<String>),
+}
 
-impl Administration {
+impl Registry {
     /// A page of clients.
     ///
     /// # Errors
@@ -28,34 +34,39 @@ impl Administration {
     /// # Errors
     /// [`AdminError::NotFound`], or when the database fails.
     pub async fn get_client(&self, id: &str) -> Result<Client, AdminError> {
-        let id: ClientId = id.parse().map_err(|_| NOT_FOUND)?;
-        self.store.find_client(&id).await?.ok_or(NOT_FOUND)
+        let parsed: ClientId = id.parse().map_err(|_| not_found(id))?;
+        self.store.find_client(&parsed).await?.ok_or_else(|| not_found(id))
     }
 
-    /// Registers a client, under a random id unless one is requested, and returns its secret if it
-    /// has one.
+    /// Registers a client, under a random id unless one is requested, and returns its secret if one
+    /// was generated.
     ///
     /// # Errors
-    /// When the id is taken, or the database or the random source fails.
+    /// When the id is taken, a secret is chosen that is too short or that the client would not use,
+    /// or the database or the random source fails.
     pub async fn create_client(
         &self,
         by: &Actor,
         id: Option<ClientId>,
         metadata: ClientMetadata,
+        secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
         };
         let now = self.clock.now();
-        let client = Client::new(id, metadata, now);
-        let secret = match has_secret(&client) {
-            true => Some(Secret::new(SecretKind::Client, &rng::random()?)),
-            false => None,
-        };
-        let client = match &secret {
-            Some(secret) => client.with_secret(secret, now),
-            None => client,
+        let mut client = Client::new(id, metadata, now);
+        let secret = match (has_secret(&client), secret) {
+            (false, NewSecret::Generated) => None,
+            (false, NewSecret::Chosen(_)) => {
+                return Err(AdminError::Invalid("the client does not authenticate by a secret".to_owned()));
+            }
+            (true, secret) => {
+                let (stored, generated) = self.store_form(secret, now).await?;
+                client.secrets.push(stored);
+                generated
+            }
         };
         self.store.with_actor(by).create_client(&client).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "registered a client");
@@ -77,6 +88,35 @@ impl Administration {
         self.get_client(client.id.as_str()).await
     }
 
+    /// Changes single members of a client's metadata. A change that another administrator or the
+    /// client itself makes at the same time is kept: then `change` is applied again.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], those of `change`, or when the database fails.
+    pub async fn change_client(
+        &self,
+        by: &Actor,
+        id: &str,
+        change: impl Fn(&ClientMetadata) -> Result<ClientMetadata, AdminError> + Send + Sync,
+    ) -> Result<Client, AdminError> {
+        for _ in 0..MAX_CHANGE_ATTEMPTS {
+            let client = self.get_client(id).await?;
+            let metadata = change(&client.metadata)?.checked().map_err(|error| invalid_client(&error))?;
+            if metadata == client.metadata {
+                return Ok(client);
+            }
+            match self.store.with_actor(by).change_client(&client, &metadata).await {
+                Err(StoreError::ConcurrentModification) => {}
+                outcome => {
+                    outcome?;
+                    tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
+                    return self.get_client(id).await;
+                }
+            }
+        }
+        Err(AdminError::changing())
+    }
+
     /// Disables a client, and ends its grants and tokens.
     ///
     /// # Errors
@@ -85,7 +125,7 @@ impl Administration {
         let termination = self.termination(by, "the client was disabled");
         let disabled = self.store.disable_client(&client.id, &termination).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
-        disabled.ok_or(NOT_FOUND)
+        disabled.ok_or_else(|| not_found(client.id.as_str()))
     }
 
     /// Lets a disabled client authenticate again. What was revoked stays revoked.
@@ -95,24 +135,25 @@ impl Administration {
     pub async fn enable_client(&self, by: &Actor, client: &Client) -> Result<Client, AdminError> {
         let enabled = self.store.with_actor(by).enable_client(&client.id).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "enabled a client");
-        enabled.ok_or(NOT_FOUND)
+        enabled.ok_or_else(|| not_found(client.id.as_str()))
     }
 
-    /// Generates a new secret for a client; the previous one stays valid for [`SECRET_OVERLAP`].
+    /// Generates a new secret for a client; the previous one stays valid for `overlap` seconds.
     ///
     /// # Errors
     /// [`AdminError::Conflict`] for a client without a secret, or when the database or the random
     /// source fails.
-    pub async fn rotate_client_secret(&self, by: &Actor, client: &Client) -> Result<(Client, Secret), AdminError> {
-        require_secret(client)?;
-        let (secret, now) = (Secret::new(SecretKind::Client, &rng::random()?), self.clock.now());
-        self.replace_client_secret(by, client, &StoredSecret::generated(&secret, now), now).await?;
-        tracing::info!(client = %client.id, by = by.as_str(), "rotated a client's secret");
-        Ok((self.get_client(client.id.as_str()).await?, secret))
+    pub async fn rotate_client_secret(
+        &self,
+        by: &Actor,
+        client: &Client,
+        overlap: u64,
+    ) -> Result<(Client, Option<Secret>), AdminError> {
+        self.replace_client_secret(by, client, NewSecret::Generated, overlap).await
     }
 
-    /// Gives a client a secret that a person chose; the previous one stays valid for
-    /// [`SECRET_OVERLAP`].
+    /// Gives a client a secret that a person chose; the previous one stays valid for `overlap`
+    /// seconds.
     ///
     /// # Errors
     /// [`AdminError::Conflict`] for a client without a secret, [`AdminError::Invalid`] for a secret
@@ -122,26 +163,39 @@ impl Administration {
         by: &Actor,
         client: &Client,
         secret: Zeroizing<String>,
+        overlap: u64,
     ) -> Result<Client, AdminError> {
-        require_secret(client)?;
-        checked_secret(&secret).map_err(|error| AdminError::invalid(&error))?;
-        let now = self.clock.now();
-        let stored = StoredSecret::chosen(self.passwords.hash(secret).await?, rng::random()?, now);
-        self.replace_client_secret(by, client, &stored, now).await?;
-        tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
-        self.get_client(client.id.as_str()).await
+        Ok(self.replace_client_secret(by, client, NewSecret::Chosen(secret), overlap).await?.0)
     }
 
     async fn replace_client_secret(
         &self,
         by: &Actor,
         client: &Client,
-        secret: &StoredSecret,
-        now: u64,
-    ) -> Result<(), AdminError> {
-        let previous_until = now.saturating_add(SECRET_OVERLAP);
-        self.store.with_actor(by).rotate_secret(&client.id, secret, previous_until).await?;
-        Ok(())
+        secret: NewSecret,
+        overlap: u64,
+    ) -> Result<(Client, Option<Secret>), AdminError> {
+        require_secret(client)?;
+        let now = self.clock.now();
+        let (stored, generated) = self.store_form(secret, now).await?;
+        self.store.with_actor(by).rotate_secret(&client.id, &stored, now.saturating_add(overlap)).await?;
+        let is_generated = generated.is_some();
+        tracing::info!(client = %client.id, by = by.as_str(), is_generated, "replaced a client's secret");
+        Ok((self.get_client(client.id.as_str()).await?, generated))
+    }
+
+    /// A new secret as it is stored, and itself if it was generated and must be shown.
+    async fn store_form(&self, secret: NewSecret, now: u64) -> Result<(StoredSecret, Option<Secret>), AdminError> {
+        match secret {
+            NewSecret::Generated => {
+                let secret = Secret::new(SecretKind::Client, &rng::random()?);
+                Ok((StoredSecret::generated(&secret, now), Some(secret)))
+            }
+            NewSecret::Chosen(secret) => {
+                checked_secret(&secret).map_err(|error| AdminError::invalid(&error))?;
+                Ok((StoredSecret::chosen(self.passwords.hash(secret).await?, rng::random()?, now), None))
+            }
+        }
     }
 }
 
@@ -152,6 +206,15 @@ impl Administration {
 pub fn parse_client_metadata(members: Value) -> Result<ClientMetadata, AdminError> {
     let metadata: ClientMetadata = serde_json::from_value(members).map_err(|error| invalid_client(&error))?;
     metadata.checked().map_err(|error| invalid_client(&error))
+}
+
+/// Applies a merge patch (RFC 7396) to the metadata of a client. It is not checked.
+///
+/// # Errors
+/// [`AdminError::Invalid`] for a patch that is no object, gives a member an unusable value, or names
+/// a member that is no client metadata.
+pub fn patch_client_metadata(metadata: &ClientMetadata, patch: Value) -> Result<ClientMetadata, AdminError> {
+    super::patched(metadata, patch).map_err(|error| invalid_client(&error))
 }
 
 /// The error of a client that cannot be registered as it is described.
@@ -165,9 +228,13 @@ pub fn has_secret(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
+fn not_found(id: &str) -> AdminError {
+    AdminError::not_found("client", id)
+}
+
 fn require_secret(client: &Client) -> Result<(), AdminError> {
     match has_secret(client) {
         true => Ok(()),
-        false => Err(AdminError::Conflict("the client does not authenticate by a secret".to_owned())),
+        false => Err(AdminError::Conflict(format!("client {} does not authenticate by a secret", client.id))),
     }
 }

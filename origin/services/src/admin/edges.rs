@@ -2,9 +2,9 @@
 
 use tollgate_model::EdgeView;
 
-use super::{AdminError, Administration};
+use super::{AdminError, Registry};
 
-impl Administration {
+impl Registry {
     /// The newest sequence number of the revocation log, and the registered edges by name.
     ///
     /// # Errors

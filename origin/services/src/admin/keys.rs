@@ -55,7 +55,7 @@ impl Administration {
     /// [`AdminError::NotFound`] or [`AdminError::Conflict`], or when the database fails.
     pub async fn check_key_revocable(&self, kid: &str) -> Result<(), AdminError> {
         self.keys.reload().await?.check_revocable(kid).map_err(|error| match error {
-            KeyNotRevocable::Unknown => AdminError::NotFound("no key has this name"),
+            KeyNotRevocable::Unknown => AdminError::not_found("key", kid),
             error => AdminError::Conflict(error.to_string()),
         })
     }

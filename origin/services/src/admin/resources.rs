@@ -1,24 +1,18 @@
 //! Resource servers and the descriptions of their scope values.
 
+use serde_json::Value;
 use tollgate_model::{Actor, Audience, Resource};
-use tollgate_storage::ScopeError;
+use tollgate_storage::{ScopeError, StoreError};
 
-use super::{AdminError, Administration};
+use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
 
-const NOT_FOUND: AdminError = AdminError::NotFound("there is no resource server of that audience");
-
-impl Administration {
+impl Registry {
     /// Registers a resource server, or replaces the one of that audience.
     ///
     /// # Errors
     /// [`AdminError::Invalid`], or when the database fails.
     pub async fn save_resource(&self, by: &Actor, resource: Resource) -> Result<Resource, AdminError> {
-        let resource = resource.checked().map_err(|error| AdminError::invalid(&error))?;
-        if let Some(client) = &resource.introspected_by
-            && self.store.find_client(client).await?.is_none()
-        {
-            return Err(AdminError::Invalid("introspected_by is not a registered client".to_owned()));
-        }
+        let resource = self.check_resource(resource).await?;
         self.store.with_actor(by).save_resource(&resource).await?;
         tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
         Ok(resource)
@@ -30,7 +24,53 @@ impl Administration {
     /// [`AdminError::NotFound`], or when the database fails.
     pub async fn get_resource(&self, audience: &str) -> Result<Resource, AdminError> {
         let audience = parse_audience(audience)?;
-        self.store.find_resource(&audience).await?.ok_or(NOT_FOUND)
+        self.store.find_resource(&audience).await?.ok_or_else(|| not_found(&audience))
+    }
+
+    /// Changes a resource server. A change that another administrator makes at the same time is
+    /// kept: then `change` is applied again.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], those of `change`, or when the database fails.
+    pub async fn change_resource(
+        &self,
+        by: &Actor,
+        audience: &str,
+        change: impl Fn(&Resource) -> Result<Resource, AdminError> + Send + Sync,
+    ) -> Result<Resource, AdminError> {
+        for _ in 0..MAX_CHANGE_ATTEMPTS {
+            let resource = self.get_resource(audience).await?;
+            let changed = self.check_resource(change(&resource)?).await?;
+            if changed.audience != resource.audience {
+                return Err(AdminError::Invalid("the audience of a resource server cannot change".to_owned()));
+            }
+            if changed == resource {
+                return Ok(resource);
+            }
+            match self.store.with_actor(by).change_resource(&resource, &changed).await {
+                Err(StoreError::ConcurrentModification) => {}
+                outcome => {
+                    outcome?;
+                    tracing::info!(audience = %changed.audience, by = by.as_str(), "changed a resource server");
+                    return Ok(changed);
+                }
+            }
+        }
+        Err(AdminError::changing())
+    }
+
+    /// Checks a resource server, and that the client that introspects its tokens exists.
+    ///
+    /// # Errors
+    /// [`AdminError::Invalid`], or when the database fails.
+    pub async fn check_resource(&self, resource: Resource) -> Result<Resource, AdminError> {
+        let resource = resource.checked().map_err(|error| AdminError::invalid(&error))?;
+        match &resource.introspected_by {
+            Some(client) if self.store.find_client(client).await?.is_none() => {
+                Err(AdminError::Invalid(format!("introspected_by: client {client} does not exist")))
+            }
+            _ => Ok(resource),
+        }
     }
 
     /// Removes a resource server.
@@ -40,7 +80,7 @@ impl Administration {
     pub async fn delete_resource(&self, by: &Actor, audience: &str) -> Result<(), AdminError> {
         let audience = parse_audience(audience)?;
         if !self.store.with_actor(by).delete_resource(&audience).await? {
-            return Err(NOT_FOUND);
+            return Err(not_found(&audience));
         }
         tracing::info!(%audience, by = by.as_str(), "removed a resource server");
         Ok(())
@@ -81,14 +121,27 @@ impl Administration {
 }
 
 fn parse_audience(audience: &str) -> Result<Audience, AdminError> {
-    audience.parse().map_err(|_| NOT_FOUND)
+    audience.parse().map_err(|_| AdminError::not_found("resource server", audience))
+}
+
+fn not_found(audience: &Audience) -> AdminError {
+    AdminError::not_found("resource server", audience)
+}
+
+/// Applies a merge patch (RFC 7396) to a resource server. It is not checked.
+///
+/// # Errors
+/// [`AdminError::Invalid`] for a patch that is no object, or names a member that a resource server
+/// does not have.
+pub fn patch_resource(resource: &Resource, patch: Value) -> Result<Resource, AdminError> {
+    super::patched(resource, patch).map_err(|error| AdminError::Invalid(format!("the resource server: {error}")))
 }
 
 impl From<ScopeError> for AdminError {
     fn from(error: ScopeError) -> AdminError {
         match error {
-            ScopeError::NoResource(_) => NOT_FOUND,
-            ScopeError::NoValue { .. } => AdminError::NotFound("that resource server has no such scope value"),
+            ScopeError::NoResource(audience) => not_found(&audience),
+            ScopeError::NoValue { .. } => AdminError::NotFound(error.to_string()),
             ScopeError::Malformed(error) => error.into(),
             ScopeError::Store(error) => error.into(),
         }

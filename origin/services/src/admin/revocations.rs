@@ -6,8 +6,6 @@ use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter, RevokeOutcome};
 
 use super::{AdminError, Administration};
 
-const NOT_FOUND: AdminError = AdminError::NotFound("there is no revocation with that number");
-const TOKEN_NOT_FOUND: AdminError = AdminError::NotFound("there is no such token, or it expired");
 const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
 /// What to revoke, as people say it: a kind with a name, a token itself, or everything issued
@@ -36,7 +34,9 @@ impl Administration {
                 let verified = self.keys.verify_token(&token, &self.issuer).await?;
                 let verified =
                     verified.ok_or_else(|| AdminError::Invalid("token is not one of this origin's".to_owned()))?;
-                let token = self.store.find_verified_token(&verified).await?.ok_or(TOKEN_NOT_FOUND)?;
+                let token = self.store.find_verified_token(&verified).await?;
+                let token = token
+                    .ok_or_else(|| AdminError::NotFound("the token does not exist, or it has expired".to_owned()))?;
                 Ok(Target::Token(token.id.to_string()))
             }
             (None | Some("everything"), None, None, Some(time)) => Ok(Target::Before(time)),
@@ -63,9 +63,10 @@ impl Administration {
         let Target::Token(jti) = &target else {
             return Ok(NewRevocation::any(target, by, reason, now)?);
         };
-        let id: TokenId = jti.parse().map_err(|_| TOKEN_NOT_FOUND)?;
-        let token = self.store.find_token(id).await?.ok_or(TOKEN_NOT_FOUND)?;
-        NewRevocation::token(&token, by, reason, now).ok_or(TOKEN_NOT_FOUND)
+        let not_found = || AdminError::NotFound(format!("token {jti} does not exist, or it has expired"));
+        let id: TokenId = jti.parse().map_err(|_| not_found())?;
+        let token = self.store.find_token(id).await?.ok_or_else(not_found)?;
+        NewRevocation::token(&token, by, reason, now).ok_or_else(not_found)
     }
 
     /// Commits a revocation.
@@ -101,8 +102,9 @@ impl Administration {
     /// # Errors
     /// [`AdminError::NotFound`], or when the database fails.
     pub async fn get_revocation(&self, number: &str) -> Result<Revocation, AdminError> {
-        let number = number.parse().map_err(|_| NOT_FOUND)?;
-        self.store.find_revocation(number).await?.ok_or(NOT_FOUND)
+        let not_found = || AdminError::not_found("revocation", number);
+        let parsed = number.parse().map_err(|_| not_found())?;
+        self.store.find_revocation(parsed).await?.ok_or_else(not_found)
     }
 
     /// Reinstates what one revocation revoked, and returns its record. One that was reinstated

@@ -3,9 +3,9 @@
 use tollgate_model::{Actor, Route};
 use tollgate_storage::AddRouteError;
 
-use super::{AdminError, Administration};
+use super::{AdminError, Registry};
 
-impl Administration {
+impl Registry {
     /// Adds a route.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ impl Administration {
     /// [`AdminError::NotFound`], or when the database fails.
     pub async fn delete_route(&self, by: &Actor, route: &Route) -> Result<(), AdminError> {
         if !self.store.with_actor(by).delete_route(route).await? {
-            return Err(AdminError::NotFound("there is no such route"));
+            return Err(AdminError::not_found("rule", route));
         }
         tracing::info!(%route, by = by.as_str(), "removed a route");
         Ok(())

@@ -158,6 +158,50 @@ impl Store {
         tx.commit().await
     }
 
+    /// Changes name, claims, external id and administrator role of a user, if they are still as
+    /// `read`.
+    ///
+    /// # Errors
+    /// [`StoreError::ConcurrentModification`] when they were changed since `read`,
+    /// [`StoreError::AlreadyExists`] when the name or the external id is taken,
+    /// [`StoreError::NotAdministrator`] when the acting user is not an active administrator.
+    pub async fn change_user(&self, read: &User, changed: &User) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.lock_users(&read.id, self.actor.as_ref()).await?;
+        let row = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE id = $1")
+                .bind(read.id.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        let members = |user: &User| (user.name.clone(), user.claims.clone(), user.external_id.clone(), user.is_admin);
+        let current = row.map(User::try_from).transpose()?;
+        if current.is_none_or(|current| members(&current) != members(read)) {
+            return Err(StoreError::ConcurrentModification);
+        }
+        let updated = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "UPDATE users SET name = $2, claims = $3, external_id = $4, is_admin = $5, name_prepared = TRUE
+                 WHERE id = $1
+                 AND NOT EXISTS (SELECT 1 FROM users other WHERE other.id <> $1 AND (other.name = $2 OR other.external_id = $4))",
+            )
+            .bind(read.id.as_str())
+            .bind(changed.name.as_str())
+            .bind(to_json(&changed.claims)?)
+            .bind(&changed.external_id)
+            .bind(changed.is_admin)
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if updated == 0 {
+            return Err(StoreError::AlreadyExists("user"));
+        }
+        let line = self.audit_entry(AuditAction::Update, AuditKind::User, read.id.as_str());
+        tx.write_audit_entries(&[line.with_detail(&changed_members(read, changed))]).await?;
+        tx.commit().await
+    }
+
     /// Replaces the hash of a password by a new hash of the same password, if the stored hash has
     /// not changed. Sessions continue.
     pub async fn rehash_password(&self, id: &UserId, old: &str, new: &str) -> Result<(), StoreError> {
@@ -244,6 +288,19 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// What was changed of a user, for the audit log.
+fn changed_members(read: &User, changed: &User) -> String {
+    let role = if changed.is_admin { "made an administrator" } else { "no administrator any more" };
+    let members = [
+        ("name", read.name != changed.name),
+        ("claims", read.claims != changed.claims),
+        ("external_id", read.external_id != changed.external_id),
+        (role, read.is_admin != changed.is_admin),
+    ];
+    let changed: Vec<&str> = members.into_iter().filter_map(|(name, is_changed)| is_changed.then_some(name)).collect();
+    changed.join(", ")
 }
 
 impl Tx {

@@ -156,22 +156,34 @@ impl Store {
     /// exist. A client that registered itself can register at most this from then on.
     pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
-        let updated = with_connection!(&mut tx, connection => {
-            sqlx::query(
-                "UPDATE clients SET metadata = $2, operator_metadata = CASE WHEN registration IS NOT NULL THEN $2 END
-                 WHERE id = $1",
-            )
-                .bind(id.as_str())
-                .bind(to_json(metadata)?)
-                .execute(connection)
-                .await?
-                .rows_affected()
-        });
+        let updated = tx.write_operator_metadata(id, metadata).await?;
         if updated > 0 {
             tx.write_audit_entries(&[self.audit_entry(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
         }
         tx.commit().await?;
         Ok(updated > 0)
+    }
+
+    /// Replaces the metadata of a client as [`Store::update_client`] does, if it is still that of
+    /// `client`.
+    ///
+    /// # Errors
+    /// [`StoreError::ConcurrentModification`] when it was changed since `client` was read.
+    pub async fn change_client(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.lock_client(&client.id).await?;
+        let rows = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1"))
+                .bind(client.id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        if clients(rows)?.pop().is_none_or(|current| current.metadata != client.metadata) {
+            return Err(StoreError::ConcurrentModification);
+        }
+        tx.write_operator_metadata(&client.id, metadata).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
     }
 
     /// Replaces the metadata of a client on its own behalf (RFC 7592).
@@ -288,6 +300,21 @@ impl Tx {
             });
         }
         Ok(())
+    }
+
+    /// Writes metadata of the operator, and returns the number of clients changed: 0 or 1.
+    async fn write_operator_metadata(&mut self, id: &ClientId, metadata: &ClientMetadata) -> Result<u64, StoreError> {
+        Ok(with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "UPDATE clients SET metadata = $2, operator_metadata = CASE WHEN registration IS NOT NULL THEN $2 END
+                 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(to_json(metadata)?)
+            .execute(connection)
+            .await?
+            .rows_affected()
+        }))
     }
 
     async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use crate::store::Store;
 /// The description of a scope value was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScopeError {
-    #[error("there is no resource server {0}")]
+    #[error("resource server {0} does not exist")]
     NoResource(Audience),
     #[error("the resource server {audience} has no scope value {value}")]
     NoValue { audience: Audience, value: String },
@@ -87,6 +87,22 @@ impl Store {
         self.commit_and_notify(tx).await?;
         Ok(removed > 0)
     }
+
+    /// Replaces a resource server, if it is still as `read`.
+    ///
+    /// # Errors
+    /// [`StoreError::ConcurrentModification`] when it was changed or removed since it was read.
+    pub async fn change_resource(&self, read: &Resource, changed: &Resource) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        if tx.lock_resource(&read.audience).await?.as_ref() != Some(read) {
+            return Err(StoreError::ConcurrentModification);
+        }
+        tx.write_resource(changed).await?;
+        let line = self.audit_entry(AuditAction::Update, AuditKind::Resource, read.audience.as_str());
+        tx.write_audit_entries(&[line]).await?;
+        tx.commit().await
+    }
+
     /// Sets the description of a scope value.
     ///
     /// # Errors

@@ -1,22 +1,20 @@
-//! `tollgate client create|list|show|rotate-secret|disable|enable`
+//! `tollgate client create|list|show|update|check|rotate-secret|disable|enable`
 
 use anyhow::{Context as _, bail};
-use tollgate_model::client::checked_secret;
-use tollgate_model::metadata::checked_name;
+use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
-    Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
-    StoredSecret, TokenAlg, TokenFormat, text,
+    Audience, AuthMethod, ClientId, ClientMetadata, ClientView, GrantType, RedirectUri, Scope, TokenAlg, TokenFormat,
+    text,
 };
-use tollgate_services::password_hashing::hash_password_blocking;
-use tollgate_system::{Clock, rng};
+use tollgate_services::admin::{
+    AdminError, NewSecret, SECRET_OVERLAP, has_secret, invalid_client, patch_client_metadata,
+};
+use zeroize::Zeroizing;
 
+use super::change::{ChangeFlags, not_applicable, print_preview};
 use super::output::table;
-use super::user::termination;
-use super::{Session, input};
-
-/// Seconds that a replaced secret stays valid by default: a day.
-const DEFAULT_OVERLAP: u64 = 24 * 60 * 60;
+use super::{Session, command_line_actor, input};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ClientCommand {
@@ -29,6 +27,8 @@ pub(super) enum ClientCommand {
         /// client_id
         id: ClientId,
     },
+    /// Change single members of a client's registration; the others stay as they are
+    Update(Box<UpdateFlags>),
     /// Create a new secret for a client and print it, once; the old secret stays valid for a while
     RotateSecret {
         /// client_id
@@ -56,6 +56,33 @@ pub(super) struct CreateFlags {
     /// Name shown to users
     #[arg(long)]
     name: String,
+    #[command(flatten)]
+    client: ClientFlags,
+    /// client_id [default: a random one]
+    #[arg(long)]
+    id: Option<ClientId>,
+    #[command(flatten)]
+    secret: SecretFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UpdateFlags {
+    /// client_id
+    id: ClientId,
+    /// Name shown to users
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    client: ClientFlags,
+    #[command(flatten)]
+    change: ChangeFlags,
+}
+
+/// Metadata of a client as flags, for `create` and `update`: all are optional. A new member of
+/// [`ClientMetadata`] gets its flag here, once, and a line in [`ClientFlags::apply`]; `update` clears
+/// members by the flags of [`ChangeFlags`].
+#[derive(Debug, clap::Args)]
+struct ClientFlags {
     /// Person or team responsible for the client
     #[arg(long)]
     owner: Option<String>,
@@ -82,25 +109,21 @@ pub(super) struct CreateFlags {
     /// Redirect URI for after a logout; repeatable
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
-    /// Register a public client: an app in a browser or on a user's device, without a secret
+    /// Make it a public client: an app in a browser or on a user's device, without a secret
     #[arg(long)]
     public: bool,
-    /// Register an application of your own: users are not asked for consent
+    /// Make it an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
     /// Further metadata, as a JSON object with the members of RFC 7591, e.g.
-    /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
+    /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'. In an update, null resets a
+    /// member
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
     /// Allow the scope tollgate:admin, for the admin API; the client also needs the issuer as an
     /// audience
     #[arg(long)]
     admin: bool,
-    /// client_id [default: a random one]
-    #[arg(long)]
-    id: Option<ClientId>,
-    #[command(flatten)]
-    secret: SecretFlags,
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,46 +135,24 @@ pub(super) struct SecretFlags {
 }
 
 impl SecretFlags {
-    /// The secret as stored; and in plain text, if it was generated here and must be shown.
-    fn choose(&self, now: u64) -> anyhow::Result<(StoredSecret, Option<Secret>)> {
+    /// The secret, with a warning if client libraries may not send it as it is meant.
+    fn choose(&self) -> anyhow::Result<(NewSecret, Option<&'static str>)> {
         if !self.secret_stdin {
-            let secret = Secret::new(SecretKind::Client, &rng::random()?);
-            return Ok((StoredSecret::generated(&secret, now), Some(secret)));
+            return Ok((NewSecret::Generated, None));
         }
-        let secret = input::line("secret")?;
-        checked_secret(&secret)?;
-        Ok((StoredSecret::chosen(hash_password_blocking(&secret)?, rng::random()?, now), None))
+        let secret: Zeroizing<String> = input::line("secret")?;
+        let warning = secret_warning(&secret);
+        Ok((NewSecret::Chosen(secret), warning))
     }
 }
 
 impl CreateFlags {
     fn metadata(&self) -> anyhow::Result<ClientMetadata> {
-        let mut metadata: ClientMetadata = match &self.metadata {
+        let metadata = match &self.client.metadata {
             Some(json) => text::json(json.as_bytes()).context("--metadata")?,
             None => ClientMetadata::default(),
         };
-        metadata.name = checked_name(&self.name)?;
-        metadata.owner = self.owner.clone().or(metadata.owner);
-        metadata.scope = metadata.scope.union(&Scope::from_arguments(&self.scope)?)?;
-        if self.admin {
-            metadata.scope = metadata.scope.union(&Scope::parse(ADMIN)?)?;
-        }
-        metadata.audiences.extend(self.audience.iter().cloned());
-        metadata.alg = self.alg.unwrap_or(metadata.alg);
-        metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);
-        metadata.first_party |= self.first_party;
-        for uri in &self.redirect_uri {
-            metadata.redirect_uris.push(uri.parse().with_context(|| uri.clone())?);
-        }
-        for uri in &self.post_logout_redirect_uri {
-            metadata.post_logout_redirect_uris.push(uri.parse().with_context(|| uri.clone())?);
-        }
-        if self.public {
-            metadata.auth_method = AuthMethod::None;
-        }
-        for name in &self.grant {
-            metadata.grant_types.push(grant_type(name)?);
-        }
+        let mut metadata = self.client.apply(ClientMetadata { name: self.name.clone(), ..metadata })?;
         if metadata.grant_types.is_empty() {
             metadata.grant_types = match metadata.redirect_uris.is_empty() {
                 true => vec![GrantType::ClientCredentials],
@@ -162,8 +163,66 @@ impl CreateFlags {
     }
 }
 
+impl UpdateFlags {
+    /// The changed metadata. Values are removed before others are set and added.
+    fn apply(&self, current: &ClientMetadata) -> anyhow::Result<ClientMetadata> {
+        let mut metadata = self.change.apply(current)?;
+        if let Some(json) = &self.client.metadata {
+            let patch = text::json(json.as_bytes()).context("--metadata")?;
+            metadata = patch_client_metadata(&metadata, patch)?;
+        }
+        if let Some(name) = &self.name {
+            metadata.name.clone_from(name);
+        }
+        let changed = self.client.apply(metadata)?;
+        require_admin_flag(self.client.admin || current.scope.is_admin(), &changed)?;
+        Ok(changed)
+    }
+}
+
+impl ClientFlags {
+    /// Sets members and adds values as the flags say, except `--metadata`.
+    fn apply(&self, mut metadata: ClientMetadata) -> anyhow::Result<ClientMetadata> {
+        metadata.owner = self.owner.clone().or(metadata.owner);
+        metadata.scope = metadata.scope.union(&Scope::from_arguments(&self.scope)?)?;
+        if self.admin {
+            metadata.scope = metadata.scope.union(&Scope::parse(ADMIN)?)?;
+        }
+        metadata.alg = self.alg.unwrap_or(metadata.alg);
+        metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);
+        metadata.first_party |= self.first_party;
+        if self.public {
+            metadata.auth_method = AuthMethod::None;
+        }
+        let uri = |uri: &String| uri.parse::<RedirectUri>().with_context(|| uri.clone());
+        let grants = self.grant.iter().map(|name| grant_type(name)).collect::<anyhow::Result<Vec<_>>>()?;
+        add(&mut metadata.audiences, self.audience.clone());
+        add(&mut metadata.redirect_uris, self.redirect_uri.iter().map(uri).collect::<anyhow::Result<Vec<_>>>()?);
+        let logout_uris = self.post_logout_redirect_uri.iter().map(uri).collect::<anyhow::Result<Vec<_>>>()?;
+        add(&mut metadata.post_logout_redirect_uris, logout_uris);
+        add(&mut metadata.grant_types, grants);
+        Ok(metadata)
+    }
+}
+
+/// Adds the values that a list does not have yet.
+fn add<T: PartialEq>(values: &mut Vec<T>, new: Vec<T>) {
+    for value in new {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+}
+
+fn require_admin_flag(is_allowed: bool, metadata: &ClientMetadata) -> anyhow::Result<()> {
+    if metadata.scope.is_admin() && !is_allowed {
+        bail!("the scope tollgate:admin allows everything in the admin API: add --admin to confirm");
+    }
+    Ok(())
+}
+
 /// The grant type with this registered name, or with this last part of a URN.
-fn grant_type(name: &str) -> anyhow::Result<GrantType> {
+pub(super) fn grant_type(name: &str) -> anyhow::Result<GrantType> {
     let named = |grant: &&GrantType| {
         let last = grant.as_str().rsplit(':').next().unwrap_or_default().replace('-', "_");
         grant.as_str() == name || last == name.replace('-', "_")
@@ -181,71 +240,78 @@ impl ClientCommand {
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
             ClientCommand::Show { id } => {
-                let view = ClientView::from(&find(session, &id).await?);
+                let view = ClientView::from(&session.registry()?.get_client(id.as_str()).await?);
                 session.output.print(&view, |view| serde_json::to_string_pretty(view).unwrap_or_default())
             }
+            ClientCommand::Update(flags) => update(*flags, session).await,
             ClientCommand::RotateSecret { id, overlap, secret } => {
-                rotate(&id, overlap.unwrap_or(DEFAULT_OVERLAP), &secret, session).await
+                rotate(&id, overlap.unwrap_or(SECRET_OVERLAP), &secret, session).await
             }
             ClientCommand::Disable { id } => {
-                let disabled = session.store.disable_client(&id, &termination("the client was disabled")).await?;
-                let client = disabled.with_context(|| format!("client {id} does not exist"))?;
+                let registry = session.registry()?;
+                let client = registry.get_client(id.as_str()).await?;
+                let client = registry.disable_client(&command_line_actor(), &client).await?;
                 session.output.print(&ClientView::from(&client), |view| format!("disabled {}", view.client_id))
             }
             ClientCommand::Enable { id } => {
-                let enabled = session.store.enable_client(&id).await?;
-                let client = enabled.with_context(|| format!("client {id} does not exist"))?;
+                let registry = session.registry()?;
+                let client = registry.get_client(id.as_str()).await?;
+                let client = registry.enable_client(&command_line_actor(), &client).await?;
                 session.output.print(&ClientView::from(&client), |view| format!("enabled {}", view.client_id))
             }
         }
     }
 }
 
-async fn find(session: &Session, id: &ClientId) -> anyhow::Result<Client> {
-    session.store.find_client(id).await?.with_context(|| format!("client {id} does not exist"))
-}
-
 async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
     let metadata = flags.metadata()?;
-    if metadata.scope.is_admin() && !flags.admin {
-        bail!("the scope tollgate:admin allows everything in the admin API: add --admin to confirm");
-    }
-    let id = match flags.id {
-        Some(id) => id,
-        None => ClientId::from_random(&rng::random()?),
+    require_admin_flag(flags.client.admin, &metadata)?;
+    let (secret, warning) = flags.secret.choose()?;
+    let (client, generated) =
+        session.registry()?.create_client(&command_line_actor(), flags.id, metadata, secret).await?;
+    let client_secret = generated.map(|secret| secret.reveal().to_owned());
+    let warnings = warning.map(str::to_owned).into_iter().collect();
+    session.output.print(&ClientView { client_secret, warnings, ..ClientView::from(&client) }, created_text)
+}
+
+async fn update(flags: UpdateFlags, session: &Session) -> anyhow::Result<()> {
+    let (registry, id) = (session.registry()?, flags.id.as_str());
+    let change = |metadata: &ClientMetadata| -> Result<ClientMetadata, AdminError> {
+        flags.apply(metadata).map_err(|error| not_applicable(&error))
     };
-    let now = Clock::system().now();
-    let mut client = Client::new(id, metadata, now);
-    let has_secret =
-        matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    if flags.secret.secret_stdin && !has_secret {
-        bail!("this client does not authenticate with a secret: remove --secret-stdin");
+    if flags.change.dry_run {
+        let client = registry.get_client(id).await?;
+        let changed = change(&client.metadata)?.checked().map_err(|error| invalid_client(&error))?;
+        return print_preview(&session.output, &client.metadata, &changed);
     }
-    let mut client_secret = None;
-    if has_secret {
-        let (stored, shown) = flags.secret.choose(now)?;
-        client.secrets.push(stored);
-        client_secret = shown.map(|secret| secret.reveal().to_owned());
-    }
-    session.store.create_client(&client).await?;
-    session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, created_text)
+    let client = registry.change_client(&command_line_actor(), id, change).await?;
+    let lacks_secret = has_secret(&client) && client.secrets.is_empty();
+    session.output.print(&ClientView::from(&client), |view| match lacks_secret {
+        true => format!("changed {0}\nit has no secret yet: `tollgate client rotate-secret {0}`", view.client_id),
+        false => format!("changed {}", view.client_id),
+    })
 }
 
 async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Session) -> anyhow::Result<()> {
-    let client = find(session, id).await?;
-    if client.secrets.is_empty() {
-        bail!("client {id} does not authenticate with a secret");
-    }
-    let now = Clock::system().now();
-    let (stored, shown) = secret.choose(now)?;
-    session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
-    let client_secret = shown.map(|secret| secret.reveal().to_owned());
-    session.output.print(&ClientView { client_secret, ..ClientView::from(&find(session, id).await?) }, created_text)
+    let (registry, by) = (session.registry()?, command_line_actor());
+    let client = registry.get_client(id.as_str()).await?;
+    let (client, client_secret, warnings) = match secret.choose()? {
+        (NewSecret::Generated, _) => {
+            let (client, secret) = registry.rotate_client_secret(&by, &client, overlap).await?;
+            (client, secret.map(|secret| secret.reveal().to_owned()), Vec::new())
+        }
+        (NewSecret::Chosen(secret), warning) => {
+            let client = registry.set_client_secret(&by, &client, secret, overlap).await?;
+            (client, None, warning.map(str::to_owned).into_iter().collect())
+        }
+    };
+    session.output.print(&ClientView { client_secret, warnings, ..ClientView::from(&client) }, created_text)
 }
 
 fn created_text(view: &ClientView) -> String {
     let Some(secret) = &view.client_secret else {
-        return format!("client_id      {}", view.client_id);
+        let warnings = view.warnings.iter().map(|warning| format!("\nwarning: {warning}"));
+        return format!("client_id      {}{}", view.client_id, warnings.collect::<String>());
     };
     let note = "The secret is shown only once; the database stores its hash.";
     format!("client_id      {}\nclient_secret  {secret}\n{note}", view.client_id)

@@ -3,6 +3,7 @@
 //! server picks up their changes.
 
 mod audit;
+mod change;
 mod client;
 mod config;
 mod edge;
@@ -34,6 +35,8 @@ use tollgate_config::{LogFormat, Settings, Sources};
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
+use tollgate_services::admin::Registry;
+use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_storage::{Store, StoreError};
 use tollgate_system::Clock;
 use tracing_subscriber::EnvFilter;
@@ -86,13 +89,13 @@ struct ServeFlags {
 /// Commands that work on the database.
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
-    /// Register, list, disable and enable clients
+    /// Register, list, change, check, disable and enable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Create, list, disable and enable users
+    /// Create, list, change, disable and enable users
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Register, list and remove resource servers
+    /// Register, list, change and remove resource servers
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
     /// List, set and remove the descriptions of scope values
@@ -272,6 +275,12 @@ impl Session {
         Ok(Session { settings, store, output: self.output })
     }
 
+    /// The commands on what is registered, which the admin API and the console share.
+    fn registry(&self) -> anyhow::Result<Registry> {
+        let passwords = PasswordHasher::new(&self.settings.hashing)?;
+        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system() })
+    }
+
     async fn master_key(&self) -> anyhow::Result<MasterKey> {
         crate::issuer_keys::ensure_keys(&self.store, &self.settings, &Clock::system()).await
     }
@@ -288,6 +297,26 @@ mod tests {
     #[test]
     fn command_line_definition_is_valid() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_create_is_one_of_update() {
+        for noun in ["client", "user", "resource"] {
+            let mut cli = super::Cli::command();
+            cli.build();
+            let flags = |verb: &str| -> Vec<String> {
+                let command = cli.find_subcommand(noun).and_then(|noun| noun.find_subcommand(verb)).expect(verb);
+                command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect()
+            };
+            let update = flags("update");
+            // An id never changes; secrets and passwords have commands of their own.
+            let create = flags("create")
+                .into_iter()
+                .filter(|flag| !matches!(flag.as_str(), "id" | "secret-stdin" | "password-stdin"));
+            for flag in create {
+                assert!(update.contains(&flag), "{noun} update --{flag}");
+            }
+        }
     }
 
     /// One of 64 base64url identifiers begins with a hyphen.

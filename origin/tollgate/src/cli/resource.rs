@@ -1,13 +1,13 @@
-//! `tollgate resource create|list|remove`
+//! `tollgate resource create|list|update|remove`
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::json;
 use tollgate_model::{AccessTokenType, Audience, ClientId, Resource, TokenAlg, TokenFormat, TokenProfile, Verifier};
+use tollgate_services::admin::AdminError;
 
-use super::Session;
+use super::change::{ChangeFlags, not_applicable, print_preview};
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ResourceCommand {
@@ -18,14 +18,20 @@ pub(super) enum ResourceCommand {
         /// Name shown to users
         #[arg(long)]
         name: String,
-        /// Scope value with its description, e.g. read='Read your reports'; repeatable
-        #[arg(long, value_name = "VALUE=WORDS")]
-        scope: Vec<String>,
-        /// Client with which it introspects tokens
-        #[arg(long, value_name = "CLIENT")]
-        introspected_by: Option<ClientId>,
         #[command(flatten)]
-        tokens: TokenProfileFlags,
+        resource: ResourceFlags,
+    },
+    /// Change single members of a resource server; the others stay as they are
+    Update {
+        /// Audience
+        audience: Audience,
+        /// Name shown to users
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        resource: ResourceFlags,
+        #[command(flatten)]
+        change: ChangeFlags,
     },
     /// List the resource servers
     List,
@@ -37,7 +43,7 @@ pub(super) enum ResourceCommand {
 }
 
 /// What access tokens look like.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct TokenProfileFlags {
     /// What verifies its tokens: edge, generic, spring, node, python or dotnet. Sets algorithm, type
     /// and format to what this accepts without configuration
@@ -73,29 +79,72 @@ impl TokenProfileFlags {
             token_type: self.token_type.or(profile.token_type),
             format: self.token_format.or(profile.format),
             lifetime: self.token_lifetime.or(profile.lifetime),
-            claims: if self.token_claim.is_empty() { profile.claims } else { self.token_claim.into_iter().collect() },
+            claims: profile.claims.into_iter().chain(self.token_claim).collect(),
         }
     }
+}
+
+/// Members of a resource server as flags, for `create` and `update`: all are optional. A new member
+/// of [`Resource`] gets its flag here, once, and a line in [`ResourceFlags::apply`].
+#[derive(Debug, clap::Args)]
+pub(super) struct ResourceFlags {
+    /// Scope value with its description, e.g. read='Read your reports'; repeatable
+    #[arg(long, value_name = "VALUE=WORDS")]
+    scope: Vec<String>,
+    /// Client with which it introspects tokens
+    #[arg(long, value_name = "CLIENT")]
+    introspected_by: Option<ClientId>,
+    #[command(flatten)]
+    tokens: TokenProfileFlags,
+}
+
+impl ResourceFlags {
+    fn apply(&self, mut resource: Resource) -> anyhow::Result<Resource> {
+        for text in &self.scope {
+            let (value, words) = text.split_once('=').context("--scope must be VALUE=WORDS")?;
+            resource.scopes.insert(value.to_owned(), words.to_owned());
+        }
+        resource.introspected_by = self.introspected_by.clone().or(resource.introspected_by);
+        resource.tokens = self.tokens.clone().applied_to(resource.tokens);
+        Ok(resource)
+    }
+}
+
+async fn update(
+    session: &Session,
+    audience: &Audience,
+    name: Option<String>,
+    flags: &ResourceFlags,
+    change: &ChangeFlags,
+) -> anyhow::Result<()> {
+    let registry = session.registry()?;
+    let apply = |resource: &Resource| -> Result<Resource, AdminError> {
+        let changed = change.apply(resource).and_then(|mut changed| {
+            changed.name = name.clone().unwrap_or(changed.name);
+            flags.apply(changed)
+        });
+        changed.map_err(|error| not_applicable(&error))
+    };
+    if change.dry_run {
+        let resource = registry.get_resource(audience.as_str()).await?;
+        let changed = registry.check_resource(apply(&resource)?).await?;
+        return print_preview(&session.output, &resource, &changed);
+    }
+    let changed = registry.change_resource(&command_line_actor(), audience.as_str(), apply).await?;
+    session.output.print(&changed, |resource| format!("changed {}", resource.audience))
 }
 
 impl ResourceCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            ResourceCommand::Create { audience, name, scope, introspected_by, tokens } => {
-                let pair = |text: &String| {
-                    let (value, words) = text.split_once('=').context("--scope must be VALUE=WORDS")?;
-                    Ok((value.to_owned(), words.to_owned()))
-                };
-                let scopes = scope.iter().map(pair).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-                if let Some(client) = &introspected_by
-                    && session.store.find_client(client).await?.is_none()
-                {
-                    bail!("client {client} does not exist");
-                }
-                let tokens = tokens.applied_to(TokenProfile::default());
-                let resource = Resource { audience, name, scopes, introspected_by, tokens }.checked()?;
-                session.store.save_resource(&resource).await?;
+            ResourceCommand::Create { audience, name, resource: flags } => {
+                let (scopes, introspected_by, tokens) = Default::default();
+                let resource = flags.apply(Resource { audience, name, scopes, introspected_by, tokens })?;
+                let resource = session.registry()?.save_resource(&command_line_actor(), resource).await?;
                 session.output.print(&resource, |resource| format!("registered {}", resource.audience))
+            }
+            ResourceCommand::Update { audience, name, resource, change } => {
+                update(session, &audience, name, &resource, &change).await
             }
             ResourceCommand::List => {
                 let resources = session.store.list_resources().await?;
@@ -112,9 +161,7 @@ impl ResourceCommand {
                 })
             }
             ResourceCommand::Remove { audience } => {
-                if !session.store.delete_resource(&audience).await? {
-                    bail!("resource server {audience} does not exist");
-                }
+                session.registry()?.delete_resource(&command_line_actor(), audience.as_str()).await?;
                 session
                     .output
                     .print(&json!({ "audience": audience, "removed": true }), |_| format!("removed {audience}"))

@@ -1,11 +1,10 @@
 //! `tollgate route add|list|remove`
 
-use anyhow::bail;
 use serde_json::json;
 use tollgate_model::{OnStale, Route, RouteView, Scope};
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum RouteCommand {
@@ -50,7 +49,7 @@ impl RouteCommand {
             RouteCommand::Add { path, method, scope, public, on_stale, on_not_covered } => {
                 let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
                 let route = route.on_not_covered(on_not_covered);
-                session.store.create_route(&route).await?;
+                session.registry()?.create_route(&command_line_actor(), &route).await?;
                 session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
             }
             RouteCommand::List => {
@@ -70,9 +69,7 @@ impl RouteCommand {
             }
             RouteCommand::Remove { path, method } => {
                 let route = Route::new(&path, &method, Scope::default(), false, OnStale::Deny)?;
-                if !session.store.delete_route(&route).await? {
-                    bail!("rule {route} does not exist");
-                }
+                session.registry()?.delete_route(&command_line_actor(), &route).await?;
                 let view = json!({ "path": route.path(), "methods": route.methods(), "removed": true });
                 session.output.print(&view, |_| format!("removed {route}"))
             }

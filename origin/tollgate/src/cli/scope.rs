@@ -4,10 +4,9 @@
 use serde::Serialize;
 use serde_json::json;
 use tollgate_model::{Audience, Resource};
-use tollgate_storage::ScopeError;
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ScopeCommand {
@@ -50,12 +49,12 @@ impl ScopeCommand {
         match self {
             ScopeCommand::List { audience } => list(audience, session).await,
             ScopeCommand::Set { value, audience, words } => {
-                session.store.set_scope_description(&audience, &value, &words).await?;
+                session.registry()?.set_scope_description(&command_line_actor(), &audience, &value, &words).await?;
                 let view = ScopeView { value: &value, audience: &audience, words: &words };
                 session.output.print(&view, |view| format!("set {} of {}", view.value, view.audience))
             }
             ScopeCommand::Remove { value, audience } => {
-                session.store.delete_scope_description(&audience, &value).await?;
+                session.registry()?.delete_scope_description(&command_line_actor(), audience.as_str(), &value).await?;
                 let view = json!({ "value": value, "audience": audience, "removed": true });
                 session.output.print(&view, |_| format!("removed {value} of {audience}"))
             }
@@ -65,10 +64,7 @@ impl ScopeCommand {
 
 async fn list(audience: Option<Audience>, session: &Session) -> anyhow::Result<()> {
     let resources = match audience {
-        Some(audience) => {
-            let found = session.store.find_resource(&audience).await?;
-            vec![found.ok_or(ScopeError::NoResource(audience))?]
-        }
+        Some(audience) => vec![session.registry()?.get_resource(audience.as_str()).await?],
         None => session.store.list_resources().await?,
     };
     let views: Vec<ScopeView> = resources.iter().flat_map(views).collect();

@@ -1,15 +1,17 @@
-//! `tollgate user create|list|password|disable|enable|make-admin|unmake-admin`
+//! `tollgate user create|list|update|password|disable|enable|make-admin|unmake-admin`
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_model::encoding::base64url;
-use tollgate_model::user::{checked_external_id, checked_password};
-use tollgate_model::{AuthSource, User, UserClaims, UserId, UserView};
+use tollgate_model::user::checked_password;
+use tollgate_model::{User, UserClaims, UserId, UserName, UserView, merge_patch, text};
+use tollgate_services::admin::{AdminError, NewUser, UserProfile};
 use tollgate_services::password_hashing::hash_password_blocking;
-use tollgate_storage::{Store, StoreError, Termination};
+use tollgate_storage::{Store, StoreError};
 use tollgate_system::{Clock, rng};
 use zeroize::Zeroizing;
 
+use super::change::{ChangeFlags, not_applicable, print_preview};
 use super::output::table;
 use super::{Session, command_line_actor, input};
 
@@ -21,21 +23,20 @@ pub(super) enum UserCommand {
         name: String,
         #[command(flatten)]
         password: PasswordFlags,
-        /// Full name, for the scope profile
-        #[arg(long, value_name = "NAME")]
-        full_name: Option<String>,
-        /// Email address, for the scope email
-        #[arg(long)]
-        email: Option<String>,
-        /// Further claims, as a JSON object, e.g. '{"locale":"de"}'
-        #[arg(long, value_name = "JSON")]
-        claims: Option<String>,
-        /// externalId: identifier in the system that provisions users (SCIM)
-        #[arg(long, value_name = "ID")]
-        external_id: Option<String>,
-        /// Make the user an administrator, who may use the console at /admin
-        #[arg(long)]
-        admin: bool,
+        #[command(flatten)]
+        user: UserFlags,
+    },
+    /// Change single members of a user; the others stay as they are
+    Update {
+        /// Username
+        name: String,
+        /// New username
+        #[arg(long = "name", value_name = "NAME")]
+        new_name: Option<UserName>,
+        #[command(flatten)]
+        user: UserFlags,
+        #[command(flatten)]
+        change: ChangeFlags,
     },
     /// List the users
     List,
@@ -66,6 +67,46 @@ pub(super) enum UserCommand {
         /// Username
         name: String,
     },
+}
+
+/// Members of a user as flags, for `create` and `update`: all are optional. A new member gets its
+/// flag here, once, and a line in [`UserFlags::apply`].
+#[derive(Debug, clap::Args)]
+pub(super) struct UserFlags {
+    /// Full name, for the scope profile
+    #[arg(long, value_name = "NAME")]
+    full_name: Option<String>,
+    /// Email address, for the scope email
+    #[arg(long)]
+    email: Option<String>,
+    /// Further claims, as a JSON object, e.g. '{"locale":"de"}'; in an update, null removes a claim
+    #[arg(long, value_name = "JSON")]
+    claims: Option<String>,
+    /// externalId: identifier in the system that provisions users (SCIM)
+    #[arg(long, value_name = "ID")]
+    external_id: Option<String>,
+    /// Make the user an administrator, who may use the console at /admin
+    #[arg(long)]
+    admin: bool,
+}
+
+impl UserFlags {
+    fn apply(&self, profile: UserProfile) -> anyhow::Result<UserProfile> {
+        let mut claims = serde_json::to_value(&profile.claims)?;
+        if let Some(json) = &self.claims {
+            let patch: Value = text::json(json.as_bytes()).context("--claims")?;
+            merge_patch(&mut claims, patch);
+        }
+        let mut claims = UserClaims::parse(&claims.to_string())?;
+        for (name, value) in [("name", &self.full_name), ("email", &self.email)] {
+            if let Some(value) = value {
+                claims.set(name, Value::String(value.clone()));
+            }
+        }
+        let claims = UserClaims::parse(&serde_json::to_string(&claims)?)?;
+        let external_id = self.external_id.clone().or(profile.external_id);
+        Ok(UserProfile { claims, external_id, is_admin: profile.is_admin || self.admin, ..profile })
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,26 +159,17 @@ pub(super) async fn create_first_admin(store: &Store) -> anyhow::Result<Option<Z
 impl UserCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            UserCommand::Create { name, password, full_name, email, claims, external_id, admin } => {
-                let mut claims = UserClaims::parse(claims.as_deref().unwrap_or("{}"))?;
-                if let Some(full_name) = full_name {
-                    claims.set("name", Value::String(full_name));
-                }
-                if let Some(email) = email {
-                    claims.set("email", Value::String(email));
-                }
-                let claims = UserClaims::parse(&serde_json::to_string(&claims)?)?;
-                external_id.as_deref().map(checked_external_id).transpose()?;
+            UserCommand::Create { name, password, user: flags } => {
+                let (claims, external_id, is_admin) = Default::default();
+                let profile = flags.apply(UserProfile { name: name.parse()?, claims, external_id, is_admin })?;
                 let chosen = password.choose()?;
-                let user = User {
-                    password_hash: Some(hash_password_blocking(&chosen.password)?),
-                    claims,
-                    external_id,
-                    is_admin: admin,
-                    ..User::new(UserId::from_random(&rng::random()?), name.parse()?, Clock::system().now())
-                };
-                session.store.create_user(&user).await?;
+                let UserProfile { name, claims, external_id, is_admin } = profile;
+                let new = NewUser { name, password: Some(chosen.password.clone()), claims, external_id, is_admin };
+                let user = session.registry()?.create_user(&command_line_actor(), new).await?;
                 session.output.print(&with_password(&user, &chosen), created_text)
+            }
+            UserCommand::Update { name, new_name, user, change } => {
+                update(session, &name, new_name.as_ref(), &user, &change).await
             }
             UserCommand::List => {
                 let users = session.store.list_users().await?;
@@ -152,29 +184,23 @@ impl UserCommand {
                 })
             }
             UserCommand::Password { name, password } => {
-                let (user, chosen) = (find(session, &name).await?, password.choose()?);
-                if user.auth_source != AuthSource::Local {
-                    bail!("{name} has an account in the external user directory: change the password there");
-                }
-                let termination = termination("an administrator set the password");
-                session
-                    .store
-                    .update_password(&user.id, &hash_password_blocking(&chosen.password)?, None, &termination)
-                    .await?;
+                let registry = session.registry()?;
+                let (user, chosen) = (registry.get_user_by_name(&name).await?, password.choose()?);
+                registry.set_password(&command_line_actor(), &user, chosen.password.clone()).await?;
                 session.output.print(&with_password(&user, &chosen), created_text)
             }
             UserCommand::Disable { name } => {
-                let (user, termination) = (find(session, &name).await?, termination("the user was disabled"));
-                session.store.disable_user(&user.id, &termination).await?;
-                let disabled_at = user.disabled_at.unwrap_or(termination.at);
-                let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
+                let registry = session.registry()?;
+                let user = registry.get_user_by_name(&name).await?;
+                let user = registry.disable_user(&command_line_actor(), &user).await?;
+                let view = json!({ "id": user.id, "name": user.name, "disabled_at": user.disabled_at });
                 session.output.print(&view, |_| format!("disabled {}", user.name))
             }
             UserCommand::Enable { name } => {
-                let user = find(session, &name).await?;
-                session.store.enable_user(&user.id).await?;
-                let view = UserView::from(&find(session, &name).await?);
-                session.output.print(&view, |view| format!("enabled {}", view.name))
+                let registry = session.registry()?;
+                let user = registry.get_user_by_name(&name).await?;
+                let user = registry.enable_user(&command_line_actor(), &user).await?;
+                session.output.print(&UserView::from(&user), |view| format!("enabled {}", view.name))
             }
             UserCommand::MakeAdmin { name } => set_admin(session, &name, true).await,
             UserCommand::UnmakeAdmin { name } => set_admin(session, &name, false).await,
@@ -182,21 +208,36 @@ impl UserCommand {
     }
 }
 
-/// A termination by the command line, now.
-pub(super) fn termination(reason: &'static str) -> Termination {
-    Termination::new(&command_line_actor(), reason, Clock::system().now())
+async fn update(
+    session: &Session,
+    name: &str,
+    new_name: Option<&UserName>,
+    flags: &UserFlags,
+    change: &ChangeFlags,
+) -> anyhow::Result<()> {
+    let registry = session.registry()?;
+    let user = registry.get_user_by_name(name).await?;
+    let apply = |profile: &UserProfile| -> Result<UserProfile, AdminError> {
+        let changed = change.apply(profile).and_then(|mut changed| {
+            changed.name = new_name.cloned().unwrap_or(changed.name);
+            flags.apply(changed)
+        });
+        changed.map_err(|error| not_applicable(&error))
+    };
+    if change.dry_run {
+        let profile = UserProfile::from(&user);
+        return print_preview(&session.output, &profile, &apply(&profile)?);
+    }
+    let user = registry.change_user(&command_line_actor(), user.id.as_str(), apply).await?;
+    session.output.print(&UserView::from(&user), |view| format!("changed {}", view.name))
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {
-    let user = find(session, name).await?;
-    session.store.set_admin(&user.id, is_admin).await?;
+    let registry = session.registry()?;
+    let user = registry.get_user_by_name(name).await?;
+    let user = registry.set_admin(&command_line_actor(), &user, is_admin).await?;
     let what = if is_admin { "is now an administrator" } else { "is no longer an administrator" };
-    let view = UserView::from(&find(session, name).await?);
-    session.output.print(&view, |view| format!("{} {what}", view.name))
-}
-
-async fn find(session: &Session, name: &str) -> anyhow::Result<User> {
-    session.store.find_user_by_typed_name(name).await?.with_context(|| format!("user {name} does not exist"))
+    session.output.print(&UserView::from(&user), |view| format!("{} {what}", view.name))
 }
 
 fn with_password(user: &User, chosen: &NewPassword) -> UserView {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http::IssuerServices;
-use tollgate_services::admin::Administration;
+use tollgate_services::admin::{Administration, Registry};
 use tollgate_services::backchannel_logout::BackchannelLogoutSender;
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::client_jwks::ClientKeyCache;
@@ -102,16 +102,16 @@ impl RunningIssuer {
             outbound.clone(),
         );
         tasks.spawn(logout_sender.run(store.logout_notifier(), stop.clone()));
+        let registry =
+            Registry { store: store.clone(), passwords: shared.password_hasher.clone(), clock: shared.clock.clone() };
         let admin = Administration {
-            store: store.clone(),
+            registry,
             writer: writer.clone(),
             keys: keys.clone(),
             key_policy: settings.keys,
-            passwords: shared.password_hasher.clone(),
             issuer: issuer.clone(),
             metrics: Arc::clone(&metrics),
             refusals: Arc::default(),
-            clock: shared.clock.clone(),
         };
         let services = IssuerServices {
             clock: shared.clock.clone(),
