@@ -196,7 +196,7 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     // something.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     progress::run(
-        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, OAuth clients, Playwright and axe",
+        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, oidc-provider, OAuth clients, Playwright and axe",
         &logs(workspace),
         "npm",
         &mut install,

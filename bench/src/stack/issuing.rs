@@ -140,11 +140,11 @@ async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> 
     let mut rates = Vec::new();
     // The first round is the warm-up.
     for round in 0..=rounds {
-        let live_rate = repeat(&client.0, &live, length).await?;
-        let token_rate = repeat(&client.0, &credentials, length).await?;
-        let eddsa_rate = repeat(&client.0, &eddsa, length).await?;
+        let live_rate = repeat(&client.0, &live, CALLERS, length).await?;
+        let token_rate = repeat(&client.0, &credentials, CALLERS, length).await?;
+        let eddsa_rate = repeat(&client.0, &eddsa, CALLERS, length).await?;
         let refresh_rate = refresh_repeatedly(&client, &mut refresh, length).await?;
-        let introspection_rate = repeat(&client.0, &introspect, length).await?;
+        let introspection_rate = repeat(&client.0, &introspect, CALLERS, length).await?;
         if round > 0 {
             rates.push([live_rate, token_rate, eddsa_rate, refresh_rate, introspection_rate]);
         }
@@ -153,14 +153,14 @@ async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> 
     Ok(Rates(rates))
 }
 
-/// Repeats the requests and returns the answers per second.
-async fn repeat(address: &str, requests: &[Vec<u8>], length: Duration) -> Result<f64> {
-    let mut callers = JoinSet::new();
+/// Repeats the requests on this number of connections, and returns the answers per second.
+pub(crate) async fn repeat(address: &str, requests: &[Vec<u8>], callers: usize, length: Duration) -> Result<f64> {
+    let mut tasks = JoinSet::new();
     let started = Instant::now();
     let requests: Arc<[Vec<u8>]> = requests.into();
-    for caller in 0..CALLERS {
+    for caller in 0..callers {
         let (address, requests) = (address.to_owned(), Arc::clone(&requests));
-        callers.spawn(async move {
+        tasks.spawn(async move {
             let (mut connection, mut count) = (HttpConnection::connect(&address).await?, 0_u64);
             let mut requests = requests.iter().cycle().skip(caller % requests.len());
             while started.elapsed() < length {
@@ -170,7 +170,7 @@ async fn repeat(address: &str, requests: &[Vec<u8>], length: Duration) -> Result
             anyhow::Ok(count)
         });
     }
-    let count = callers.join_all().await.into_iter().sum::<Result<u64>>()?;
+    let count = tasks.join_all().await.into_iter().sum::<Result<u64>>()?;
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
@@ -250,7 +250,8 @@ fn grant_code(code: &Secret, user: UserId) -> Result<AuthorizationCode> {
     })
 }
 
-fn access() -> Result<Access> {
+/// Access of the measured tokens.
+pub(crate) fn access() -> Result<Access> {
     let audience: Audience = AUDIENCE.parse()?;
     Ok(Access { scope: Scope::parse("read")?, audience: audience.into(), details: AuthorizationDetails::default() })
 }
@@ -300,7 +301,8 @@ fn unescaped_member<'a>(body: &'a [u8], member: &str) -> Result<&'a [u8]> {
     Ok(value.split(|byte| *byte == b'"').next().unwrap_or_default())
 }
 
-fn text(body: &[u8], member: &str) -> Result<String> {
+/// A text member of an answer.
+pub(crate) fn text(body: &[u8], member: &str) -> Result<String> {
     let body: Value = serde_json::from_slice(body)?;
     Ok(body[member].as_str().with_context(|| format!("the answer has no {member}"))?.to_owned())
 }

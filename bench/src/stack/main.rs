@@ -4,6 +4,7 @@
 mod delivery;
 mod http_connection;
 mod issuing;
+mod rs256;
 mod throughput;
 
 use std::env;
@@ -30,7 +31,8 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         if subject == "issuing" {
-            return issuing::measure(quick).await?.finish(folder, "1-issuing");
+            issuing::measure(quick).await?.finish(folder, "1-issuing")?;
+            return rs256::measure(quick).await?.finish(folder, "2-rs256");
         }
         delivery::measure(plots, quick).await?.finish(folder, "4-delivery")?;
         throughput::measure(plots, quick).await?.finish(folder, "5-throughput")
