@@ -1,15 +1,17 @@
-//! Work that unauthenticated requests cause is bounded. It is counted, not timed.
+//! Work that requests cause is bounded, and leaves the server to others. It is counted, not timed.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::join_all;
-use serde_json::json;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use tollgate_tests::client::TestClient;
-use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::recording_server::RecordingServer;
 use tollgate_tests::regression_case::RegressionCase;
 
@@ -20,6 +22,7 @@ cases! {
     }
     once {
         O7 o7_jwks_uri_is_fetched_once_for_concurrent_requests,
+        C11 c11_rsa_signatures_leave_the_runtime_to_other_requests,
     }
 }
 
@@ -149,5 +152,69 @@ async fn o34_long_polls_leave_connections_for_other_requests(case: &RegressionCa
         ensure!(Instant::now() < until, "cancelled polls still count");
         sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
+}
+
+async fn c11_rsa_signatures_leave_the_runtime_to_other_requests(case: &RegressionCase) -> Result<()> {
+    const REQUESTS: usize = 64;
+    let origin = case.origin(&[("TOLLGATE_LIMITS", "off")]).await?;
+    let metadata = |alg: &str| json!({ "grant_types": ["client_credentials"], "scope": "read", "access_token_signed_response_alg": alg });
+    let rs256 = TestClient::register(&origin, "rs256", metadata("RS256")).await?;
+    let eddsa = TestClient::register(&origin, "eddsa", metadata("EdDSA")).await?;
+    let form = [("grant_type", "client_credentials")];
+
+    // Occupies every signing thread until `release` is dropped.
+    let pool = origin.server.signing_pool();
+    let workers = pool.load().workers;
+    let (release, held): (Vec<mpsc::Sender<()>>, Vec<_>) = (0..workers).map(|_| mpsc::channel()).unzip();
+    let holders = held.into_iter().map(|held| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.run(move || held.recv().is_err()).await })
+    });
+    let holders: Vec<_> = holders.collect();
+    wait_until(|| pool.load().working == workers, "no signing thread is free").await?;
+    let requests: Vec<_> = (0..REQUESTS).map(|_| tokio::spawn(rs256.request("/oauth/token", &form).send())).collect();
+    wait_until(|| pool.load().queued == REQUESTS, "all RSA signatures are queued").await?;
+
+    assert_eq!(reqwest::get(origin.url("/health/live")).await?.status(), 200);
+    eddsa.request_tokens(&form).await?.success()?;
+    assert_eq!(pool.load().queued, REQUESTS, "others are answered while no RSA signature is made");
+
+    drop(release);
+    for holder in holders {
+        ensure!(holder.await??, "the thread was occupied until it was released");
+    }
+    let jwks: Value = reqwest::get(origin.url("/.well-known/jwks.json")).await?.json().await?;
+    for request in requests {
+        let answer = request.await??;
+        assert_eq!(answer.status(), 200);
+        let answer: Value = answer.json().await?;
+        verify_rs256(answer["access_token"].as_str().context("access_token")?, &jwks, &origin)?;
+    }
+    assert_eq!(pool.load().refused, 0);
+    case.report(format!("others answered while {REQUESTS} RSA signatures were queued"));
+    Ok(())
+}
+
+/// Waits for a state that comes without further requests.
+async fn wait_until(is_reached: impl Fn() -> bool, state: &str) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_reached() {
+        ensure!(Instant::now() < until, "not reached: {state}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Verifies a token with the RSA implementation of another library.
+fn verify_rs256(token: &str, jwks: &Value, origin: &TestOrigin) -> Result<()> {
+    let kid = jsonwebtoken::decode_header(token)?.kid.context("kid")?;
+    let mut keys = jwks["keys"].as_array().context("keys")?.iter();
+    let key = keys.find(|key| key["kid"] == kid.as_str()).context("the JWK set has the key")?;
+    let member = |name: &str| key[name].as_str().context("a member of an RSA key");
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_issuer(&[origin.server.issuer()]);
+    jsonwebtoken::decode::<Value>(token, &DecodingKey::from_rsa_components(member("n")?, member("e")?)?, &rules)?;
     Ok(())
 }
