@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Access, AccessError, AuthorizationDetails, RequestedAccess};
 use super::audience::Audience;
+use super::claims_request::{ClaimsRequest, ParsedClaims};
 use super::client::Client;
 use super::ids::{BrowserSessionId, ClientId};
 use super::malformed::Malformed;
@@ -14,7 +15,7 @@ use super::metadata::{GrantType, PkceRequirement};
 use super::pkce::CodeChallenge;
 use super::response_type::{ResponseMode, ResponseType};
 use super::scope::Scope;
-use super::user::BrowserSession;
+use super::user::{BrowserSession, PASSWORD_ACR};
 
 /// Seconds in which the user must sign in and consent.
 pub const REQUEST_LIFETIME: u64 = 600;
@@ -53,6 +54,9 @@ pub struct AuthorizationRequest {
     pub state: Option<String>,
     /// The requested access.
     pub access: Access,
+    /// Claims that are requested by name (OpenID Connect Core §5.5).
+    #[serde(default, skip_serializing_if = "ClaimsRequest::is_empty")]
+    pub claims: ClaimsRequest,
     /// The `code_challenge`, if the request has one.
     #[serde(default)]
     pub challenge: Option<CodeChallenge>,
@@ -116,6 +120,9 @@ pub enum AuthorizationError {
     /// `invalid_request_object` (RFC 9101 §6.2)
     #[error("invalid request object: {0}")]
     RequestObject(&'static str),
+    /// `unmet_authentication_requirements` (OpenID Connect Core Unmet Authentication Requirements)
+    #[error("no sign-in here has the acr that is essential to the client")]
+    UnmetAuthentication,
     /// `login_required`
     #[error("the user must sign in")]
     LoginRequired,
@@ -143,6 +150,7 @@ impl AuthorizationError {
             AuthorizationError::RequestNotSupported => "request_not_supported",
             AuthorizationError::RequestUriNotSupported => "request_uri_not_supported",
             AuthorizationError::RequestObject(_) => "invalid_request_object",
+            AuthorizationError::UnmetAuthentication => "unmet_authentication_requirements",
             AuthorizationError::LoginRequired => "login_required",
             AuthorizationError::ConsentRequired => "consent_required",
             AuthorizationError::Denied => "access_denied",
@@ -213,6 +221,11 @@ impl AuthorizationRequest {
         let response_mode = response_mode(parameters, response_type, redirect_uri)?;
         let access = Access::for_client(client, requested_access(parameters)?, default_audience)?;
         let challenge = code_challenge(client, &access.scope, parameters)?;
+        let claims = parameters.get("claims").map(ParsedClaims::parse).transpose();
+        let claims = claims.map_err(AuthorizationError::Malformed)?.unwrap_or_default();
+        if !claims.accepts_acr(PASSWORD_ACR) {
+            return Err(AuthorizationError::UnmetAuthentication);
+        }
         Ok(AuthorizationRequest {
             client: client.id.clone(),
             response_type,
@@ -221,6 +234,7 @@ impl AuthorizationRequest {
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
             state: echoed(parameters, "state")?,
             access,
+            claims: claims.requested.within(&client.metadata.scope),
             challenge,
             nonce: nonce(parameters)?,
             prompt: prompt(parameters.get("prompt"))?,
@@ -231,7 +245,7 @@ impl AuthorizationRequest {
             created_at: now,
             signed_in: None,
             pushed: None,
-            hinted_subject: None,
+            hinted_subject: claims.subject,
         })
     }
 
@@ -269,6 +283,15 @@ impl AuthorizationRequest {
         let is_recent =
             self.max_age.is_none_or(|max_age| now.saturating_sub(session.auth_time) <= max_age && max_age > 0);
         !needs_sign_in && is_recent
+    }
+
+    /// What the user consents to: the requested access, and that to claims requested by name.
+    ///
+    /// # Errors
+    /// If it has too many scope values.
+    pub fn consented_access(&self) -> Result<Access, AuthorizationError> {
+        let scope = self.access.scope.union(&self.claims.scope()).map_err(AuthorizationError::Scope)?;
+        Ok(Access { scope, ..self.access.clone() })
     }
 
     /// Whether the client gets an ID token.

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
+use super::claims_request::ClaimsRequest;
 use super::ids::{BrowserSessionId, ClientId, GrantId, UserId};
 use super::pkce::CodeChallenge;
 use super::secret::SecretHash;
@@ -52,6 +53,9 @@ pub struct GrantTerms {
     /// The device, if the grant was given to one (RFC 8628).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Sender>,
+    /// Claims that the client requested by name.
+    #[serde(default, skip_serializing_if = "ClaimsRequest::is_empty")]
+    pub claims: ClaimsRequest,
 }
 
 impl Grant {
@@ -189,6 +193,7 @@ pub(super) mod tests {
                 acr: "0".to_owned(),
                 amr: vec!["pwd".to_owned()],
                 device: None,
+                claims: ClaimsRequest::default(),
             },
             created_at: 100,
             ends_at: 1000,

@@ -221,6 +221,10 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub id_token_signed_response_alg: Option<TokenAlg>,
+    /// Whether ID tokens have the claims of the scope; `false` as OpenID Connect Core §5.4 has it,
+    /// then only `/oauth/userinfo` returns them, unless the request names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_user_claims: Option<bool>,
     /// Signature algorithm of userinfo responses; plain JSON by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -1,5 +1,6 @@
 //! Users, their names, passwords and claims, and browser sessions.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +19,8 @@ use super::secret::SecretHash;
 use super::sender::Sender;
 use super::text::{self, is_invisible};
 
+/// Authentication context class of a sign-in by password (OpenID Connect Core §2).
+pub const PASSWORD_ACR: &str = "urn:tollgate:acr:password";
 /// Seconds.
 pub const BROWSER_SESSION_LIFETIME: u64 = 7 * 24 * 60 * 60;
 /// NIST SP 800-63B requires at least eight characters, and to allow at least 64.
@@ -254,6 +257,20 @@ impl UserClaims {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// The scope value that gives access to a claim, if it is one of OpenID Connect Core §5.1.
+    #[must_use]
+    pub fn scope_of(name: &str) -> Option<&'static str> {
+        CLAIMS_BY_SCOPE.iter().find(|(_, names)| names.contains(&name)).map(|(value, _)| *value)
+    }
+
+    /// The claims that a client requested by name, as far as its scope gives access to them.
+    #[must_use]
+    pub fn requested(&self, names: &BTreeSet<String>, scope: &Scope) -> Map<String, Value> {
+        let mut claims = self.in_scope(scope);
+        claims.retain(|name, _| names.contains(name));
+        claims
     }
 
     /// The claims that a scope gives access to.

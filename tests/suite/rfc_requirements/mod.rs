@@ -51,6 +51,7 @@ fn requirements() -> Vec<Requirement> {
         table("OAuth 2.0 Form Post Response Mode", response_modes::form_post()),
         table("JWT Secured Authorization Response Mode", response_modes::jarm()),
         table("OpenID Connect Core", openid_connect_core::rows()),
+        table("OpenID Connect Core", openid_connect_core::claims_parameter()),
         table("OpenID Connect Discovery", discovery::openid()),
         table("OpenID Connect RP-Initiated Logout", discovery::logout()),
     ]

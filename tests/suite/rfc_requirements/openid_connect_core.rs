@@ -547,3 +547,48 @@ fn errors() -> Vec<Requirement> {
         ),
     ]
 }
+
+/// The `claims` parameter.
+pub(super) fn claims_parameter() -> Vec<Requirement> {
+    let asked = |claims: &str| {
+        [
+            authorize().set("scope", "openid read").set("claims", claims),
+            redeem("{1?code}"),
+            userinfo("{2.access_token}"),
+        ]
+    };
+    let refused_with = |claims: &str, error: &'static str| {
+        ([authorize().set("claims", claims)], redirected("https://app.example/cb?").is("?error", error).lacks("?code"))
+    };
+    let (malformed, is_refused) = refused_with("[]", "invalid_request");
+    let unmet = "{\"id_token\": {\"acr\": {\"essential\": true, \"values\": [\"urn:none\"]}}}";
+    let (unmet, is_unmet) = refused_with(unmet, "unmet_authentication_requirements");
+    vec![
+        row(
+            "5.5",
+            "a claim requested for userinfo is returned there",
+            asked("{\"userinfo\": {\"email\": {\"essential\": true}}}"),
+            ok().is("email", "alice@example.com").lacks("name"),
+        ),
+        row(
+            "5.5",
+            "… and one for the ID token there",
+            asked("{\"id_token\": {\"email\": null}}").into_iter().take(2),
+            ok().is("id_token@email", "alice@example.com").lacks("id_token@name"),
+        ),
+        row(
+            "5.5",
+            "members and claims that are not understood MUST be ignored",
+            asked("{\"userinfo\": {\"http://example.com/x\": null}, \"more\": 1}"),
+            ok().has("sub"),
+        ),
+        row("5.5", "a claims parameter that is no JSON object is refused", malformed, is_refused),
+        row("5.5.1.1", "an essential acr that cannot be met MUST be a failed authentication", unmet, is_unmet),
+        row(
+            "5.5",
+            "the metadata say that it is supported",
+            [discovery()],
+            ok().is("claims_parameter_supported", true).holds("claims_supported", "email"),
+        ),
+    ]
+}

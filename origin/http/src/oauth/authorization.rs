@@ -64,7 +64,11 @@ pub(crate) async fn read(
         let subject = id_token_hint::claims(&reader.issuer.url, &reader.keys, hint)
             .and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
         let not_ours = AuthorizationError::Invalid("id_token_hint is not an ID token of this server");
-        request.hinted_subject = Some(subject.ok_or_else(|| refused(not_ours))?);
+        let subject = subject.ok_or_else(|| refused(not_ours))?;
+        if request.hinted_subject.as_ref().is_some_and(|requested| *requested != subject) {
+            return Err(refused(AuthorizationError::Invalid("id_token_hint and the requested sub differ")));
+        }
+        request.hinted_subject = Some(subject);
     }
     Ok(request)
 }

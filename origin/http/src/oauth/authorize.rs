@@ -9,10 +9,11 @@ use axum::response::Response;
 use tollgate_model::authorization::REQUEST_LIFETIME;
 use tollgate_model::encoding::base64url;
 use tollgate_model::grant::AUTHORIZATION_CODE_LIFETIME;
+use tollgate_model::user::PASSWORD_ACR;
 use tollgate_model::{
-    Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession, Client,
-    ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, RefreshTokenPolicy, Registrant, Secret,
-    SecretHash, SecretKind, User,
+    Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession,
+    ClaimsRequest, Client, ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, RefreshTokenPolicy,
+    Registrant, Secret, SecretHash, SecretKind, User,
 };
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
@@ -22,7 +23,7 @@ use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequ
 use super::authorization_response::{AuthorizationResponses, ReturnTo, see_other};
 use super::parameters::{FormOnly, Parameters};
 use crate::issuer::Issuer;
-use crate::oidc::id_token::{ACR, AMR};
+use crate::oidc::id_token::AMR;
 use crate::openapi::forms;
 use crate::openapi::responses::HtmlPage;
 use crate::pages::browser::{Browser, BrowserSessions};
@@ -270,7 +271,12 @@ async fn has_agreed(
     if client.metadata.first_party {
         return Ok(true);
     }
-    Ok(endpoint.store.get_consent(&login.user, &client.id).await?.covers(&request.access))
+    Ok(endpoint.store.get_consent(&login.user, &client.id).await?.covers(&consented_access(request)?))
+}
+
+/// What the user is asked to allow.
+pub(crate) fn consented_access(request: &AuthorizationRequest) -> Result<Access, WebError> {
+    request.consented_access().map_err(|error| WebError::bad_application_request(&error.to_string()))
 }
 
 /// Records the grant, and sends the code to the client.
@@ -285,7 +291,8 @@ pub(crate) async fn issue_code(
     let user =
         endpoint.store.find_user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
     let secret = Secret::new(SecretKind::Code, &rng::random()?);
-    let grant = grant_of(endpoint, client, &user, login, request.access.clone())?;
+    let mut grant = grant_of(endpoint, client, &user, login, request.access.clone())?;
+    grant.terms.claims = request.claims.clone();
     let code = AuthorizationCode {
         hash: secret.hash(),
         redirect_uri: request.redirect_uri_named.then(|| request.redirect_uri.clone()),
@@ -318,7 +325,7 @@ pub(crate) fn grant_of(
         true => endpoint.refresh.lifetime,
         false => MAX_TOKEN_LIFETIME,
     };
-    let (acr, amr) = (ACR.to_owned(), vec![AMR.to_owned()]);
+    let (acr, amr) = (PASSWORD_ACR.to_owned(), vec![AMR.to_owned()]);
     Ok(Grant {
         id: GrantId::from_random(&rng::random()?),
         client: client.id.clone(),
@@ -326,7 +333,14 @@ pub(crate) fn grant_of(
         subject: user
             .subject_for(&client.metadata, &endpoint.keys.current().derive_key("tollgate pairwise subjects v1")),
         browser_session: Some(login.id.clone()),
-        terms: GrantTerms { access, auth_time: login.auth_time, acr, amr, device: None },
+        terms: GrantTerms {
+            access,
+            auth_time: login.auth_time,
+            acr,
+            amr,
+            device: None,
+            claims: ClaimsRequest::default(),
+        },
         created_at: now,
         ends_at: now.saturating_add(lifetime),
         ended_at: None,

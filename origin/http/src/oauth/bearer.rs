@@ -95,7 +95,23 @@ impl BearerAuthenticator {
         method: &str,
         path: &str,
     ) -> Result<Arc<AccessToken>, BearerRefusal> {
-        let (by_proof, unverified_token) = parse_authorization(caller)?;
+        self.authenticate_with(caller, None, method, path).await
+    }
+
+    /// As [`Self::authenticate`], where the token may be in the form of the request (RFC 6750 §2.2).
+    pub(crate) async fn authenticate_with(
+        &self,
+        caller: &Caller,
+        in_form: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> Result<Arc<AccessToken>, BearerRefusal> {
+        let (by_proof, unverified_token) = match in_form {
+            None => parse_authorization(caller)?,
+            // RFC 6750 §2: a client uses one method in a request.
+            Some(_) if caller.headers.contains_key(AUTHORIZATION) => return Err(BearerRefusal::Malformed),
+            Some(token) => (false, token),
+        };
         let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
         let token = self.find_active_token(unverified_token).await?.ok_or_else(invalid)?;
         note_token(&token);

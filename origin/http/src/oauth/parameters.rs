@@ -166,6 +166,11 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
     body.map_err(|_| OAuthError::InvalidRequest("the body could not be read or is too large"))
 }
 
+/// Whether the body is a form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers) == Some(FORM)
+}
+
 /// Media type without parameters, if it is a supported one and sent once.
 fn media_type(headers: &HeaderMap) -> Option<&'static str> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();

@@ -8,8 +8,7 @@ use tollgate_services::signing_keys::{SigningError, SigningKeys};
 
 use crate::issuer::Issuer;
 
-/// Authentication context class of a sign-in by password, and its method (RFC 8176).
-pub(crate) const ACR: &str = "urn:tollgate:acr:password";
+/// Method of a sign-in by password (RFC 8176).
 pub(crate) const AMR: &str = "pwd";
 
 /// Content of an ID token.
@@ -32,7 +31,11 @@ pub(crate) async fn sign(
 ) -> Result<String, SigningError> {
     let (client, grant) = (about.client, about.grant);
     let alg = client.metadata.id_token_alg();
-    let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
+    let mut claims: Map<String, Value> = match client.metadata.id_token_user_claims {
+        Some(false) => Map::new(),
+        Some(true) | None => about.user.claims.in_scope(about.scope),
+    };
+    claims.extend(about.user.claims.requested(&grant.terms.claims.id_token, &client.metadata.scope));
     let own = json!({
         "iss": issuer.url,
         "sub": grant.subject,

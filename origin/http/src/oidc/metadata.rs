@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_keys::jose::{SIGNING_ALGORITHMS, VERIFYING_ALGORITHMS};
+use tollgate_model::user::PASSWORD_ACR;
 use tollgate_model::{AuthMethod, GrantType, UserClaims};
 
-use super::id_token::ACR;
 use crate::issuer::Issuer;
 use crate::pages::brand::Appearance;
 
@@ -115,10 +115,10 @@ fn abilities(features: &ServerFeatures) -> Value {
         "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
         "claims_supported": claims,
         "ui_locales_supported": languages,
-        "claims_parameter_supported": false,
+        "claims_parameter_supported": true,
         "claim_types_supported": ["normal"],
         "subject_types_supported": ["public", "pairwise"],
-        "acr_values_supported": [ACR],
+        "acr_values_supported": [PASSWORD_ACR],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "id_token_signing_alg_values_supported": SIGNING_ALGORITHMS,
         "userinfo_signing_alg_values_supported": SIGNING_ALGORITHMS,

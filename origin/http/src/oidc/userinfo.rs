@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +19,7 @@ use tollgate_system::Clock;
 use crate::issuer::Issuer;
 use crate::oauth::bearer::{BearerAuthenticator, BearerRefusal};
 use crate::oauth::caller::Caller;
+use crate::oauth::parameters::{Parameters, is_form};
 
 /// State of the userinfo and tokeninfo endpoints.
 pub(crate) struct UserInfoEndpoint {
@@ -44,8 +47,11 @@ pub(crate) async fn any(
     State(endpoint): State<Arc<UserInfoEndpoint>>,
     method: Method,
     caller: Caller,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, BearerRefusal> {
-    let token = endpoint.bearers.authenticate(&caller, method.as_str(), "/oauth/userinfo").await?;
+    let form = form_of(&method, &caller, body)?;
+    let in_form = form.get("access_token");
+    let token = endpoint.bearers.authenticate_with(&caller, in_form, method.as_str(), "/oauth/userinfo").await?;
     let no_openid = || BearerRefusal::Scope("openid".to_owned());
     if !token.scope.has("openid") {
         return Err(no_openid());
@@ -63,6 +69,7 @@ pub(crate) async fn any(
         return Err(no_openid());
     }
     let mut claims: Map<String, Value> = user.claims.in_scope(&scope);
+    claims.extend(user.claims.requested(&grant.terms.claims.userinfo, &client.metadata.scope));
     claims.insert("sub".to_owned(), Value::from(token.subject.as_str()));
     let Some(alg) = client.metadata.userinfo_signed_response_alg else {
         return Ok(Json(claims).into_response());
@@ -72,6 +79,16 @@ pub(crate) async fn any(
     endpoint.keys.check_signing_capacity(alg)?;
     let signed = endpoint.keys.sign_statement(alg, "JWT", &claims).await?;
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
+}
+
+/// The form of a POST; it may have the access token (RFC 6750 §2.2).
+fn form_of(method: &Method, caller: &Caller, body: Result<Bytes, BytesRejection>) -> Result<Parameters, BearerRefusal> {
+    if *method != Method::POST || !is_form(&caller.headers) {
+        return Ok(Parameters::default());
+    }
+    let body = body.map_err(|_| BearerRefusal::Malformed)?;
+    let form = str::from_utf8(&body).map_err(|_| BearerRefusal::Malformed)?;
+    Parameters::from_form(form).map_err(|_| BearerRefusal::Malformed)
 }
 
 /// Returns what the presented access token says.

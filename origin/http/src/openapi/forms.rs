@@ -112,6 +112,8 @@ pub(crate) struct AuthorizationForm {
     /// Seconds.
     max_age: Option<String>,
     login_hint: Option<String>,
+    /// OpenID Connect Core §5.5: claims by name, as JSON.
+    claims: Option<String>,
     /// Preferred languages of the pages: tags separated by spaces.
     ui_locales: Option<String>,
     /// RFC 9449 §10

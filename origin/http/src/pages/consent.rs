@@ -15,7 +15,7 @@ use super::login::{get_client, get_pending_request};
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use crate::oauth::authorization_response::ReturnTo;
-use crate::oauth::authorize::{is_hinted, issue_code, next_page};
+use crate::oauth::authorize::{consented_access, is_hinted, issue_code, next_page};
 use crate::openapi::forms;
 use crate::openapi::responses::{HtmlPage, SeeOther};
 
@@ -60,7 +60,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         client: &displayable(&client.metadata.name),
         owner: &displayable(client.metadata.owner.as_deref().unwrap_or_default()),
         host: &host(&request.redirect_uri),
-        permissions: &permissions(&page, &request.access).await?,
+        permissions: &permissions(&page, &consented_access(&request)?).await?,
         details: &request.access.details.iter().map(ToString::to_string).collect::<Vec<_>>(),
     };
     Ok(page.page_with(StatusCode::OK, &template, Flow::Application))
@@ -99,7 +99,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
         let (to, error) = (ReturnTo::of(&request), AuthorizationError::Denied);
         return state.authorization.responses.send_error(&client, &page.browser, &to, &error).await;
     }
-    issue_code(&state.authorization, &client, &request, &page.browser, &login, Some(&request.access)).await
+    issue_code(&state.authorization, &client, &request, &page.browser, &login, Some(&consented_access(&request)?)).await
 }
 
 /// The host of a redirect URI, to be shown to the user; or the scheme of an app on their device.

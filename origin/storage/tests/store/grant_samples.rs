@@ -27,8 +27,14 @@ pub(crate) async fn sample_code(store: &Store) -> AuthorizationCode {
         audience: "https://api.example other".parse().expect("audiences"),
         details: Default::default(),
     };
-    let terms =
-        GrantTerms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
+    let terms = GrantTerms {
+        access,
+        auth_time: NOW - 5,
+        acr: "0".to_owned(),
+        amr: vec!["pwd".to_owned()],
+        device: None,
+        claims: Default::default(),
+    };
     let grant = Grant {
         id: GrantId::from_random(&random()),
         client: "reports".parse().expect("an id"),

@@ -103,8 +103,14 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (BrowserSession, Secret, Ve
     for client in clients {
         let (scope, audience) = ("openid".parse().expect("a scope"), ISSUER.parse().expect("an audience"));
         let access = Access { scope, audience, details: Default::default() };
-        let terms =
-            GrantTerms { access, auth_time: now, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
+        let terms = GrantTerms {
+            access,
+            auth_time: now,
+            acr: "0".to_owned(),
+            amr: vec!["pwd".to_owned()],
+            device: None,
+            claims: Default::default(),
+        };
         let grant = Grant {
             id: GrantId::from_random(&random()),
             client: client.parse().expect("an id"),

@@ -3,6 +3,7 @@
 mod admin;
 mod assertions;
 mod certificates;
+mod claims_parameter;
 mod code;
 mod console;
 mod console_lists;
