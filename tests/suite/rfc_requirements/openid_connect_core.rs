@@ -6,7 +6,7 @@ use tollgate_tests::rfc_requirements::{
     Expectation, RequestSpec, Requirement, Sender, challenged, error, get, ok, redirected, refused, row, status,
 };
 
-use super::requests::{authorize, credentials, redeem, refresh, revoke, userinfo};
+use super::requests::{authorize, credentials, discovery, redeem, refresh, revoke, userinfo};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [

@@ -20,8 +20,9 @@ async fn named_claims_are_returned_where_they_were_requested() {
         "id_token": { "email": null, "acr": { "values": ["urn:other"] } },
     });
     let changes = [("scope", "openid"), ("claims", &requested.to_string())];
-    let page = browser.request_authorization("shop", &changes).await;
-    let consent = browser.complete_pages(page, "nothing").await;
+    browser.sign_in().await;
+    let to_consent = browser.request_authorization("shop", &changes).await.redirect().expect("a redirect");
+    let consent = browser.get(&to_consent).await;
     for asked in ["name", "email"] {
         assert!(consent.body.to_lowercase().contains(asked), "the user sees what is asked: {}", consent.body);
     }
