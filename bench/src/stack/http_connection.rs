@@ -2,11 +2,16 @@
 //! by their length. Clients and server share the processors, so a cheap client leaves more of them
 //! to the server.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Largest body of an answer, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -67,4 +72,31 @@ pub(crate) fn post(path: &str, client: &str, secret: &str, form: &str) -> Vec<u8
         form.len()
     )
     .into_bytes()
+}
+
+/// Repeats the requests on this number of connections, and returns the answers per second.
+pub(crate) async fn repeat(address: &str, requests: &[Vec<u8>], callers: usize, length: Duration) -> Result<f64> {
+    let mut tasks = JoinSet::new();
+    let started = Instant::now();
+    let requests: Arc<[Vec<u8>]> = requests.into();
+    for caller in 0..callers {
+        let (address, requests) = (address.to_owned(), Arc::clone(&requests));
+        tasks.spawn(async move {
+            let (mut connection, mut count) = (HttpConnection::connect(&address).await?, 0_u64);
+            let mut requests = requests.iter().cycle().skip(caller % requests.len());
+            while started.elapsed() < length {
+                connection.send(requests.next().context("no request")?).await?;
+                count += 1;
+            }
+            anyhow::Ok(count)
+        });
+    }
+    let count = tasks.join_all().await.into_iter().sum::<Result<u64>>()?;
+    Ok(count as f64 / started.elapsed().as_secs_f64())
+}
+
+/// A text member of an answer.
+pub(crate) fn text(body: &[u8], member: &str) -> Result<String> {
+    let body: Value = serde_json::from_slice(body)?;
+    Ok(body[member].as_str().with_context(|| format!("the answer has no {member}"))?.to_owned())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tollgate_bench::figures::{Figure, Part, Table};
 use tollgate_bench::measure::{percentile, sorted};
@@ -20,7 +20,7 @@ use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
-use super::http_connection::{HttpConnection, get, post};
+use super::http_connection::{HttpConnection, get, post, repeat, text};
 
 /// Connections, each with one request at a time.
 const CALLERS: usize = 256;
@@ -153,27 +153,6 @@ async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> 
     Ok(Rates(rates))
 }
 
-/// Repeats the requests on this number of connections, and returns the answers per second.
-pub(crate) async fn repeat(address: &str, requests: &[Vec<u8>], callers: usize, length: Duration) -> Result<f64> {
-    let mut tasks = JoinSet::new();
-    let started = Instant::now();
-    let requests: Arc<[Vec<u8>]> = requests.into();
-    for caller in 0..callers {
-        let (address, requests) = (address.to_owned(), Arc::clone(&requests));
-        tasks.spawn(async move {
-            let (mut connection, mut count) = (HttpConnection::connect(&address).await?, 0_u64);
-            let mut requests = requests.iter().cycle().skip(caller % requests.len());
-            while started.elapsed() < length {
-                connection.send(requests.next().context("no request")?).await?;
-                count += 1;
-            }
-            anyhow::Ok(count)
-        });
-    }
-    let count = tasks.join_all().await.into_iter().sum::<Result<u64>>()?;
-    Ok(count as f64 / started.elapsed().as_secs_f64())
-}
-
 /// Each caller uses its refresh token and continues with the successor. Returns the refreshes per
 /// second.
 async fn refresh_repeatedly(client: &Arc<(String, String)>, tokens: &mut Vec<String>, length: Duration) -> Result<f64> {
@@ -299,12 +278,6 @@ fn unescaped_member<'a>(body: &'a [u8], member: &str) -> Result<&'a [u8]> {
     let at = body.windows(name.len()).rposition(|window| window == name.as_bytes());
     let value = at.and_then(|at| body.get(at + name.len()..)).with_context(|| format!("the answer has no {member}"))?;
     Ok(value.split(|byte| *byte == b'"').next().unwrap_or_default())
-}
-
-/// A text member of an answer.
-pub(crate) fn text(body: &[u8], member: &str) -> Result<String> {
-    let body: Value = serde_json::from_slice(body)?;
-    Ok(body[member].as_str().with_context(|| format!("the answer has no {member}"))?.to_owned())
 }
 
 fn url_encoded(text: &str) -> String {

@@ -27,8 +27,8 @@ use tollgate_system::rng;
 use tollgate_tests::environment::{now, required_env};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
-use super::http_connection::{HttpConnection, post};
-use super::issuing::{access, repeat, text};
+use super::http_connection::{HttpConnection, post, repeat, text};
+use super::issuing::access;
 
 /// Connections, each with one request at a time.
 const CALLERS: usize = 64;
