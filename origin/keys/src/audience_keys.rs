@@ -9,7 +9,7 @@
 use tollgate_model::{Audience, KeyState};
 
 use super::audience_key::{AudienceKey, DERIVED_KID_PREFIX, DeriveKey, Generations};
-use super::ring::KeyRing;
+use super::key_ring::KeyRing;
 
 impl KeyRing {
     /// The HS256 key that signs for `audience`; `None` while the derive key is revoked and not yet

@@ -151,16 +151,15 @@ mod tests {
             let status = Some(status_list::StatusClaim::of_token(ISSUER, token.number));
             let claims = Claims { status, ..token.claims(ISSUER) };
             let reference_header = Header::empty().with_token_type("at+jwt").with_key_id(&token.key_id);
-            let reference = crate::private::JwtAlgorithm(alg)
-                .token(&reference_header, &JwtClaims::new(&claims), key)
-                .expect("signed");
+            let reference =
+                crate::JwtAlgorithm(alg).token(&reference_header, &JwtClaims::new(&claims), key).expect("signed");
 
             let options = TokenOptions { has_status: true, ..TokenOptions::default() };
             let text = signed(&ring, &token, &options);
             assert_eq!(json_part(&text, 0), json_part(&reference, 0), "{alg}");
             assert_eq!(json_part(&text, 1), json_part(&reference, 1), "{alg}");
             let unverified_token = UntrustedToken::new(&text).expect("compact");
-            let verified = crate::private::JwtAlgorithm(alg).validator::<Value>(key).validate(&unverified_token);
+            let verified = crate::JwtAlgorithm(alg).validator::<Value>(key).validate(&unverified_token);
             assert!(verified.is_ok(), "{alg}: {:?}", verified.err());
             assert!(
                 ring.verify_token(&text, ISSUER).is_some_and(|recognised| recognised.matches_record(&token)),

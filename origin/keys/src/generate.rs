@@ -6,9 +6,9 @@ use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{KeyPurpose, StoredKey};
 use tollgate_system::rng;
 
+use super::key_ring::{KeyRing, KeyRingError};
 use super::master::MasterKey;
 use super::private::PrivateKey;
-use super::ring::{KeyRing, KeyRingError};
 
 /// Generates a key and encrypts it for the database. RSA takes up to seconds: not for an async
 /// thread.

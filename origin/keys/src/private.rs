@@ -1,19 +1,12 @@
-//! Private keys, and the adapter with which jwt-compact verifies signatures.
-//!
-//! jwt-compact has its own implementations of the algorithms, based on older versions of the same
-//! libraries. Implementing its `Algorithm` trait here keeps one version of each in the build, and
-//! one place that signs.
+//! Private keys: generating, parsing, signing and verifying, with one library for each algorithm.
 //!
 //! RSA is ring's, which TLS has in the build already: an RSA signature costs more than everything
 //! else in a token request, and several times as much in pure Rust.
-
-use std::borrow::Cow;
 
 use ed25519_dalek::Signer as _;
 #[expect(clippy::disallowed_types, reason = "RSA keys are generated with the system's random source")]
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use jwt_compact::{Algorithm, AlgorithmSignature};
 use p256::ecdsa::signature::Verifier as _;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -147,7 +140,8 @@ impl PrivateKey {
         }
     }
 
-    fn verifies(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
+    /// Whether the signature is this key's; `None` if it has the wrong form.
+    pub(super) fn verifies(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         Some(match self {
             PrivateKey::EdDsa(key) => {
                 let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
@@ -162,42 +156,6 @@ impl PrivateKey {
             }
             PrivateKey::Hs256(key) => key.mac.code(&[message]).ct_eq(signature).into(),
         })
-    }
-}
-
-/// A signature; empty if signing failed, which no key verifies.
-pub struct TokenSignature(SmallVec<[u8; 64]>);
-
-impl AlgorithmSignature for TokenSignature {
-    fn try_from_slice(slice: &[u8]) -> anyhow::Result<TokenSignature> {
-        Ok(TokenSignature(SmallVec::from_slice(slice)))
-    }
-
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.0)
-    }
-}
-
-/// An algorithm for `jwt_compact`.
-#[derive(Clone, Copy)]
-pub struct JwtAlgorithm(pub TokenAlg);
-
-impl Algorithm for JwtAlgorithm {
-    type SigningKey = PrivateKey;
-    type VerifyingKey = PrivateKey;
-    type Signature = TokenSignature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(self.0.as_str())
-    }
-
-    fn sign(&self, signing_key: &PrivateKey, message: &[u8]) -> TokenSignature {
-        let signature = if self.0 == signing_key.alg() { signing_key.try_sign(message) } else { None };
-        TokenSignature(signature.unwrap_or_default())
-    }
-
-    fn verify_signature(&self, signature: &TokenSignature, verifying_key: &PrivateKey, message: &[u8]) -> bool {
-        self.0 == verifying_key.alg() && verifying_key.verifies(&signature.0, message).unwrap_or(false)
     }
 }
 

@@ -7,8 +7,8 @@ use tollgate_model::status_list::StatusClaim;
 use tollgate_model::{AccessToken, AccessTokenType, Audiences, Claims, TokenAlg};
 
 use super::compact::{self, IssueError, UnsignedJwt};
+use super::key_ring::KeyRing;
 use super::private::PrivateKey;
-use super::ring::KeyRing;
 
 impl KeyRing {
     /// The `kid` of the key that signs tokens with this algorithm for an audience.

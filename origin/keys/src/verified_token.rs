@@ -10,8 +10,9 @@ use serde::Deserialize;
 use tollgate_model::{AccessToken, AccessTokenType, Audiences, SecretHash, SecretKind, TokenId};
 
 use super::audience_key::AudienceKey;
-use super::private::{JwtAlgorithm, PrivateKey};
-use super::ring::KeyRing;
+use super::jwt_algorithm::JwtAlgorithm;
+use super::key_ring::KeyRing;
+use super::private::PrivateKey;
 
 /// A presented access token with a valid signature of this issuer, or with the form of its opaque
 /// tokens. Only [`KeyRing::verify_token`] creates one. It says nothing about expiry or revocation,
