@@ -455,6 +455,7 @@ impl Common {
         IntrospectionEndpoint {
             issuer: Arc::clone(&self.issuer),
             clock: self.clock.clone(),
+            store: self.store.clone(),
             cache: self.cache.clone(),
             keys: self.keys.clone(),
             clients: Arc::clone(&authentication.clients),

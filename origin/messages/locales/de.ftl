@@ -62,6 +62,7 @@ scope-profile = Ihren Namen und Ihr Profil sehen
 scope-email = Ihre E-Mail-Adresse sehen
 scope-address = Ihre Postanschrift sehen
 scope-phone = Ihre Telefonnummer sehen
+scope-groups = Ihre Gruppen sehen
 scope-offline-access = Diesen Zugriff behalten, wenn Sie nicht da sind
 scope-none = Sie anmelden
 

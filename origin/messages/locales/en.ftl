@@ -76,6 +76,7 @@ scope-profile = See your name and profile
 scope-email = See your email address
 scope-address = See your postal address
 scope-phone = See your phone number
+scope-groups = See the groups you belong to
 scope-offline-access = Keep this access while you are away
 scope-none = Sign you in
 

@@ -136,7 +136,7 @@ mod tests {
             "other": 1,
         }));
         let requested = parsed.expect("good").requested;
-        assert_eq!(requested.scope(), Scope::parse("email phone profile").expect("a scope"));
+        assert_eq!(requested.scope(), Scope::parse("email http://example.com/x phone profile").expect("a scope"));
         let allowed = requested.within(&Scope::parse("openid email").expect("a scope"));
         assert_eq!(allowed.userinfo, BTreeSet::from(["email".to_owned()]));
         assert!(allowed.id_token.is_empty() && !allowed.is_empty());

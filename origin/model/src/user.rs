@@ -195,13 +195,13 @@ impl FromStr for AuthSource {
     }
 }
 
-/// A user's claims by their registered names, such as `email` and `given_name`.
+/// A user's claims by their names: registered ones such as `email`, and the operator's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserClaims(Map<String, Value>);
 
-/// The claims of each scope value (OpenID Connect Core §5.4).
-const CLAIMS_BY_SCOPE: [(&str, &[&str]); 4] = [
+/// The claims of each scope value (OpenID Connect Core §5.4; `groups`: RFC 9068 §2.2.3.1).
+const CLAIMS_BY_SCOPE: [(&str, &[&str]); 5] = [
     (
         "profile",
         &[
@@ -224,18 +224,72 @@ const CLAIMS_BY_SCOPE: [(&str, &[&str]); 4] = [
     ("email", &["email", "email_verified"]),
     ("address", &["address"]),
     ("phone", &["phone_number", "phone_number_verified"]),
+    ("groups", &["groups"]),
+];
+
+/// Names that specifications give a meaning in tokens and in the answers of this server, and scope
+/// values with another meaning.
+const RESERVED_CLAIMS: &[&str] = &[
+    "acr",
+    "act",
+    "active",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "authorization_details",
+    "azp",
+    "c_hash",
+    "client_id",
+    "cnf",
+    "events",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "may_act",
+    "nbf",
+    "nonce",
+    "offline_access",
+    "openid",
+    "phone",
+    "s_hash",
+    "scope",
+    "sid",
+    "status",
+    "sub",
+    "sub_id",
+    "sub_jwk",
+    "token_introspection",
+    "token_type",
+    "txn",
+    "username",
+    "vot",
+    "vtm",
+    "_claim_names",
+    "_claim_sources",
 ];
 
 impl UserClaims {
-    /// The names of all supported claims.
+    /// The names of all claims that are the same on every server.
     pub fn names() -> impl Iterator<Item = &'static str> {
         CLAIMS_BY_SCOPE.iter().flat_map(|(_, names)| names.iter().copied())
+    }
+
+    /// Whether the operator may define a claim of this name: no specification reserves it, and a
+    /// scope value can have it.
+    fn is_own(name: &str) -> bool {
+        let is_scope_value = Scope::parse(name).is_ok_and(|scope| scope.values().count() == 1);
+        is_scope_value
+            && !RESERVED_CLAIMS.contains(&name)
+            && !name.starts_with("tollgate:")
+            && !UserClaims::names().any(|standard| standard == name)
     }
 
     /// Parses a JSON object.
     ///
     /// # Errors
-    /// If it is no JSON object, contains an unsupported claim, or is too large.
+    /// If it is no JSON object, contains a claim with a reserved name, or is too large.
     pub fn parse(json: &str) -> Result<UserClaims, Malformed> {
         let wrong = |problem| Malformed::new("claims", problem);
         if json.len() > MAX_CLAIMS_BYTES {
@@ -244,9 +298,14 @@ impl UserClaims {
         let claims: UserClaims = text::json(json.as_bytes()).map_err(|_| {
             wrong("must be a JSON object without control characters in its strings, except tabs and line breaks")
         })?;
-        match claims.0.keys().all(|name| UserClaims::names().any(|known| known == name)) {
+        let is_allowed = |name: &String| UserClaims::names().any(|known| known == name) || UserClaims::is_own(name);
+        if !claims.0.keys().all(is_allowed) {
+            return Err(wrong("contain a name that a specification reserves, or that is not a scope value"));
+        }
+        let is_list = |groups: &Value| groups.as_array().is_some_and(|groups| groups.iter().all(Value::is_string));
+        match claims.get("groups").is_none_or(is_list) {
             true => Ok(claims),
-            false => Err(wrong("contain a claim that OpenID Connect Core §5.1 does not define")),
+            false => Err(wrong("groups must be a list of strings")),
         }
     }
 
@@ -259,25 +318,20 @@ impl UserClaims {
         self.0.get(name)
     }
 
-    /// The scope value that gives access to a claim, if it is one of OpenID Connect Core §5.1.
+    /// The scope value that gives access to a claim. The operator's own claims have a scope value
+    /// of their name.
     #[must_use]
-    pub fn scope_of(name: &str) -> Option<&'static str> {
-        CLAIMS_BY_SCOPE.iter().find(|(_, names)| names.contains(&name)).map(|(value, _)| *value)
+    pub fn scope_of(name: &str) -> Option<&str> {
+        let standard = CLAIMS_BY_SCOPE.iter().find(|(_, names)| names.contains(&name)).map(|(value, _)| *value);
+        standard.or_else(|| UserClaims::is_own(name).then_some(name))
     }
 
-    /// The claims that a client requested by name, as far as its scope gives access to them.
-    #[must_use]
-    pub fn requested(&self, names: &BTreeSet<String>, scope: &Scope) -> Map<String, Value> {
-        let mut claims = self.in_scope(scope);
-        claims.retain(|name, _| names.contains(name));
-        claims
-    }
-
-    /// The claims that a scope gives access to.
-    #[must_use]
-    pub fn in_scope(&self, scope: &Scope) -> Map<String, Value> {
-        let opened = CLAIMS_BY_SCOPE.iter().filter(|(value, _)| scope.has(value)).flat_map(|(_, names)| names.iter());
-        opened.filter_map(|name| Some(((*name).to_owned(), self.0.get(*name)?.clone()))).collect()
+    /// The claims that a scope gives access to: the standard ones of its standard values, and the
+    /// operator's own claims with the names of its other values.
+    fn names_in_scope(scope: &Scope) -> impl Iterator<Item = &str> {
+        let standard = CLAIMS_BY_SCOPE.iter().filter(|(value, _)| scope.has(value));
+        let own = scope.values().filter(|value| UserClaims::is_own(value));
+        standard.flat_map(|(_, names)| names.iter().copied()).chain(own)
     }
 }
 
@@ -296,6 +350,27 @@ impl User {
             created_at: now,
             disabled_at: None,
         }
+    }
+
+    /// A claim about the user. `preferred_username` is the user name unless it is set.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<Value> {
+        let default = || (name == "preferred_username").then(|| Value::from(self.name.as_str()));
+        self.claims.get(name).cloned().or_else(default)
+    }
+
+    /// The claims that a scope gives access to.
+    #[must_use]
+    pub fn claims_in_scope(&self, scope: &Scope) -> Map<String, Value> {
+        UserClaims::names_in_scope(scope).filter_map(|name| Some((name.to_owned(), self.claim(name)?))).collect()
+    }
+
+    /// The claims that a client requested by name, as far as its scope gives access to them.
+    #[must_use]
+    pub fn requested_claims(&self, names: &BTreeSet<String>, scope: &Scope) -> Map<String, Value> {
+        let mut claims = self.claims_in_scope(scope);
+        claims.retain(|name, _| names.contains(name));
+        claims
     }
 
     /// Whether the user may sign in.
@@ -383,11 +458,48 @@ mod tests {
 
     #[test]
     fn scope_gives_access_to_its_claims_only() {
-        let opened = |scope: &str| user().claims.in_scope(&Scope::parse(scope).expect("a scope"));
+        let opened = |scope: &str| user().claims_in_scope(&Scope::parse(scope).expect("a scope"));
         assert!(opened("openid").is_empty());
         assert_eq!(opened("openid email").keys().collect::<Vec<_>>(), ["email"]);
-        assert_eq!(opened("profile email").len(), 2);
-        for text in ["[]", r#"{"sub":"x"}"#, r#"{"iss":"x"}"#] {
+        assert_eq!(opened("profile email").len(), 3, "email, name and preferred_username");
+    }
+
+    #[test]
+    fn preferred_username_is_the_user_name_unless_it_is_set() {
+        let profile = Scope::parse("profile").expect("a scope");
+        assert_eq!(user().claims_in_scope(&profile)["preferred_username"], "ada@example.org");
+        let mut named = user();
+        named.claims.set("preferred_username", Value::from("ada"));
+        assert_eq!(named.claims_in_scope(&profile)["preferred_username"], "ada");
+    }
+
+    #[test]
+    fn own_claims_are_opened_by_the_scope_value_of_their_name() {
+        let claims = r#"{"groups":["staff"],"department":"R&D","https://example.org/level":3,"email":"a@example.org"}"#;
+        let ada = User { claims: UserClaims::parse(claims).expect("claims"), ..user() };
+        let opened = |scope: &str| {
+            let claims = ada.claims_in_scope(&Scope::parse(scope).expect("a scope"));
+            claims.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(opened("openid groups"), ["groups"]);
+        assert_eq!(opened("department https://example.org/level"), ["department", "https://example.org/level"]);
+        assert!(opened("openid level read").is_empty());
+    }
+
+    #[test]
+    fn claims_with_reserved_names_are_refused() {
+        for text in [
+            "[]",
+            r#"{"sub":"x"}"#,
+            r#"{"iss":"x"}"#,
+            r#"{"cnf":{}}"#,
+            r#"{"openid":1}"#,
+            r#"{"tollgate:admin":1}"#,
+            r#"{"two words":1}"#,
+            r#"{"":1}"#,
+            r#"{"groups":"staff"}"#,
+            r#"{"groups":[1]}"#,
+        ] {
             assert!(UserClaims::parse(text).is_err(), "{text}");
         }
     }

@@ -64,7 +64,7 @@ fn active() -> Vec<Requirement> {
             "2.2",
             "sub is the person's where a person gave the token",
             [authorize(), redeem("{1?code}"), introspect("{2.access_token}")],
-            ok().is("sub", "{2.id_token@sub}").is("client_id", "app"),
+            ok().is("sub", "{2.id_token@sub}").is("client_id", "app").is("username", "alice"),
         ),
     ]
 }

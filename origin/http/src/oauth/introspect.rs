@@ -12,11 +12,11 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use tollgate_model::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
+use tollgate_model::{AccessToken, Claims, Client, Confirmation, GrantId, SecretKind, TokenAlg, UserName};
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::telemetry::Metrics;
-use tollgate_storage::Versions;
+use tollgate_storage::{Store, Versions};
 use tollgate_system::Clock;
 
 use super::bearer::BearerAuthenticator;
@@ -38,6 +38,7 @@ const TYPICAL_ANSWER_BYTES: usize = 512;
 pub(crate) struct IntrospectionEndpoint {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) clock: Clock,
+    pub(crate) store: Store,
     pub(crate) cache: RegistrationCache,
     pub(crate) keys: SigningKeys,
     pub(crate) clients: Arc<ClientAuthenticator>,
@@ -52,6 +53,9 @@ struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     token_type: Option<&'static str>,
+    /// User name, where a user granted the access.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
     #[serde(flatten)]
     #[schema(value_type = Object)]
     claims: Option<Claims<'a>>,
@@ -63,8 +67,8 @@ enum TokenState {
     Inactive,
     /// An active refresh token.
     Refresh,
-    /// An active access token.
-    Access(Arc<AccessToken>),
+    /// An active access token, and the name of the user whose grant it has.
+    Access(Arc<AccessToken>, Option<UserName>),
 }
 
 impl TokenState {
@@ -72,10 +76,11 @@ impl TokenState {
         match self {
             TokenState::Inactive => Introspection::default(),
             TokenState::Refresh => Introspection { active: true, ..Introspection::default() },
-            TokenState::Access(token) => {
+            TokenState::Access(token, user) => {
                 let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
                 let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
-                Introspection { active: true, token_type, claims: Some(token.claims(issuer)) }
+                let username = user.as_ref().map(UserName::as_str);
+                Introspection { active: true, token_type, username, claims: Some(token.claims(issuer)) }
             }
         }
     }
@@ -134,10 +139,20 @@ async fn introspect(
         return Ok(TokenState::Inactive);
     };
     Ok(if may_introspect(&endpoint.cache, client, &token, now).await? {
-        TokenState::Access(token)
+        let user = username(endpoint, &token).await?;
+        TokenState::Access(token, user)
     } else {
         TokenState::Inactive
     })
+}
+
+/// The name of the user whose grant the token has (RFC 7662 §2.2). Tokens that clients get for
+/// themselves have none.
+async fn username(endpoint: &IntrospectionEndpoint, token: &AccessToken) -> Result<Option<UserName>, OAuthError> {
+    match token.session.as_deref().and_then(|id| id.parse::<GrantId>().ok()) {
+        Some(grant) => Ok(Box::pin(endpoint.store.find_public_user_name(&grant)).await?),
+        None => Ok(None),
+    }
 }
 
 /// Whether the token was issued to this client, or is for an API that it introspects for.

@@ -220,7 +220,7 @@ impl TokenIssuer {
     ) -> Result<Option<Map<String, Value>>, OAuthError> {
         let Some(user) = user.filter(|_| !form.claims.is_empty()) else { return Ok(None) };
         let user = Box::pin(self.store.find_user(user)).await?.ok_or(GrantError::Ended)?;
-        let claim = |name: &String| Some((name.clone(), user.claims.get(name)?.clone()));
+        let claim = |name: &String| Some((name.clone(), user.claim(name)?));
         Ok(Some(form.claims.iter().filter_map(claim).collect()))
     }
 

@@ -33,9 +33,9 @@ pub(crate) async fn sign(
     let alg = client.metadata.id_token_alg();
     let mut claims: Map<String, Value> = match client.metadata.id_token_user_claims {
         Some(false) => Map::new(),
-        Some(true) | None => about.user.claims.in_scope(about.scope),
+        Some(true) | None => about.user.claims_in_scope(about.scope),
     };
-    claims.extend(about.user.claims.requested(&grant.terms.claims.id_token, &client.metadata.scope));
+    claims.extend(about.user.requested_claims(&grant.terms.claims.id_token, &client.metadata.scope));
     let own = json!({
         "iss": issuer.url,
         "sub": grant.subject,

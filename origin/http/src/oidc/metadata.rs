@@ -112,7 +112,7 @@ fn abilities(features: &ServerFeatures) -> Value {
         "request_object_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "require_signed_request_object": false,
         "require_pushed_authorization_requests": false,
-        "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
+        "scopes_supported": ["openid", "profile", "email", "address", "phone", "groups", "offline_access"],
         "claims_supported": claims,
         "ui_locales_supported": languages,
         "claims_parameter_supported": true,

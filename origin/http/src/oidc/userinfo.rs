@@ -68,8 +68,8 @@ pub(crate) async fn any(
     if !scope.has("openid") {
         return Err(no_openid());
     }
-    let mut claims: Map<String, Value> = user.claims.in_scope(&scope);
-    claims.extend(user.claims.requested(&grant.terms.claims.userinfo, &client.metadata.scope));
+    let mut claims: Map<String, Value> = user.claims_in_scope(&scope);
+    claims.extend(user.requested_claims(&grant.terms.claims.userinfo, &client.metadata.scope));
     claims.insert("sub".to_owned(), Value::from(token.subject.as_str()));
     let Some(alg) = client.metadata.userinfo_signed_response_alg else {
         return Ok(Json(claims).into_response());

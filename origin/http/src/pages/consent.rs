@@ -151,10 +151,11 @@ pub(super) async fn permissions(page: &PageRequest, access: &Access) -> Result<V
 
 /// OpenID Connect's scope values (Core §5.4) with their messages, in the order in which they are
 /// shown.
-const STANDARD_SCOPES: [(&str, &str); 5] = [
+const STANDARD_SCOPES: [(&str, &str); 6] = [
     ("openid", "scope-openid"),
     ("profile", "scope-profile"),
     ("email", "scope-email"),
     ("address", "scope-address"),
     ("phone", "scope-phone"),
+    ("groups", "scope-groups"),
 ];

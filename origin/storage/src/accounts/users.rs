@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tollgate_model::text::is_storable;
-use tollgate_model::{Actor, AuditAction, AuditKind, User, UserClaims, UserId, UserName};
+use tollgate_model::{Actor, AuditAction, AuditKind, GrantId, User, UserClaims, UserId, UserName};
 
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{from_json, from_sql, to_json, to_sql};
@@ -85,6 +85,20 @@ impl Store {
                 .await?
         });
         row.map(User::try_from).transpose()
+    }
+
+    /// The name of the user of a grant; `None` if the client knows them by a pairwise identifier,
+    /// which a name would link to other clients'.
+    pub async fn find_public_user_name(&self, grant: &GrantId) -> Result<Option<UserName>, StoreError> {
+        let name = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>(
+                "SELECT u.name FROM grants g JOIN users u ON u.id = g.user_id WHERE g.id = $1 AND g.subject = u.id",
+            )
+            .bind(grant.as_str())
+            .fetch_optional(connection)
+            .await?
+        });
+        Ok(name.map(UserName::from_stored))
     }
 
     pub async fn find_user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
