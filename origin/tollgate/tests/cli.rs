@@ -400,3 +400,101 @@ fn only_the_first_start_creates_an_administrator() {
     let again: Value = serde_json::from_str(&cli.run(&["user", "list", "--json"]).0).expect("JSON");
     assert_eq!(users, again);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_changes_only_what_its_flags_name() {
+    let cli = Cli::new();
+    cli.create_store().await.close().await;
+    let uri = "https://shop.example/cb";
+    let create = [
+        "client",
+        "create",
+        "--name",
+        "Shop",
+        "--id",
+        "shop",
+        "--owner",
+        "Team",
+        "--scope",
+        "a b",
+        "--redirect-uri",
+        uri,
+    ];
+    cli.json(&create);
+    let update = ["client", "update", "shop", "--redirect-uri", "https://shop.example/new", "--clear", "owner"];
+    let update = [&update[..], &["--remove", "scope=b", "--grant", "device_code", "--alg", "ES256"]].concat();
+
+    let preview = cli.json(&[&update[..], &["--dry-run"]].concat());
+    assert_eq!(preview["dry_run"], json!(true));
+    assert_eq!(preview["changes"]["scope"], json!({ "before": "a b", "after": "a" }));
+    assert_eq!(preview["changes"]["owner"], json!({ "before": "Team", "after": null }));
+    assert!(preview["changes"].get("client_name").is_none(), "{preview}");
+    assert_eq!(cli.json(&["client", "show", "shop"])["owner"], json!("Team"), "a preview changes nothing");
+
+    let updated = cli.json(&update);
+    assert_eq!(updated["redirect_uris"], json!([uri, "https://shop.example/new"]));
+    assert_eq!((&updated["name"], &updated["scope"], &updated["alg"]), (&json!("Shop"), &json!("a"), &json!("ES256")));
+    assert!(updated.get("owner").is_none(), "{updated}");
+    let patched = cli.json(&["client", "update", "shop", "--metadata", r#"{"default_max_age":60,"owner":"Others"}"#]);
+    assert_eq!((&patched["default_max_age"], &patched["owner"]), (&json!(60), &json!("Others")));
+    for refused in [
+        &["client", "update", "nobody", "--owner", "x"][..],
+        &["client", "update", "shop", "--clear", "ownr"],
+        &["client", "update", "shop", "--metadata", r#"{"ownr":"x"}"#],
+        &["client", "update", "shop", "--remove", "redirect_uris=https://other.example/"],
+        &["client", "update", "shop", "--clear", "redirect_uris"],
+        &["client", "update", "shop", "--scope", "tollgate:admin"],
+    ] {
+        assert!(!cli.run(refused).1, "{refused:?}");
+    }
+
+    cli.json(&["user", "create", "ada", "--email", "ada@example.org", "--admin"]);
+    let user = cli.json(&["user", "update", "ada", "--name", "Ada2", "--full-name", "Ada", "--remove", "claims=email"]);
+    assert_eq!(
+        (&user["name"], &user["claims"], &user["is_admin"]),
+        (&json!("ada2"), &json!({ "name": "Ada" }), &json!(true))
+    );
+    assert_eq!(cli.json(&["user", "update", "ada2", "--clear", "is_admin"])["is_admin"], json!(false));
+    cli.json(&["user", "create", "grace"]);
+    assert!(!cli.run(&["user", "update", "ada2", "--name", "grace"]).1, "the name is taken");
+
+    let api = "https://api.example";
+    cli.json(&["resource", "create", api, "--name", "API", "--scope", "read=Read", "--scope", "write=Write"]);
+    let resource = cli.json(&["resource", "update", api, "--name", "The API", "--remove", "scopes=write"]);
+    assert_eq!((&resource["name"], &resource["scopes"]), (&json!("The API"), &json!({ "read": "Read" })));
+    let refused = cli.command().args(["resource", "update", "https://none.example", "--name", "x"]).output();
+    let said = String::from_utf8(refused.expect("it runs").stderr).expect("text");
+    assert!(said.contains("resource server https://none.example does not exist"), "{said}");
+    let log = cli.json(&["audit", "list", "--action", "update"]);
+    assert!(log.as_array().is_some_and(|entries| entries.len() >= 5), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_explains_settings_and_authorization_urls() {
+    let cli = Cli::new();
+    cli.create_store().await.close().await;
+    let uri = "https://shop.example/cb";
+    cli.json(&[
+        "client",
+        "create",
+        "--name",
+        "Shop",
+        "--id",
+        "shop",
+        "--public",
+        "--redirect-uri",
+        uri,
+        "--scope",
+        "openid",
+    ]);
+    let found = cli.json(&["client", "check", "shop"]);
+    assert!(found["findings"].as_array().is_some_and(|findings| !findings.is_empty()), "{found}");
+
+    let challenge = "code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let url = format!("{ISSUER}/oauth/authorize?client_id=shop&response_type=code&scope=openid&{challenge}");
+    assert!(cli.run(&["client", "check", "shop", &format!("{url}&redirect_uri={uri}")]).1);
+    let (text, succeeded) = cli.run(&["client", "check", "shop", &format!("{url}&redirect_uri={uri}/")]);
+    let line = text.lines().find(|line| line.starts_with("error") && line.contains("redirect_uri"));
+    assert!(!succeeded && line.is_some_and(|line| line.contains(&format!("registered: {uri}"))), "{text}");
+    assert!(!cli.run(&["client", "check", "nobody"]).1, "an unknown name fails");
+}

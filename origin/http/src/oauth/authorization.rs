@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
-use tollgate_model::authorization::error_response_mode;
+use tollgate_model::authorization::{error_response_mode, response_uri};
 use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
 use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_services::signing_keys::SigningKeys;
@@ -75,12 +75,7 @@ pub(crate) async fn read(
 
 /// The redirect URI of a request: a registered one, or the only registered one.
 fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
-    let redirect_uri = match (asked.get("redirect_uri"), client.metadata.redirect_uris.as_slice()) {
-        (Some(named), _) if client.metadata.registered_redirect_uri(named).is_some() => named.to_owned(),
-        (Some(_), _) => return Err(AuthorizationError::Invalid("redirect_uri is not one that this client registered")),
-        (None, [only]) => only.as_str().to_owned(),
-        (None, _) => return Err(AuthorizationError::Invalid("redirect_uri is missing")),
-    };
+    let redirect_uri = response_uri(client, asked.get("redirect_uri"))?;
     Ok(ReturnTo {
         mode: error_response_mode(asked, &redirect_uri),
         redirect_uri,

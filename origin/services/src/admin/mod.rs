@@ -5,6 +5,7 @@
 //! No command checks who may do it: the caller has authenticated an administrator and names them as
 //! `by`.
 
+pub mod client_check;
 mod clients;
 mod edges;
 mod error;

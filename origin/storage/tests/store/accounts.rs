@@ -49,7 +49,18 @@ async fn user_is_read_as_written_and_names_are_unique(database: &Database) {
     }
     let claims = UserClaims::parse(r#"{"name":"Grace"}"#).expect("claims");
     store.update_user_claims(&grace.id, &claims).await.expect("set");
-    assert_eq!(store.find_user(&grace.id).await.expect("read"), Some(User { claims, ..grace }));
+    let read = User { claims, ..grace };
+    assert_eq!(store.find_user(&read.id).await.expect("read").as_ref(), Some(&read));
+
+    // A change applies only to what was read, and takes no name that another user has.
+    let ada = named("ada", 3);
+    store.create_user(&ada).await.expect("registered");
+    let taken = User { name: ada.name.clone(), ..read.clone() };
+    assert!(matches!(store.change_user(&read, &taken).await, Err(StoreError::AlreadyExists("user"))));
+    let changed = User { name: "hopper".parse().expect("a name"), is_admin: false, external_id: None, ..read.clone() };
+    store.change_user(&read, &changed).await.expect("unchanged since it was read");
+    assert_eq!(store.find_user(&read.id).await.expect("read").as_ref(), Some(&changed));
+    assert!(matches!(store.change_user(&read, &changed).await, Err(StoreError::ConcurrentModification)));
 }
 
 async fn sessions_are_listed_by_user_and_end_with_the_password(database: &Database) {

@@ -1,7 +1,7 @@
 //! Clients and their secrets.
 
 use tokio::task::JoinSet;
-use tollgate_model::{AuditAction, AuditFilter, ClientStatus, Secret, SecretKind, StoredSecret};
+use tollgate_model::{AuditAction, AuditFilter, ClientMetadata, ClientStatus, Secret, SecretKind, StoredSecret};
 use tollgate_storage::StoreError;
 
 use crate::database::Database;
@@ -17,7 +17,22 @@ on_both_databases!(
     rotations_within_one_second_keep_their_order,
     concurrent_rotations_leave_two_valid_secrets,
     registration_update_after_an_operator_change_is_refused,
+    change_of_a_client_that_was_changed_meanwhile_is_refused,
 );
+
+async fn change_of_a_client_that_was_changed_meanwhile_is_refused(database: &Database) {
+    let (read, _) = client("reports");
+    let store = &database.store;
+    store.create_client(&read).await.expect("registered");
+    let owned_by = |owner: &str| ClientMetadata { owner: Some(owner.to_owned()), ..read.metadata.clone() };
+    store.change_client(&read, &owned_by("first")).await.expect("unchanged since it was read");
+    let refused = store.change_client(&read, &owned_by("second")).await;
+    assert!(matches!(refused, Err(StoreError::ConcurrentModification)), "{refused:?}");
+    let found = store.find_client(&read.id).await.expect("looked up").expect("it is there");
+    assert_eq!(found.metadata, owned_by("first"));
+    let unknown = store.change_client(&client("nobody").0, &owned_by("x")).await;
+    assert!(matches!(unknown, Err(StoreError::ConcurrentModification)), "{unknown:?}");
+}
 
 async fn migrating_twice_changes_nothing(database: &Database) {
     let (client, _) = client("reports");

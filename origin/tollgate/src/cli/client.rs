@@ -1,20 +1,24 @@
 //! `tollgate client create|list|show|update|check|rotate-secret|disable|enable`
 
 use anyhow::{Context as _, bail};
+use serde_json::json;
 use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
     Audience, AuthMethod, ClientId, ClientMetadata, ClientView, GrantType, RedirectUri, Scope, TokenAlg, TokenFormat,
     text,
 };
+use tollgate_services::admin::client_check::{Finding, Verdict, check_authorization_url, check_settings};
 use tollgate_services::admin::{
     AdminError, NewSecret, SECRET_OVERLAP, has_secret, invalid_client, patch_client_metadata,
 };
+use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
 use super::change::{ChangeFlags, not_applicable, print_preview};
 use super::output::table;
 use super::{Session, command_line_actor, input};
+use crate::issuers::default_audience;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ClientCommand {
@@ -29,6 +33,14 @@ pub(super) enum ClientCommand {
     },
     /// Change single members of a client's registration; the others stay as they are
     Update(Box<UpdateFlags>),
+    /// Explain the settings of a client, or an authorization URL that its application uses; fails if
+    /// something is wrong
+    Check {
+        /// client_id
+        id: ClientId,
+        /// URL to which the application sends the browser of a user
+        url: Option<String>,
+    },
     /// Create a new secret for a client and print it, once; the old secret stays valid for a while
     RotateSecret {
         /// client_id
@@ -243,6 +255,7 @@ impl ClientCommand {
                 let view = ClientView::from(&session.registry()?.get_client(id.as_str()).await?);
                 session.output.print(&view, |view| serde_json::to_string_pretty(view).unwrap_or_default())
             }
+            ClientCommand::Check { id, url } => check(&id, url.as_deref(), session).await,
             ClientCommand::Update(flags) => update(*flags, session).await,
             ClientCommand::RotateSecret { id, overlap, secret } => {
                 rotate(&id, overlap.unwrap_or(SECRET_OVERLAP), &secret, session).await
@@ -290,6 +303,34 @@ async fn update(flags: UpdateFlags, session: &Session) -> anyhow::Result<()> {
         true => format!("changed {0}\nit has no secret yet: `tollgate client rotate-secret {0}`", view.client_id),
         false => format!("changed {}", view.client_id),
     })
+}
+
+async fn check(id: &ClientId, url: Option<&str>, session: &Session) -> anyhow::Result<()> {
+    let client = session.registry()?.get_client(id.as_str()).await?;
+    let now = Clock::system().now();
+    let findings = match url {
+        Some(url) => {
+            let issuer = session.issuer().await?;
+            let audience = default_audience(&session.settings, &issuer)?;
+            check_authorization_url(&client, url, &issuer, &audience, now)
+        }
+        None => check_settings(&client, now),
+    };
+    session.output.print(&json!({ "client_id": client.id, "findings": findings }), |_| {
+        let line = |finding: &Finding| {
+            let verdict = match finding.verdict {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "warning",
+                Verdict::Error => "error",
+            };
+            format!("{verdict:8} {}: {}", finding.subject, finding.text)
+        };
+        findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Error).count() {
+        0 => Ok(()),
+        errors => bail!("{errors} of these would not work"),
+    }
 }
 
 async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Session) -> anyhow::Result<()> {
