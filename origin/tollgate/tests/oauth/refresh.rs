@@ -1,14 +1,22 @@
 //! Refresh tokens: rotation, grace period, reuse, and their limits.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, ClientMetadata, RefreshKeys};
+use tollgate_system::Clock;
 use tollgate_test_kit::jwt::ClientKey;
 
 use crate::fixture::{Origin, UserBrowser, answer, claims, redemption, text};
 
 /// An origin with the client `shop`, and its tokens of ada.
 async fn start(settings: &[(&'static str, &str)]) -> (Origin, Value) {
-    let origin = Origin::start_with(settings).await;
+    start_with_clock(settings, Clock::system()).await
+}
+
+/// As [`start`], with a clock that the test can set.
+async fn start_with_clock(settings: &[(&'static str, &str)], clock: Clock) -> (Origin, Value) {
+    let origin = Origin::start_with_clock(settings, clock).await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
     let code = origin.code(&UserBrowser::new(&origin, "ada"), "shop", &[("scope", "openid orders email")]).await;
@@ -18,7 +26,8 @@ async fn start(settings: &[(&'static str, &str)]) -> (Origin, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_rotates_the_token_and_reuse_revokes_the_family() {
-    let (origin, first) = start(&[("TOLLGATE_REFRESH_REUSE_GRACE", "0")]).await;
+    let (clock, time) = Clock::manual(Clock::system().now_ms());
+    let (origin, first) = start_with_clock(&[("TOLLGATE_REFRESH_REUSE_GRACE", "0")], clock).await;
     let refresh = |token: &str| [("grant_type", "refresh_token".to_owned()), ("refresh_token", token.to_owned())];
     let use_token = async |token: &str| {
         let form = refresh(token);
@@ -29,7 +38,7 @@ async fn refresh_rotates_the_token_and_reuse_revokes_the_family() {
     assert_ne!(second["refresh_token"], first["refresh_token"]);
     assert!(second["id_token"].is_string() && claims(text(&second, "id_token")).get("nonce").is_none());
     // A grace period of 0 ends with the second in which the token was used.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    time.advance(Duration::from_secs(1));
     let (status, error) = use_token(text(&first, "refresh_token")).await;
     assert_eq!((status, &error["error"]), (400, &json!("invalid_grant")));
     for token in [text(&first, "access_token"), text(&second, "access_token")] {
