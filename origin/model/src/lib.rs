@@ -14,6 +14,7 @@ pub mod authorization;
 mod backchannel_logout;
 mod claims_request;
 pub mod client;
+mod client_profile;
 mod consent;
 pub mod device;
 pub mod edge;
@@ -67,8 +68,8 @@ pub use key_schedule::{KeyPolicy, KeyState};
 pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 pub use merge_patch::merge_patch;
 pub use metadata::{
-    AccessTokenType, AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType, TokenFormat,
-    TrustedIssuer, Verifier,
+    AccessTokenType, AuthMethod, ClientMetadata, ClientProfile, GrantType, MetadataError, PkceRequirement, SubjectType,
+    TokenFormat, TrustedIssuer, Verifier,
 };
 pub use pkce::CodeChallenge;
 pub use redirect::{OutboundUrl, RedirectUri};

@@ -151,6 +151,14 @@ named_values! {
 }
 
 named_values! {
+    /// Security profile of a client.
+    ClientProfile, "profile", Fapi2 {
+        /// FAPI 2.0 Security Profile.
+        Fapi2 = "fapi2",
+    }
+}
+
+named_values! {
     /// When a client's authorization requests need a code challenge (RFC 7636).
     PkceRequirement, "require_pkce", UnlessNonce {
         /// Always, as for every public client (RFC 9700 §2.1.1).
@@ -184,6 +192,10 @@ pub struct ClientMetadata {
     /// Who is responsible for the client, for display; never used in decisions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// Security profile: `fapi2` sets and enforces the rules of the FAPI 2.0 Security Profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub profile: Option<ClientProfile>,
     /// Client authentication method.
     #[serde(rename = "token_endpoint_auth_method")]
     #[schema(value_type = String)]
@@ -325,11 +337,15 @@ pub enum MetadataError {
 }
 
 impl ClientMetadata {
-    /// Checks that the members are consistent.
+    /// Checks that the members are consistent, and sets those that the client's profile demands.
     ///
     /// # Errors
     /// The first inconsistency.
     pub fn checked(self) -> Result<ClientMetadata, MetadataError> {
+        self.with_profile()?.consistent()
+    }
+
+    fn consistent(self) -> Result<ClientMetadata, MetadataError> {
         use MetadataError::{Metadata, RedirectUri as Uri};
         checked_name(&self.name)?;
         if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_displayable(owner)) {

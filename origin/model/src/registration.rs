@@ -118,6 +118,7 @@ fn limit_to_operator_metadata(
         require_signed_request_object: requested.require_signed_request_object || limits.require_signed_request_object,
         require_pushed_authorization_requests: requested.require_pushed_authorization_requests
             || limits.require_pushed_authorization_requests,
+        profile: limits.profile.or(requested.profile),
         require_pkce: PkceRequirement::limited(requested.require_pkce, limits.require_pkce),
         dpop_bound_access_tokens: requested.dpop_bound_access_tokens || limits.dpop_bound_access_tokens,
         tls_client_certificate_bound_access_tokens: requested.tls_client_certificate_bound_access_tokens

@@ -3,6 +3,7 @@
 
 mod client_registration;
 mod discovery;
+mod fapi2;
 mod openid_connect_core;
 mod requests;
 mod response_modes;
@@ -48,6 +49,7 @@ fn requirements() -> Vec<Requirement> {
         table("RFC 9449", rfc9449::rows()),
         table("RFC 9700", rfc9700::rows()),
         table("RFC 9864", rfc9864::rows()),
+        table("FAPI 2.0 Security Profile", fapi2::rows()),
         table("OAuth 2.0 Form Post Response Mode", response_modes::form_post()),
         table("JWT Secured Authorization Response Mode", response_modes::jarm()),
         table("OpenID Connect Core", openid_connect_core::rows()),

@@ -68,6 +68,18 @@ pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> 
                     json!([CREDENTIALS, TOKEN_EXCHANGE_GRANT]),
                 ),
             ),
+            (
+                "bank",
+                with(
+                    with(
+                        with(web("bank"), "token_endpoint_auth_method", json!("private_key_jwt")),
+                        "jwks",
+                        json!("own"),
+                    ),
+                    "profile",
+                    json!("fapi2"),
+                ),
+            ),
             ("rich", with(web("rich"), "authorization_details_types", json!(["payment"]))),
             ("tv", device(SCOPES)),
             ("box", device("read")),

@@ -58,6 +58,10 @@ pub(super) async fn client(
     if !jose::is_only_for(&claims, &urls.each_ref().map(String::as_str)) {
         return Err(OAuthError::InvalidClient);
     }
+    // FAPI 2.0 §5.3.2.1: the issuer as a string, and nothing else.
+    if client.metadata.is_fapi2() && claims.get("aud").and_then(Value::as_str) != Some(issuer.url.as_str()) {
+        return Err(refused(JoseError("profile fapi2: aud must be the issuer alone, as a string")));
+    }
     let expires_at = jose::check_times(&claims, MAX_ASSERTION_LIFETIME, clock.now()).map_err(refused)?;
     let id = jose::text(&claims, "jti").map_err(refused)?;
     let hash = SecretHash::of(&format!("assertion|{}|{id}", client.id));
@@ -76,7 +80,10 @@ pub(crate) async fn verified(
     jwt: &str,
     of: JwtUse,
 ) -> Result<Map<String, Value>, JoseError> {
-    Jws::parse(jwt)?.of_type(of)?;
+    let jws = Jws::parse(jwt)?.of_type(of)?;
+    if client.metadata.is_fapi2() && jws.algorithm().starts_with("RS") {
+        return Err(JoseError("profile fapi2: signature algorithms are PS256, ES256 and EdDSA"));
+    }
     let no_keys = JoseError("the client has no keys that can be had");
     let keys = client_keys.client_keys(client).await.ok_or(no_keys)?;
     match Jws::parse(jwt)?.verify(&keys) {

@@ -5,8 +5,8 @@ use serde_json::json;
 use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
-    Audience, AuthMethod, ClientId, ClientMetadata, ClientView, GrantType, RedirectUri, Scope, TokenAlg, TokenFormat,
-    text,
+    Audience, AuthMethod, ClientId, ClientMetadata, ClientProfile, ClientView, GrantType, RedirectUri, Scope, TokenAlg,
+    TokenFormat, text,
 };
 use tollgate_services::admin::client_check::{Finding, Verdict, check_authorization_url, check_settings};
 use tollgate_services::admin::{
@@ -127,6 +127,9 @@ struct ClientFlags {
     /// Make it an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
+    /// Security profile that it must keep: fapi2, the FAPI 2.0 Security Profile
+    #[arg(long)]
+    profile: Option<ClientProfile>,
     /// Further metadata, as a JSON object with the members of RFC 7591, e.g.
     /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'. In an update, null resets a
     /// member
@@ -202,6 +205,7 @@ impl ClientFlags {
         }
         metadata.alg = self.alg.unwrap_or(metadata.alg);
         metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);
+        metadata.profile = self.profile.or(metadata.profile);
         metadata.first_party |= self.first_party;
         if self.public {
             metadata.auth_method = AuthMethod::None;

@@ -11,6 +11,7 @@ mod cross_origin;
 mod device;
 mod exchange;
 mod failed_authentication;
+mod fapi2;
 mod fixture;
 mod guesses;
 mod https;

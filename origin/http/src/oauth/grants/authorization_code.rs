@@ -23,8 +23,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         Err(GrantError::Replayed) => {
             return Err(revoke_reused(endpoint, client, &code.grant, "an authorization code was used twice").await?);
         }
-        // RFC 6749 §5.2: a parameter that is required is missing.
-        Err(GrantError::CodeVerifier) if verifier.is_none() => {
+        // RFC 6749 §5.2: a parameter that is required is missing. FAPI 2.0 wants `invalid_grant`.
+        Err(GrantError::CodeVerifier) if verifier.is_none() && !client.metadata.is_fapi2() => {
             return Err(OAuthError::InvalidRequest("code_verifier is missing"));
         }
         Err(error) => return Err(error.into()),

@@ -1,0 +1,76 @@
+//! Clients with the FAPI 2.0 Security Profile.
+
+use serde_json::{Value, json};
+use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile};
+use tollgate_system::Clock;
+use tollgate_test_kit::client::CODE_VERIFIER;
+use tollgate_test_kit::jwt::{ClientKey, random_id};
+
+use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, parameters, text};
+
+const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Posts a form as the client `bank`, whose assertion has this audience.
+async fn post(origin: &Origin, key: &ClientKey, path: &str, audience: Value, form: &[(&str, &str)]) -> (u16, Value) {
+    let claims = json!({
+        "iss": "bank", "sub": "bank", "aud": audience, "exp": Clock::system().now() + 60, "jti": random_id(),
+    });
+    let assertion = key.sign(&json!({}), &claims);
+    let authentication = [("client_assertion_type", CLIENT_ASSERTION_TYPE), ("client_assertion", assertion.as_str())];
+    answer(origin.http.post(origin.url(path)).form(&[form, &authentication].concat())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fapi2_client_pushes_binds_and_names_the_issuer_alone() {
+    let (origin, key) = (Origin::start().await, ClientKey::generate());
+    origin.user("ada").await;
+    let bank = ClientMetadata {
+        profile: Some(ClientProfile::Fapi2),
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(key.jwks()),
+        ..Origin::web()
+    };
+    origin.client("bank", bank.checked().expect("good")).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let page = browser.request_authorization("bank", &[]).await;
+    assert_eq!(parameters(&page.redirect().expect("a redirect"))["error"], "invalid_request", "it was not pushed");
+
+    let query = authorization_query("bank", &[("client_id", "")]);
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let issuer = origin.server.issuer();
+    for (audience, status) in [
+        (json!([issuer]), 401),
+        (json!(format!("{issuer}/oauth/par")), 401),
+        (json!(format!("{issuer}/oauth/token")), 401),
+        (json!(issuer), 201),
+    ] {
+        assert_eq!(post(&origin, &key, "/oauth/par", audience.clone(), &form).await.0, status, "{audience}");
+    }
+    let (_, pushed) = post(&origin, &key, "/oauth/par", json!(issuer), &form).await;
+    let by = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("client_id", "bank"), ("request_uri", text(&pushed, "request_uri"))])
+        .finish();
+    let page = browser.get(&format!("/oauth/authorize?{by}")).await;
+    let response = browser.complete(page, "allow").await;
+    assert_eq!(response["iss"], issuer);
+    let code = response["code"].as_str();
+    let redemption = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", REDIRECT_URI)];
+    let (_, refused) = post(&origin, &key, "/oauth/token", json!(issuer), &redemption).await;
+    assert_eq!(refused["error"], "invalid_grant", "code_verifier is missing");
+    let with_verifier = [&redemption[..], &[("code_verifier", CODE_VERIFIER)]].concat();
+    let (_, refused) = post(&origin, &key, "/oauth/token", json!(issuer), &with_verifier).await;
+    assert_eq!(refused["error"], "invalid_dpop_proof", "tokens are bound to a key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_cannot_register_what_contradicts_the_profile() {
+    let fixture = crate::console::Fixture::start().await;
+    let body = json!({
+        "client_name": "A bank", "profile": "fapi2", "grant_types": ["client_credentials"], "scope": "orders",
+        "token_endpoint_auth_method": "client_secret_basic",
+    });
+    let (status, refusal) = fixture.send(reqwest::Method::POST, "/clients", body).await;
+    assert_eq!(status, 400, "{refusal}");
+    assert!(refusal.to_string().contains("profile fapi2: token_endpoint_auth_method"), "{refusal}");
+}
