@@ -16,13 +16,7 @@ pub(super) fn rows() -> Vec<Requirement> {
         row("5.3.2.1", "a client authenticates by private_key_jwt", [pushed()], status(&[201]).has("request_uri")),
         row(
             "5.3.2.1",
-            "the issuer as a string MUST be the only audience of a client assertion: no array",
-            with_audience(json!(["{issuer}"])),
-            error(&[401], "invalid_client"),
-        ),
-        row(
-            "5.3.2.1",
-            "… and no endpoint",
+            "the issuer as a string MUST be the only audience of a client assertion: no endpoint",
             with_audience(json!("{issuer}/oauth/par")),
             error(&[401], "invalid_client"),
         ),
