@@ -305,7 +305,8 @@ impl AuthorizationRequest {
     /// # Errors
     /// If it has too many scope values.
     pub fn consented_access(&self) -> Result<Access, AuthorizationError> {
-        let scope = self.access.scope.union(&self.claims.scope()).map_err(AuthorizationError::Scope)?;
+        let named = self.claims.scope().map_err(AuthorizationError::Scope)?;
+        let scope = self.access.scope.union(&named).map_err(AuthorizationError::Scope)?;
         Ok(Access { scope, ..self.access.clone() })
     }
 

@@ -59,11 +59,16 @@ impl ClaimsRequest {
     }
 
     /// The scope values that give access to these claims: what the user consents to.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
+    ///
+    /// # Errors
+    /// If they are more than a scope can have.
+    pub fn scope(&self) -> Result<Scope, Malformed> {
         let names = self.userinfo.union(&self.id_token);
         let values: BTreeSet<&str> = names.filter_map(|name| UserClaims::scope_of(name)).collect();
-        Scope::parse(&values.into_iter().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+        match values.is_empty() {
+            true => Ok(Scope::default()),
+            false => Scope::parse(&values.into_iter().collect::<Vec<_>>().join(" ")),
+        }
     }
 }
 
@@ -136,7 +141,7 @@ mod tests {
             "other": 1,
         }));
         let requested = parsed.expect("good").requested;
-        assert_eq!(requested.scope(), Scope::parse("email http://example.com/x phone profile").expect("a scope"));
+        assert_eq!(requested.scope(), Scope::parse("email http://example.com/x phone profile"));
         let allowed = requested.within(&Scope::parse("openid email").expect("a scope"));
         assert_eq!(allowed.userinfo, BTreeSet::from(["email".to_owned()]));
         assert!(allowed.id_token.is_empty() && !allowed.is_empty());
