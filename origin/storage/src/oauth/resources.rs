@@ -100,7 +100,9 @@ impl Store {
         tx.write_resource(changed).await?;
         let line = self.audit_entry(AuditAction::Update, AuditKind::Resource, read.audience.as_str());
         tx.write_audit_entries(&[line]).await?;
-        tx.commit().await
+        // Edges learn which types of tokens it accepts.
+        tx.bump_version().await?;
+        self.commit_and_notify(tx).await
     }
 
     /// Sets the description of a scope value.
