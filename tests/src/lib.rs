@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod attacks;
 pub mod browser_flows;
+pub mod client_program;
 pub mod client_script;
 pub mod conformance;
 pub mod database_proxy;

@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod build;
+mod client_programs;
 mod conventions;
 mod demo;
 mod demo_client;
@@ -76,7 +77,8 @@ enum Task {
     /// Run the tests in stages: unit, integration, clients, browser; stops after the first stage
     /// that fails
     ///
-    /// `cargo xtask lint` is separate.
+    /// `cargo xtask lint` is separate. Client programs that take long to build or start, such as
+    /// Spring Boot and Keycloak, run only where the stage `clients` is named.
     Test {
         /// Run only these stages, and say at the end which did not run
         #[arg(value_enum, value_name = "STAGE")]

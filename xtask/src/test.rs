@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::{
     arguments::{Part, Stage},
     build::{self, native_packages, packages},
+    client_programs::Prepared,
     postgres::{Durability, Postgres},
     progress, setup,
     workspace::{Workspace, cargo, find_in_path},
@@ -53,52 +54,82 @@ impl Stage {
 /// nextest gets them.
 pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
     let start = Instant::now();
-    let mut stages = if stages.is_empty() { Stage::ALL.to_vec() } else { stages.to_vec() };
-    stages.sort();
-    stages.dedup();
-    let is_one_run = stages == Stage::ALL && !arguments.is_empty();
-    let result = if is_one_run { run_all(workspace, arguments) } else { run_stages(workspace, &stages, arguments) };
+    let is_named = |stage| stages.contains(&stage);
+    let mut all = if stages.is_empty() { Stage::ALL.to_vec() } else { stages.to_vec() };
+    all.sort();
+    all.dedup();
+    let is_one_run = all == Stage::ALL && !arguments.is_empty();
+    let result = if is_one_run {
+        run_all(workspace, arguments)
+    } else {
+        run_stages(workspace, &all, arguments, is_named(Stage::Clients))
+    };
     progress::summary(start);
-    result?;
+    let programs_not_run = result?;
 
     let names = |stages: &[Stage]| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" ");
-    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !stages.contains(stage)).collect();
-    match (is_one_run, others.is_empty()) {
-        (true, _) => println!("passed: tests that match {}", arguments.join(" ")),
-        (false, true) => println!("passed: {}", names(&stages)),
-        (false, false) => println!("passed: {}; not run: {}", names(&stages), names(&others)),
+    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !all.contains(stage)).collect();
+    let passed = if is_one_run { format!("tests that match {}", arguments.join(" ")) } else { names(&all) };
+    let not_run: Vec<String> =
+        (!others.is_empty()).then(|| names(&others)).into_iter().chain(programs_not_run).collect();
+    match not_run.is_empty() {
+        true => println!("passed: {passed}"),
+        false => println!("passed: {passed}; not run: {}", not_run.join(", ")),
     }
     Ok(())
 }
 
-/// Builds everything once, for one run of nextest.
-fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+/// Builds everything once, for one run of nextest. Returns what was not run.
+fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<Vec<String>> {
     setup::for_test(workspace, &Stage::ALL)?;
     build(workspace, &Stage::ALL)?;
+    let programs = Prepared::new(workspace, false)?;
     let postgres = Postgres::start(Durability::None)?;
-    nextest(workspace, &postgres, "tests", arguments)
+    let (mut arguments, filter) = split_filter(arguments);
+    arguments.extend(filter_argument(programs.other_tests().into_iter().chain(filter)));
+    nextest(workspace, &postgres, Some(&programs), "tests", &arguments)?;
+    Ok(programs.not_run())
 }
 
-fn run_stages(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
+/// Runs the stages one by one, and returns which programs were not run.
+fn run_stages(
+    workspace: &Workspace,
+    stages: &[Stage],
+    arguments: &[String],
+    with_slow_clients: bool,
+) -> Result<Vec<String>> {
     setup::for_test(workspace, stages)?;
     let postgres = Postgres::start(Durability::None)?;
     let (arguments, own_filter) = split_filter(arguments);
+    let mut not_run = Vec::new();
     for &stage in stages {
         build(workspace, &[stage])?;
+        let programs = match stage {
+            Stage::Clients => Some(Prepared::new(workspace, with_slow_clients)?),
+            _ => None,
+        };
+        not_run.extend(programs.iter().flat_map(Prepared::not_run));
         let mut all: Vec<String> = stage.targets().iter().map(ToString::to_string).collect();
-        let filters: Vec<String> = stage.filter().into_iter().chain(own_filter.clone()).collect();
-        if !filters.is_empty() {
-            all.extend(["-E".to_owned(), format!("({})", filters.join(") & ("))]);
-        }
+        let available = programs.as_ref().and_then(Prepared::other_tests);
+        all.extend(filter_argument(stage.filter().into_iter().chain(available).chain(own_filter.clone())));
         all.extend_from_slice(&arguments);
-        nextest(workspace, &postgres, &format!("{} tests", stage.name()), &all)?;
+        nextest(workspace, &postgres, programs.as_ref(), &format!("{} tests", stage.name()), &all)?;
         if stage == Stage::Unit && arguments.is_empty() && own_filter.is_none() {
             let mut docs = cargo();
             docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
             progress::show("examples in the documentation", docs.current_dir(&workspace.root))?;
         }
     }
-    Ok(())
+    Ok(not_run)
+}
+
+/// Nextest's argument for tests that pass all of these filters.
+fn filter_argument(filters: impl Iterator<Item = String>) -> Vec<String> {
+    let filters: Vec<String> = filters.collect();
+    match filters.is_empty() {
+        true => Vec::new(),
+        false => vec!["-E".to_owned(), format!("({})", filters.join(") & ("))],
+    }
 }
 
 /// Builds the programs that these stages start; nextest builds the tests.
@@ -112,9 +143,16 @@ fn build(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
     Ok(())
 }
 
-fn nextest(workspace: &Workspace, postgres: &Postgres, what: &str, arguments: &[String]) -> Result<()> {
+fn nextest(
+    workspace: &Workspace,
+    postgres: &Postgres,
+    programs: Option<&Prepared>,
+    what: &str,
+    arguments: &[String],
+) -> Result<()> {
     let mut nextest = cargo();
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&native_packages(workspace))).args(arguments);
+    nextest.envs(programs.into_iter().flat_map(|programs| programs.variables(workspace)));
     progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 

@@ -32,6 +32,10 @@ pub(crate) struct TokenAnswer {
     pub(super) refresh_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id_token: Option<String>,
+    /// `sid` of the ID token, for clients with back-channel logout: Keycloak as a client finds the
+    /// session of a logout token only by this member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) session_state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(super) issued_token_type: Option<&'static str>,

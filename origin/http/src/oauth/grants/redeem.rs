@@ -64,6 +64,8 @@ pub(super) async fn redeem_grant(
     if scope.has("openid") {
         let id_token = id_token_of(endpoint, client, grant, &scope, redemption.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);
+        let has_logout = client.metadata.backchannel_logout_uri.is_some();
+        tokens.session_state = has_logout.then(|| grant.id.to_string());
     }
     Ok(tokens)
 }
