@@ -103,7 +103,8 @@ impl StatusListToken {
         let header = parts.header()?;
         let signature = Signature::from_slice(&parts.signature).map_err(|_| StatusListError::Signature)?;
         let verifies = |key: &VerifyingKey| key.verify_strict(parts.signed.as_bytes(), &signature).is_ok();
-        if header.alg != "EdDSA" || !ed25519_keys(jwks).iter().any(verifies) {
+        let is_ed25519 = matches!(header.alg.as_str(), "EdDSA" | "Ed25519");
+        if !is_ed25519 || !ed25519_keys(jwks).iter().any(verifies) {
             return Err(StatusListError::Signature);
         }
         StatusListToken::decode(unverified_token)
