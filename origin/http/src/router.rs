@@ -165,6 +165,7 @@ fn console() -> OpenApiRouter<RouterState> {
         .routes(routes!(users::list))
         .routes(routes!(users::new, users::create))
         .routes(routes!(users::show))
+        .routes(routes!(users::edit, users::update))
         .routes(routes!(users::ask_password, users::password))
         .routes(routes!(users::ask_disable, users::disable))
         .routes(routes!(users::ask_enable, users::enable))

@@ -195,6 +195,7 @@ user-enable-title = هل تريد تفعيل المستخدم؟
 user-enable = تفعيل المستخدم
 user-enable-consequence = يستطيع تسجيل الدخول من جديد. تبقى المنح الملغاة ملغاة: تطلب التطبيقات موافقته مرة أخرى.
 user-created = تم إنشاء المستخدم { $username }.
+user-updated = تم حفظ المستخدم { $username }.
 user-password-set = تم تعيين كلمة مرور جديدة لـ { $username } وتسجيل خروجه من كل مكان.
 user-disabled = تم تعطيل { $username }.
 user-enabled = يستطيع { $username } تسجيل الدخول من جديد.

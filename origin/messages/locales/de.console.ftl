@@ -198,6 +198,7 @@ user-enable-title = Benutzer entsperren?
 user-enable = Benutzer entsperren
 user-enable-consequence = Der Benutzer kann sich wieder anmelden. Widerrufene Grants bleiben widerrufen: Anwendungen bitten erneut um Zustimmung.
 user-created = Benutzer { $username } erstellt.
+user-updated = Benutzer { $username } gespeichert.
 user-password-set = { $username } hat ein neues Passwort und ist überall abgemeldet.
 user-disabled = { $username } ist gesperrt.
 user-enabled = { $username } kann sich wieder anmelden.

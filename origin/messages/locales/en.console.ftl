@@ -214,6 +214,7 @@ user-enable = Enable user
 user-enable-consequence = They can sign in again. Revoked grants stay revoked: applications ask for consent again.
 # $username: whom it is about.
 user-created = User { $username } created.
+user-updated = User { $username } saved.
 user-password-set = { $username } has a new password and is signed out everywhere.
 user-disabled = { $username } is disabled.
 user-enabled = { $username } can sign in again.

@@ -1,4 +1,4 @@
-//! `/admin/users`: lists, creates, disables and enables users, sets passwords and administrator
+//! `/admin/users`: lists, creates, edits, disables and enables users, sets passwords and administrator
 //! rights, and shows sessions and grants.
 
 use askama::Template;
@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuthSource, Malformed, User, UserClaims};
-use tollgate_services::admin::{AdminError, NewUser};
+use tollgate_services::admin::{AdminError, NewUser, UserProfile};
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
@@ -81,11 +81,16 @@ struct GrantRow {
     is_active: bool,
 }
 
-/// The form of a new user, with what was typed, except the password.
+/// The form of a user, with what was typed or is stored, except the password.
 #[derive(Template)]
 #[template(path = "console/user_form.html")]
 struct FormPage<'a> {
     layout: Layout,
+    title: String,
+    /// The user that is edited; empty for a new one.
+    user_id: &'a str,
+    /// The version of the user that the form shows.
+    version: &'a str,
     name: &'a str,
     full_name: &'a str,
     email: &'a str,
@@ -134,7 +139,8 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
 /// The form for a new user.
 #[utoipa::path(get, path = "/admin/new/user", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn new(admin: AdminSession) -> Response {
-    show_form(&admin, None)
+    let title = admin.text("user-new").to_string();
+    show_form(&admin, title, "", None)
 }
 
 /// Creates a user.
@@ -154,7 +160,10 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
             let flash = Flash::new(&admin.text("user-created").with("username", user.name.as_str()));
             Ok(admin.redirect(&format!("/admin/users/{}", user.id), &password.add_to(&admin, flash)))
         }
-        Err(problem) => Ok(show_form(&admin, Some(form_error(problem)?))),
+        Err(problem) => {
+            let title = admin.text("user-new").to_string();
+            Ok(show_form(&admin, title, "", Some(form_error(problem)?)))
+        }
     }
 }
 
@@ -184,6 +193,60 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         grants,
         pager,
     }))
+}
+
+/// The form that edits a user.
+#[utoipa::path(
+    get, path = "/admin/users/{id}/edit",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
+)]
+pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let user = admin.commands().get_user(&id).await?;
+    let mut other_claims = serde_json::to_value(&user.claims).unwrap_or_default();
+    if let Some(claims) = other_claims.as_object_mut() {
+        claims.retain(|name, _| !FIELD_CLAIMS.iter().any(|(claim, _)| claim == name));
+    }
+    let has_other = other_claims.as_object().is_some_and(|claims| !claims.is_empty());
+    Ok(admin.show(&FormPage {
+        layout: admin.layout("users"),
+        title: admin.text("console-edit-name").with("name", user.name.as_str()).to_string(),
+        user_id: user.id.as_str(),
+        version: &UserProfile::from(&user).version(),
+        name: user.name.as_str(),
+        full_name: &claim(&user, "name"),
+        email: &claim(&user, "email"),
+        external_id: user.external_id.as_deref().unwrap_or_default(),
+        claims: &if has_other { other_claims.to_string() } else { String::new() },
+        is_admin: user.is_admin,
+        problem: "",
+    }))
+}
+
+/// Changes a user's name, claims and external ID.
+#[utoipa::path(
+    post, path = "/admin/users/{id}/edit",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content = console::UserForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SeeOther, PageNotFound, FormWithErrors, ConsolePage), security(("session" = [])),
+)]
+pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let user = admin.commands().get_user(&id).await?;
+    let changed = async {
+        let (typed, version) = (typed_profile(&admin, user.is_admin)?, admin.param("version").to_owned());
+        let change = |current: &UserProfile| match current.version() == version {
+            true => Ok(typed.clone()),
+            false => Err(AdminError::Conflict("the user was changed meanwhile: open the form again".to_owned())),
+        };
+        admin.commands().change_user(&admin.actor(), &id, change).await
+    };
+    match changed.await {
+        Ok(user) => Ok(redirect(&admin, &user, "user-updated")),
+        Err(problem) => {
+            let title = admin.text("console-edit-name").with("name", user.name.as_str()).to_string();
+            Ok(show_form(&admin, title, user.id.as_str(), Some(form_error(problem)?)))
+        }
+    }
 }
 
 /// The form that sets a password.
@@ -334,26 +397,36 @@ impl ChosenPassword {
 }
 
 fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<NewUser, AdminError> {
+    let UserProfile { name, claims, external_id, is_admin } = typed_profile(admin, admin.is_checked("is_admin"))?;
+    Ok(NewUser { name, password: Some(password.password.clone()), claims, external_id, is_admin })
+}
+
+/// The claims with fields of their own.
+const FIELD_CLAIMS: [(&str, &str); 2] = [("name", "full_name"), ("email", "email")];
+
+fn typed_profile(admin: &AdminSession, is_admin: bool) -> Result<UserProfile, AdminError> {
     let malformed = |error: Malformed| AdminError::from(error);
     let mut claims = UserClaims::parse(admin.find_param("claims").unwrap_or("{}")).map_err(malformed)?;
-    for (claim, field) in [("name", "full_name"), ("email", "email")] {
+    for (claim, field) in FIELD_CLAIMS {
         if let Some(value) = admin.find_param(field) {
             claims.set(claim, Value::from(value.trim()));
         }
     }
-    Ok(NewUser {
+    Ok(UserProfile {
         name: admin.param("name").parse().map_err(malformed)?,
-        password: Some(password.password.clone()),
         claims,
         external_id: admin.find_param("external_id").map(|id| id.trim().to_owned()),
-        is_admin: admin.is_checked("is_admin"),
+        is_admin,
     })
 }
 
-fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
+fn show_form(admin: &AdminSession, title: String, user_id: &str, error: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = error.unwrap_or_default();
     let page = FormPage {
         layout: admin.layout("users"),
+        title,
+        user_id,
+        version: admin.param("version"),
         name: admin.param("name"),
         full_name: admin.param("full_name"),
         email: admin.param("email"),

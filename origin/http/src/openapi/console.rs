@@ -66,6 +66,8 @@ pub(crate) struct UserForm {
     /// Other claims, as a JSON object.
     claims: Option<String>,
     is_admin: Option<String>,
+    /// Version that the form shows, for an edit.
+    version: Option<String>,
 }
 
 /// Form to set a password.

@@ -286,6 +286,18 @@ async fn console_and_api_change_users_alike() {
     let api = |action: &str| format!("/users/{}{action}", text(&grace, "id"));
     let path = page("").replace("/admin", "");
 
+    let (opened, edited) = (root.get(&page("/edit")).await, [("name", "Ada"), ("full_name", "Ada L."), ("email", "")]);
+    let version = opened.field("version").expect("a version");
+    let edited = [&edited[..], &[("version", version.as_str())]].concat();
+    submit_and_follow(&root, &page("/edit"), &edited).await;
+    assert_eq!(submit(&root, &page("/edit"), &edited).await.status, 409, "the form shows an earlier version");
+    let patch =
+        json!({ "name": "grace2", "claims": { "name": "Ada L.", "email": null, "locale": null }, "external_id": null });
+    let (status, patched) = fixture.send(Method::PATCH, &api(""), patch).await;
+    assert_eq!((status, &patched["name"], patched.get("external_id")), (200, &json!("grace2"), None));
+    let edited = fixture.read(&path).await;
+    assert_eq!((&edited["name"], same(&edited)), (&json!("ada"), same(&patched)));
+
     submit_and_follow(&root, &page("/admin"), &[("is_admin", "yes")]).await;
     fixture.send(Method::PUT, &api("/admin"), json!({ "is_admin": true })).await;
     assert_eq!(
