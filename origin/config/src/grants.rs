@@ -14,7 +14,7 @@ const MAX_REUSE_GRACE: u64 = 60;
 /// Seconds.
 const MAX_LIFETIME: u64 = 366 * DAY;
 
-pub(super) const SETTINGS: [Setting; 10] = [
+pub(super) const SETTINGS: [Setting; 11] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
@@ -63,6 +63,13 @@ pub(super) const SETTINGS: [Setting; 10] = [
         .allowed_values("off, open, or token for holders of a token with the scope tollgate:register", "token")
         .default("off"),
     Setting::new(
+        "TOLLGATE_LEGACY_GRANTS",
+        "legacy-grants",
+        "Grants for the migration of old applications, which RFC 9700 forbids; clients also need the registration",
+    )
+    .allowed_values("off, or password for the resource owner password credentials grant", "password")
+    .default("off"),
+    Setting::new(
         "TOLLGATE_TRUSTED_PROXIES",
         "trusted-proxies",
         "Trusted proxies: their X-Forwarded-For and client certificate headers are believed",
@@ -83,6 +90,8 @@ pub struct GrantSettings {
     /// Whether a DPoP proof must carry a nonce of this origin (RFC 9449 §8).
     pub dpop_nonce_required: bool,
     pub registration: RegistrationMode,
+    /// Whether the password grant is offered to clients that are registered for it (RFC 6749 §4.3).
+    pub has_password_grant: bool,
     /// Proxies whose forwarding and certificate headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// The header in which they forward client certificates.
@@ -118,6 +127,7 @@ impl GrantSettings {
             },
             dpop_nonce_required: sources.parse("TOLLGATE_DPOP_NONCE_REQUIRED", checked_flag)?.unwrap_or(false),
             registration: sources.parse("TOLLGATE_REGISTRATION", checked_registration_mode)?.unwrap_or_default(),
+            has_password_grant: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or(false),
             trusted_proxies: sources.parse("TOLLGATE_TRUSTED_PROXIES", checked_networks)?.unwrap_or_default(),
             certificate_header: sources.parse("TOLLGATE_CLIENT_CERTIFICATE_HEADER", checked_header)?,
         };
@@ -135,6 +145,15 @@ fn checked_registration_mode(text: &str) -> Result<RegistrationMode, &'static st
         "open" => Ok(RegistrationMode::Open),
         "token" => Ok(RegistrationMode::Token),
         _ => Err("must be off, open or token"),
+    }
+}
+
+/// Whether the password grant is among them.
+fn checked_legacy_grants(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "off" => Ok(false),
+        "password" => Ok(true),
+        _ => Err("must be off or password"),
     }
 }
 
@@ -157,7 +176,9 @@ mod tests {
             [("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert"), ("TOLLGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
         let settings = from(&both).expect("good").grants;
         assert_eq!((settings.certificate_header.as_deref(), settings.trusted_proxies.len()), (Some("client-cert"), 2));
-        for (name, value) in [("TOLLGATE_REFRESH_REUSE_GRACE", "61"), ("TOLLGATE_REGISTRATION", "yes")] {
+        for (name, value) in
+            [("TOLLGATE_REFRESH_REUSE_GRACE", "61"), ("TOLLGATE_REGISTRATION", "yes"), ("TOLLGATE_LEGACY_GRANTS", "on")]
+        {
             assert!(from(&[(name, value)]).is_err(), "{name}");
         }
     }

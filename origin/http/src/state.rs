@@ -272,7 +272,7 @@ impl RouterState {
             public_pages: Arc::new(common.public_pages()),
             allowed_origins,
             limits: Arc::new(common.limits()),
-            token: Arc::new(common.token_endpoint(&authentication, &grants)),
+            token: Arc::new(common.token_endpoint(&authentication, &grants, &pages)),
             authorization: Arc::clone(&pages.authorization),
             pushed_requests: Arc::new(common.pushed_request_endpoint(&authentication)),
             device: Arc::new(common.device_endpoint(&authentication)),
@@ -405,7 +405,12 @@ impl Common {
         RequestLimits { rate_limiter: Arc::clone(&self.rate_limiter), proxies: Arc::clone(&self.proxies) }
     }
 
-    fn token_endpoint(&self, authentication: &Authentication, grants: &GrantSettings) -> TokenEndpoint {
+    fn token_endpoint(
+        &self,
+        authentication: &Authentication,
+        grants: &GrantSettings,
+        pages: &Arc<PageState>,
+    ) -> TokenEndpoint {
         TokenEndpoint {
             issuer: Arc::clone(&self.issuer),
             clock: self.clock.clone(),
@@ -427,6 +432,7 @@ impl Common {
             bearers: Arc::clone(&authentication.bearers),
             proofs: Arc::clone(&authentication.proofs),
             metrics: Arc::clone(&self.metrics),
+            password_grant: grants.has_password_grant.then(|| Arc::clone(pages)),
         }
     }
 

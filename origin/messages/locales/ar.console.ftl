@@ -107,6 +107,7 @@ client-secret-title = هل تريد إنشاء سر جديد للعميل؟
 client-secret-create = إنشاء السر
 client-secret-consequence = يظهر السر الجديد مرة واحدة. يبقى السر الحالي صالحًا ليوم واحد ريثما ينتقل العميل. تنتهي الأسرار الأقدم فورًا.
 client-warning-no-pkce = طلبات التفويض من هذا العميل لا تحتاج إلى PKCE. إذا دسّ أحد رمز تفويض مسروقًا إلى العميل فلن يُكتشف ذلك (RFC 9700، القسم 4.5). اضبط require_pkce على unless_nonce أو always حالما يستطيع العميل ذلك.
+client-warning-password-grant = يطّلع هذا العميل على كلمات مرور المستخدمين (منحة كلمة المرور التي يمنعها RFC 9700، القسم 2.4). انقله إلى منحة رمز التفويض.
 client-tokens = الرموز
 client-revoke-tokens = إلغاء كل الرموز المصدرة حتى الآن
 client-admin-scope-title = هل تريد منح العميل صلاحيات المسؤول؟
@@ -146,6 +147,8 @@ grant-token-exchange = تبادل الرموز
 grant-token-exchange-hint = يمرّر رمزًا بصلاحيات أقل.
 grant-jwt-bearer = حامل JWT
 grant-jwt-bearer-hint = رمز JWT للعميل أو لجهة إصدار يثق بها.
+grant-password = كلمة المرور (قديم)
+grant-password-hint = يطلب التطبيق من المستخدمين كلمات مرورهم. فقط لنقل التطبيقات القديمة، وفقط عندما يتضمنه TOLLGATE_LEGACY_GRANTS.
 
 ## المستخدمون
 

@@ -110,6 +110,7 @@ client-secret-title = Neues Client-Geheimnis erstellen?
 client-secret-create = Geheimnis erstellen
 client-secret-consequence = Das neue Geheimnis wird einmal angezeigt. Das aktuelle gilt noch einen Tag, damit der Client umstellen kann. Ältere enden sofort.
 client-warning-no-pkce = Die Autorisierungsanfragen dieses Clients brauchen kein PKCE. Wenn jemand dem Client einen gestohlenen Autorisierungscode unterschiebt, fällt es nicht auf (RFC 9700, Abschnitt 4.5). Setzen Sie require_pkce auf unless_nonce oder always, sobald der Client es kann.
+client-warning-password-grant = Dieser Client sieht die Passwörter der Benutzer (Password Grant, den RFC 9700, Abschnitt 2.4, verbietet). Stellen Sie ihn auf den Authorization Code Grant um.
 client-tokens = Tokens
 client-revoke-tokens = Alle bisher ausgestellten Tokens widerrufen
 client-admin-scope-title = Dem Client Administratorrechte geben?
@@ -149,6 +150,8 @@ grant-token-exchange = Token Exchange
 grant-token-exchange-hint = Gibt ein Token mit weniger Rechten weiter.
 grant-jwt-bearer = JWT Bearer
 grant-jwt-bearer-hint = Ein JWT des Clients oder eines Ausstellers, dem er vertraut.
+grant-password = Passwort (veraltet)
+grant-password-hint = Die Anwendung fragt Benutzer nach ihrem Passwort. Nur für den Umzug alter Anwendungen, und nur, wenn TOLLGATE_LEGACY_GRANTS es enthält.
 
 ## Benutzer
 

@@ -65,10 +65,7 @@ impl ClaimsRequest {
     pub fn scope(&self) -> Result<Scope, Malformed> {
         let names = self.userinfo.union(&self.id_token);
         let values: BTreeSet<&str> = names.filter_map(|name| UserClaims::scope_of(name)).collect();
-        match values.is_empty() {
-            true => Ok(Scope::default()),
-            false => Scope::parse(&values.into_iter().collect::<Vec<_>>().join(" ")),
-        }
+        Scope::parse(&values.into_iter().collect::<Vec<_>>().join(" "))
     }
 }
 

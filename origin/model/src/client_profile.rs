@@ -4,7 +4,7 @@
 //! can set is set there, and a value that contradicts the profile is refused by the rule's name.
 //! What is decided in each request asks [`ClientMetadata::is_fapi2`].
 
-use super::metadata::{AuthMethod, ClientMetadata, ClientProfile, MetadataError, PkceRequirement};
+use super::metadata::{AuthMethod, ClientMetadata, ClientProfile, GrantType, MetadataError, PkceRequirement};
 use super::response_type::ResponseType;
 use super::token_alg::TokenAlg;
 
@@ -37,6 +37,9 @@ impl ClientMetadata {
         if self.require_pkce.is_some_and(|required| required != PkceRequirement::Always) {
             return Err(Metadata("profile fapi2: require_pkce must be always (FAPI 2.0 section 5.3.2.2)"));
         }
+        if self.allows(GrantType::Password) {
+            return Err(Metadata("profile fapi2: the password grant is not allowed (FAPI 2.0 section 5.3.2.1)"));
+        }
         let algs = [
             Some(self.alg),
             self.id_token_signed_response_alg,
@@ -64,7 +67,6 @@ impl ClientMetadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::GrantType;
 
     fn bank() -> ClientMetadata {
         ClientMetadata {
@@ -91,7 +93,8 @@ mod tests {
 
     #[test]
     fn what_contradicts_fapi2_is_refused_by_the_rules_name() {
-        let changes: [fn(&mut ClientMetadata); 6] = [
+        let changes: [fn(&mut ClientMetadata); 7] = [
+            |metadata| metadata.grant_types.push(GrantType::Password),
             |metadata| metadata.auth_method = AuthMethod::ClientSecretBasic,
             |metadata| metadata.auth_method = AuthMethod::None,
             |metadata| metadata.require_pkce = Some(PkceRequirement::Never),

@@ -99,6 +99,8 @@ named_values! {
         TokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange",
         /// RFC 7523 §2.1
         JwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        /// RFC 6749 §4.3, only where the server's setting turns it on (RFC 9700 §2.4).
+        Password = "password",
     }
 }
 

@@ -82,6 +82,12 @@ impl Server {
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let signing_pool = SigningPool::start().context("cannot start the signing threads")?;
         let span_exporter = start_span_exporter(&settings, &tasks, &stop)?;
+        if settings.grants.has_password_grant {
+            tracing::warn!(
+                setting = "TOLLGATE_LEGACY_GRANTS",
+                "the password grant is on: applications see passwords, which RFC 9700 section 2.4 forbids"
+            );
+        }
         let shared = SharedServices {
             clock,
             password_hasher: password_hasher.clone(),

@@ -48,7 +48,7 @@ pub(super) struct Grant {
 }
 
 /// The grant types, in the order of the form.
-pub(super) static GRANTS: [Grant; 6] = [
+pub(super) static GRANTS: [Grant; 7] = [
     Grant {
         grant: GrantType::ClientCredentials,
         field: "grant_client_credentials",
@@ -85,6 +85,7 @@ pub(super) static GRANTS: [Grant; 6] = [
         label: "grant-jwt-bearer",
         hint: "grant-jwt-bearer-hint",
     },
+    Grant { grant: GrantType::Password, field: "grant_password", label: "grant-password", hint: "grant-password-hint" },
 ];
 
 impl ClientForm {

@@ -354,7 +354,10 @@ fn row(admin: &AdminSession, client: &Client, now: u64) -> Row {
 
 /// The messages that warn of what weakens the client.
 fn warnings(metadata: &ClientMetadata) -> Vec<&'static str> {
-    let weakens = [("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never)];
+    let weakens = [
+        ("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never),
+        ("client-warning-password-grant", metadata.allows(GrantType::Password)),
+    ];
     weakens.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()
 }
 

@@ -96,12 +96,15 @@ async fn answer(
 ) -> Result<Response, OAuthError> {
     let grant_type = form.required("grant_type", "grant_type is missing")?;
     let grant_type: GrantType = grant_type.parse().map_err(|_| OAuthError::UnsupportedGrantType)?;
+    if grant_type == GrantType::Password && endpoint.password_grant.is_none() {
+        return Err(OAuthError::UnsupportedGrantType);
+    }
     if !authenticated.client.metadata.allows(grant_type) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for that grant_type"));
     }
     let jkt = endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
     let has_proof = jkt.is_some();
-    let request = TokenRequest { endpoint, caller: authenticated, form, jkt };
+    let request = TokenRequest { endpoint, caller: authenticated, sent_by: caller, form, jkt };
     let answer = grant_with_key_retry(grant_type, request).await?;
     endpoint.metrics.issued(grant_type.as_str());
     let tokens = answer.access_token.len() + answer.id_token.as_ref().map_or(0, String::len);
@@ -137,5 +140,6 @@ async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<Token
         GrantType::DeviceCode => Box::pin(grants::device_code::grant(request)).await,
         GrantType::TokenExchange => Box::pin(grants::token_exchange::grant(request)).await,
         GrantType::JwtBearer => Box::pin(grants::jwt_bearer::grant(request)).await,
+        GrantType::Password => Box::pin(grants::password::grant(request)).await,
     }
 }

@@ -11,11 +11,13 @@ use tollgate_storage::{Store, Writer};
 use tollgate_system::Clock;
 
 use super::bearer::BearerAuthenticator;
+use super::caller::Caller;
 use super::client_auth::{AuthenticatedClient, ClientAuthenticator};
 use super::dpop::ProofVerifier;
 use super::issue::TokenIssuer;
 use super::parameters::Parameters;
 use crate::issuer::Issuer;
+use crate::pages::state::PageState;
 
 /// State of the token endpoint.
 pub(crate) struct TokenEndpoint {
@@ -32,6 +34,8 @@ pub(crate) struct TokenEndpoint {
     pub(crate) bearers: Arc<BearerAuthenticator>,
     pub(crate) proofs: Arc<ProofVerifier>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Signs users in for the password grant; none where the server does not offer it.
+    pub(crate) password_grant: Option<Arc<PageState>>,
 }
 
 /// A token request of an authenticated client.
@@ -39,6 +43,7 @@ pub(crate) struct TokenEndpoint {
 pub(super) struct TokenRequest<'a> {
     pub(super) endpoint: &'a TokenEndpoint,
     pub(super) caller: &'a AuthenticatedClient,
+    pub(super) sent_by: &'a Caller,
     pub(super) form: &'a Parameters,
     /// Thumbprint of the DPoP key (RFC 9449).
     pub(super) jkt: Option<String>,

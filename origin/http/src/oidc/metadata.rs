@@ -74,7 +74,11 @@ fn endpoints(features: &ServerFeatures) -> Value {
 }
 
 fn abilities(features: &ServerFeatures) -> Value {
-    let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
+    let grants: Vec<&str> = GrantType::ALL
+        .iter()
+        .filter(|grant| **grant != GrantType::Password || features.grants.has_password_grant)
+        .map(|grant| grant.as_str())
+        .collect();
     // Certificates come from proxies or from TLS that ends here, if it requests them; otherwise no
     // client can authenticate by one.
     let by_proxy = features.grants.certificate_header.is_some();

@@ -42,6 +42,10 @@ pub(crate) struct TokenForm {
     device_code: Option<String>,
     /// RFC 7523 §2.1
     assertion: Option<String>,
+    /// For `password`, where the server offers it.
+    username: Option<String>,
+    /// For `password`.
+    password: Option<String>,
     /// RFC 8693 §2.1
     subject_token: Option<String>,
     /// RFC 8693 §2.1

@@ -69,7 +69,7 @@ pub(crate) fn remember(request: &PageRequest, name: &str, response: &mut Respons
 }
 
 /// The normalized username, whether or not such an account exists.
-fn account(typed: &str) -> String {
+pub(crate) fn account(typed: &str) -> String {
     match typed.parse::<UserName>() {
         Ok(name) => name.as_str().to_owned(),
         // Not a username. Line breaks are removed: they separate the parts that are hashed.

@@ -16,7 +16,7 @@ pub(super) mod consent;
 pub(super) mod device;
 pub(super) mod error;
 pub(super) mod form_post;
-mod known_device;
+pub(super) mod known_device;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod page;
@@ -26,7 +26,7 @@ pub(super) mod query;
 pub(super) mod register;
 pub(super) mod sender;
 pub(super) mod sessions;
-mod sign_in;
+pub(super) mod sign_in;
 pub(super) mod state;
 pub(super) mod time_format;
 

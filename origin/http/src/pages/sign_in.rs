@@ -15,7 +15,7 @@ use super::state::PageState;
 /// The active user with this username and password. The caller cannot tell an unknown username from
 /// a wrong password or a disabled user, not even by timing: for every username the password is
 /// hashed here and then, if there is an external directory, sent there.
-pub(super) async fn authenticate(state: &PageState, username: &str, password: &str) -> Result<Option<User>, WebError> {
+pub(crate) async fn authenticate(state: &PageState, username: &str, password: &str) -> Result<Option<User>, WebError> {
     let user =
         state.store.find_user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());

@@ -16,6 +16,7 @@ mod fixture;
 mod guesses;
 mod https;
 mod languages;
+mod legacy_grants;
 mod openid;
 mod pkce;
 mod proofs;

@@ -8,7 +8,7 @@ use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation};
 use crate::oauth::token_request::TokenRequest;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { endpoint, caller, form, jkt } = request;
+    let TokenRequest { endpoint, caller, form, jkt, .. } = request;
     let client = &caller.client;
     let access = Access::for_client(client, requested_access(form)?, &endpoint.issuer.default_audience)?;
     let about = TokenSubject::client(&client.id);

@@ -20,7 +20,7 @@ use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
 const MAX_ASSERTION_LIFETIME: u64 = 3600;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { endpoint, caller, form, jkt } = request;
+    let TokenRequest { endpoint, caller, form, jkt, .. } = request;
     let client = &caller.client;
     if client.is_public() {
         return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));

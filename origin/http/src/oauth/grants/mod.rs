@@ -5,6 +5,7 @@ pub(super) mod authorization_code;
 pub(super) mod client_credentials;
 pub(super) mod device_code;
 pub(super) mod jwt_bearer;
+pub(super) mod password;
 mod redeem;
 pub(super) mod refresh_token;
 pub(super) mod token_exchange;

@@ -42,7 +42,7 @@ pub(super) async fn redeem_grant(
     request: TokenRequest<'_>,
     redemption: GrantRedemption<'_>,
 ) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { endpoint, caller, form: _, jkt } = request;
+    let TokenRequest { endpoint, caller, jkt, .. } = request;
     let (client, grant) = (&caller.client, redemption.grant);
     let (about, cnf) = (TokenSubject::user(grant), confirmation(caller, jkt)?);
     let drafted = endpoint.tokens.draft(caller, about, redemption.access, cnf).await?;

@@ -33,7 +33,7 @@ const TOKEN_NOT_ACTIVE: &str = "a presented token is not active";
 const MAX_SOURCES: usize = 32;
 
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    let TokenRequest { endpoint, caller, form, jkt } = request;
+    let TokenRequest { endpoint, caller, form, jkt, .. } = request;
     let client = &caller.client;
     if client.is_public() {
         return Err(OAuthError::UnauthorizedClient("token exchange is for clients that authenticate"));
