@@ -4,7 +4,7 @@ use tollgate_core::RevocationKind;
 use tollgate_model::{Actor, NewReinstatement, NewRevocation, Reason, Revocation, RevocationSelector, Target, TokenId};
 use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter, RevokeOutcome};
 
-use super::{AdminError, Administration};
+use super::{AdminError, Administration, Registry};
 
 const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
@@ -48,6 +48,40 @@ impl Administration {
         }
     }
 
+    /// Commits a revocation.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn revoke(&self, revocation: NewRevocation) -> Result<RevokeOutcome, AdminError> {
+        let outcome = self.writer.revoke(revocation).await?;
+        let revocation = &outcome.revocation;
+        tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
+        Ok(outcome)
+    }
+
+    /// Reinstates what one revocation revoked, and returns its record. One that was reinstated
+    /// before stays as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn reinstate(
+        &self,
+        by: &Actor,
+        revocation: &Revocation,
+        reason: Option<Reason>,
+    ) -> Result<Revocation, AdminError> {
+        let (number, at) = (revocation.number, self.clock.now());
+        let new = NewReinstatement { selector: RevocationSelector::Number(number), by: by.clone(), reason, at };
+        let lifted = self.writer.reinstate(new).await?.lifted;
+        tracing::info!(number, by = by.as_str(), is_lifted = !lifted.is_empty(), "reinstated");
+        match lifted.into_iter().next() {
+            Some(revocation) => Ok(revocation),
+            None => self.get_revocation(&number.to_string()).await,
+        }
+    }
+}
+
+impl Registry {
     /// A revocation of this target. A token must be on record: the id of a token that was never
     /// issued is more likely mistyped.
     ///
@@ -67,17 +101,6 @@ impl Administration {
         let id: TokenId = jti.parse().map_err(|_| not_found())?;
         let token = self.store.find_token(id).await?.ok_or_else(not_found)?;
         NewRevocation::token(&token, by, reason, now).ok_or_else(not_found)
-    }
-
-    /// Commits a revocation.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn revoke(&self, revocation: NewRevocation) -> Result<RevokeOutcome, AdminError> {
-        let outcome = self.writer.revoke(revocation).await?;
-        let revocation = &outcome.revocation;
-        tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
-        Ok(outcome)
     }
 
     /// A page of revocations, the newest first, and the number to continue below if there is a next
@@ -105,27 +128,6 @@ impl Administration {
         let not_found = || AdminError::not_found("revocation", number);
         let parsed = number.parse().map_err(|_| not_found())?;
         self.store.find_revocation(parsed).await?.ok_or_else(not_found)
-    }
-
-    /// Reinstates what one revocation revoked, and returns its record. One that was reinstated
-    /// before stays as it is.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn reinstate(
-        &self,
-        by: &Actor,
-        revocation: &Revocation,
-        reason: Option<Reason>,
-    ) -> Result<Revocation, AdminError> {
-        let (number, at) = (revocation.number, self.clock.now());
-        let new = NewReinstatement { selector: RevocationSelector::Number(number), by: by.clone(), reason, at };
-        let lifted = self.writer.reinstate(new).await?.lifted;
-        tracing::info!(number, by = by.as_str(), is_lifted = !lifted.is_empty(), "reinstated");
-        match lifted.into_iter().next() {
-            Some(revocation) => Ok(revocation),
-            None => self.get_revocation(&number.to_string()).await,
-        }
     }
 }
 

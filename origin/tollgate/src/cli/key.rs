@@ -160,7 +160,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
     let (master, keys, now) = (session.master_key().await?, session.keys().await?, Clock::system().now());
-    keys.check_revocable(&kid).map_err(explain_not_revocable)?;
+    keys.check_revocable(&kid).map_err(|error| explain_not_revocable(&kid, &error))?;
     let by = command_line_actor();
     let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
     // A running server does the same, and the first of the two does the work.
@@ -174,14 +174,14 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
 }
 
 /// Adds what to do instead.
-fn explain_not_revocable(error: KeyNotRevocable) -> anyhow::Error {
-    let help = match &error {
+fn explain_not_revocable(kid: &str, error: &KeyNotRevocable) -> anyhow::Error {
+    let help = match error {
         KeyNotRevocable::SignsNoTokens(purpose) if purpose == "derive" => {
             ": replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its audiences, by the kid that \
              `tollgate key audience` shows"
         }
         KeyNotRevocable::SignsNoTokens(_) => ": see `tollgate key rotate --help`",
-        KeyNotRevocable::Unknown => ": see `tollgate key list`",
+        KeyNotRevocable::Unknown => return anyhow::anyhow!("key {kid} does not exist: see `tollgate key list`"),
     };
     anyhow::anyhow!("{error}{help}")
 }

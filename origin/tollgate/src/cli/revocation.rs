@@ -39,12 +39,12 @@ fn kind(name: &str) -> Result<RevocationKind, &'static str> {
 impl RevocationCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let RevocationCommand::List { kind, name, all, limit } = self;
-        let now = Clock::system().now();
+        let (registry, now) = (session.registry()?, Clock::system().now());
         let mut listing =
             RevocationFilter { kind, name, include_inactive: all, below: None, limit: MAX_REVOCATIONS_PAGE };
         let mut views = Vec::new();
         while views.len() < limit {
-            let page = session.store.list_revocations(&listing, now).await?;
+            let page = registry.list_revocations(&listing).await?.0;
             let Some(last) = page.last() else { break };
             listing.below = Some(last.number);
             views.extend(page.iter().take(limit - views.len()).map(|revocation| RevocationView::new(revocation, now)));

@@ -5,9 +5,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use tollgate_core::RevocationKind;
-use tollgate_model::{
-    ClientId, NewReinstatement, NewRevocation, Reason, RevocationSelector, RevocationView, SecretKind, Target, TokenId,
-};
+use tollgate_model::{NewReinstatement, Reason, RevocationSelector, RevocationView, SecretKind, Target, TokenId};
 use tollgate_system::Clock;
 
 use super::{Session, command_line_actor};
@@ -84,24 +82,12 @@ impl RevokeCommand {
         let issuer = session.issuer().await?;
         let now = Clock::system().now();
         let (target, reason) = self.target.resolve(session, &issuer, now).await?;
-        let by = command_line_actor();
-        let revoke = match &target {
-            Target::Token(jti) => {
-                let token = session.store.find_token(jti.parse()?).await?;
-                let token = token.with_context(|| format!("token {jti} does not exist, or it has expired"))?;
-                NewRevocation::token(&token, by, reason, now)
-                    .with_context(|| format!("token {jti} has expired: edges already reject it"))?
-            }
-            Target::Client(id) => {
-                let id: ClientId = id.parse()?;
-                if session.store.find_client(&id).await?.is_none() {
-                    bail!("client {id} does not exist");
-                }
-                NewRevocation::any(target.clone(), by, reason, now)?
-            }
-            _ => NewRevocation::any(target.clone(), by, reason, now)?,
-        };
-        let revoked = session.store.revoke(revoke).await?;
+        let registry = session.registry()?;
+        if let Target::Client(id) = &target {
+            registry.get_client(id).await?;
+        }
+        let revocation = registry.prepare_revocation(&command_line_actor(), target.clone(), reason).await?;
+        let revoked = session.store.revoke(revocation).await?;
         let view = RevokedView {
             revocation: RevocationView::new(&revoked.revocation, now),
             already: !revoked.is_new_to_edges,
@@ -155,5 +141,5 @@ async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Resul
     }
     let verified = session.keys().await?.verify_token(token, issuer);
     let record = session.store.find_verified_token(&verified.context("this issuer did not issue the token")?).await?;
-    Ok(record.context("there is no record of the token, or it has expired")?.id)
+    Ok(record.context("the token does not exist, or it has expired")?.id)
 }
