@@ -437,6 +437,12 @@ async fn update_changes_only_what_its_flags_name() {
     assert!(updated.get("owner").is_none(), "{updated}");
     let patched = cli.json(&["client", "update", "shop", "--metadata", r#"{"default_max_age":60,"owner":"Others"}"#]);
     assert_eq!((&patched["default_max_age"], &patched["owner"]), (&json!(60), &json!("Others")));
+    let flags = ["--auth-method", "client_secret_post", "--require-pkce", "always", "--response-type", "code"];
+    let flags = [&["client", "update", "shop"][..], &flags, &["--backchannel-logout-uri", "https://shop.example/out"]];
+    let updated = cli.json(&flags.concat());
+    assert_eq!(updated["token_endpoint_auth_method"], json!("client_secret_post"));
+    assert_eq!(updated["require_pkce"], json!("always"));
+    assert_eq!(updated["backchannel_logout_uri"], json!("https://shop.example/out"));
     for refused in [
         &["client", "update", "nobody", "--owner", "x"][..],
         &["client", "update", "shop", "--clear", "ownr"],

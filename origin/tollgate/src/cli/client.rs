@@ -5,8 +5,8 @@ use serde_json::json;
 use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
-    Audience, AuthMethod, ClientId, ClientMetadata, ClientProfile, ClientView, GrantType, RedirectUri, Scope, TokenAlg,
-    TokenFormat, text,
+    Audience, AuthMethod, ClientId, ClientMetadata, ClientProfile, ClientView, GrantType, OutboundUrl, PkceRequirement,
+    RedirectUri, ResponseType, Scope, TokenAlg, TokenFormat, text,
 };
 use tollgate_services::admin::client_check::{Finding, Verdict, check_authorization_url, check_settings};
 use tollgate_services::admin::{
@@ -122,8 +122,28 @@ struct ClientFlags {
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
     /// Make it a public client: an app in a browser or on a user's device, without a secret
-    #[arg(long)]
+    #[arg(long, conflicts_with = "auth_method")]
     public: bool,
+    /// Client authentication: client_secret_basic, client_secret_post, private_key_jwt,
+    /// tls_client_auth, self_signed_tls_client_auth or none [default: client_secret_basic]
+    #[arg(long, value_name = "METHOD")]
+    auth_method: Option<AuthMethod>,
+    /// URL of its public keys
+    #[arg(long, value_name = "URL")]
+    jwks_uri: Option<OutboundUrl>,
+    /// Security profile: fapi2 sets and enforces the rules of the FAPI 2.0 Security Profile
+    #[arg(long)]
+    profile: Option<ClientProfile>,
+    /// When its requests need PKCE: always, unless_nonce or never [default: unless_nonce; always
+    /// for public clients]
+    #[arg(long, value_name = "WHEN")]
+    require_pkce: Option<PkceRequirement>,
+    /// Response type that it may use, e.g. 'code id_token'; repeatable [default: code]
+    #[arg(long, value_name = "TYPE")]
+    response_type: Vec<ResponseType>,
+    /// URL that receives logout tokens
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<OutboundUrl>,
     /// Make it an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
@@ -207,9 +227,15 @@ impl ClientFlags {
         metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);
         metadata.profile = self.profile.or(metadata.profile);
         metadata.first_party |= self.first_party;
-        if self.public {
-            metadata.auth_method = AuthMethod::None;
-        }
+        metadata.auth_method = match self.public {
+            true => AuthMethod::None,
+            false => self.auth_method.unwrap_or(metadata.auth_method),
+        };
+        metadata.jwks_uri = self.jwks_uri.clone().or(metadata.jwks_uri);
+        metadata.profile = self.profile.or(metadata.profile);
+        metadata.require_pkce = self.require_pkce.or(metadata.require_pkce);
+        metadata.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(metadata.backchannel_logout_uri);
+        add(&mut metadata.response_types, self.response_type.clone());
         let uri = |uri: &String| uri.parse::<RedirectUri>().with_context(|| uri.clone());
         let grants = self.grant.iter().map(|name| grant_type(name)).collect::<anyhow::Result<Vec<_>>>()?;
         add(&mut metadata.audiences, self.audience.clone());
