@@ -1,6 +1,7 @@
 //! The access of a token: scope, audiences (RFC 8707) and authorization details (RFC 9396). The
 //! client's registration and the grant limit it; a request can only narrow it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audience::Audience;
-use super::client::Client;
+use super::client::{Client, Registrant};
 use super::malformed::Malformed;
-use super::scope::Scope;
+use super::resource::Resource;
+use super::scope::{self, Scope};
 
 /// Audiences of one token. Edges accept four times as many.
 const MAX_AUDIENCES: usize = 8;
@@ -211,9 +213,21 @@ pub enum AccessError {
     /// `invalid_scope`
     #[error("the requested scope exceeds what is allowed")]
     Scope,
+    /// `invalid_scope`
+    #[error("the scope value {0} is not registered for this client")]
+    ScopeValue(String),
     /// `invalid_target` (RFC 8707 §2)
     #[error("tokens for this resource are not allowed")]
     Audience,
+    /// `invalid_target`
+    #[error("the resource {audience} does not define the scope value {value}")]
+    UndefinedValue { audience: Audience, value: String },
+    /// `invalid_target`
+    #[error("the scope has no value that the resource {0} defines")]
+    NoDefinedValue(Audience),
+    /// `invalid_target`
+    #[error("no single resource defines all requested scope values: request a token for each of them")]
+    SeveralResources,
     /// `invalid_target`
     #[error("the client has several audiences: select one by the resource parameter")]
     AudienceUnclear,
@@ -228,19 +242,122 @@ pub enum AccessError {
     Details,
 }
 
-/// The audiences that a client can request: the registered ones, else the default audience.
+/// The audiences that a client can request: the registered ones, else the default audience. A
+/// client that registered itself can also request the resource servers that define a value of its
+/// scope; a user must consent.
 #[must_use]
-pub fn allowed_audiences<'a>(client: &'a Client, default_audience: &'a Audience) -> &'a [Audience] {
+pub fn allowed_audiences<'a>(
+    client: &'a Client,
+    default_audience: &'a Audience,
+    resources: &[Resource],
+) -> Cow<'a, [Audience]> {
+    if has_audiences_by_scope(client) {
+        let is_own = |resource: &&Resource| client.metadata.scope.values().any(|value| resource.defines(value));
+        let own = resources.iter().filter(is_own).map(|resource| resource.audience.clone());
+        return std::iter::once(default_audience.clone()).chain(own).collect();
+    }
     match client.metadata.audiences.as_slice() {
-        [] => std::slice::from_ref(default_audience),
-        listed => listed,
+        [] => Cow::Borrowed(std::slice::from_ref(default_audience)),
+        listed => Cow::Borrowed(listed),
+    }
+}
+
+/// Whether a client's audiences follow from its scope: it registered itself, and the operator set
+/// no audiences.
+fn has_audiences_by_scope(client: &Client) -> bool {
+    client.registrant() == Registrant::Client && client.metadata.audiences.is_empty()
+}
+
+/// Decides the scope of a request within the client's. In an OpenID request, values that neither
+/// this server nor a resource server knows are ignored (OpenID Connect Core §3.1.2.1).
+fn scope_of_client(
+    registered: &Scope,
+    requested: Option<&Scope>,
+    resources: &[Resource],
+) -> Result<Scope, AccessError> {
+    let Some(requested) = requested else { return Ok(registered.clone()) };
+    let is_openid = requested.has("openid") && registered.has("openid");
+    let is_known =
+        |value: &str| scope::is_standard(value) || resources.iter().any(|own| own.scopes.contains_key(value));
+    match requested.values().find(|value| !registered.has(value) && (!is_openid || is_known(value))) {
+        Some(value) => Err(AccessError::ScopeValue(value.to_owned())),
+        None => Ok(requested.intersection(registered)),
+    }
+}
+
+/// Decides scope and audience of a client whose audiences follow from its scope. A scope value that
+/// resource servers define goes to no audience that does not define it.
+fn audience_by_scope(
+    client: &Client,
+    scope: Scope,
+    requested: &RequestedAccess,
+    default_audience: &Audience,
+    resources: &[Resource],
+) -> Result<(Scope, Audiences), AccessError> {
+    let allowed = allowed_audiences(client, default_audience, resources);
+    let defines = |audience: &Audience, value: &str| {
+        let is_same = |resource: &&Resource| resource.audience.is_same_resource(audience.as_str());
+        resources.iter().filter(is_same).any(|resource| resource.defines(value))
+    };
+    let values = scope.values().filter(|value| resources.iter().any(|resource| resource.defines(value)));
+    let values: Vec<String> = values.map(str::to_owned).collect();
+    if requested.resources.is_empty() {
+        let fits = |audience: &&Audience| values.iter().all(|value| defines(audience, value));
+        if fits(&default_audience) {
+            return Ok((scope, default_audience.clone().into()));
+        }
+        let fitting: Vec<&Audience> = allowed.iter().filter(fits).collect();
+        return match fitting.as_slice() {
+            [only] => Ok((scope, (*only).clone().into())),
+            [] => Err(AccessError::SeveralResources),
+            _ => Err(AccessError::AudienceUnclear),
+        };
+    }
+    let audience = Audiences::as_registered(&requested.resources, allowed.iter())?;
+    let undefined = |value: &str| audience.iter().find(|audience| !defines(audience, value));
+    let scope = match requested.scope {
+        Some(_) => {
+            let foreign = values.iter().find_map(|value| Some((undefined(value)?, value)));
+            if let Some((audience, value)) = foreign {
+                return Err(AccessError::UndefinedValue { audience: audience.clone(), value: value.clone() });
+            }
+            scope
+        }
+        // What the client did not ask for by name is left out.
+        None => scope.filter(|value| !values.iter().any(|own| own == value) || undefined(value).is_none()),
+    };
+    let has_value = |audience: &&Audience| scope.values().any(|value| defines(audience, value));
+    let unused = audience.iter().find(|audience| *audience != default_audience && !has_value(audience)).cloned();
+    match unused {
+        Some(unused) => Err(AccessError::NoDefinedValue(unused)),
+        None => Ok((scope, audience)),
+    }
+}
+
+/// Decides the audience of a client with these audiences: the requested ones, else the default
+/// audience if it is one of them, else the only one.
+fn audience_of_client(
+    requested: &[Audience],
+    allowed: &[Audience],
+    default_audience: &Audience,
+) -> Result<Audiences, AccessError> {
+    if !requested.is_empty() {
+        return Audiences::as_registered(requested, allowed.iter());
+    }
+    if let Ok(default) = Audiences::as_registered(std::slice::from_ref(default_audience), allowed.iter()) {
+        return Ok(default);
+    }
+    match allowed {
+        [only] => Ok(only.clone().into()),
+        _ => Err(AccessError::AudienceUnclear),
     }
 }
 
 impl Access {
-    /// Decides the access of a token that a client requests for itself or for a user. Without
-    /// `scope` it is the client's whole scope; without `resource` it is the default audience if the
-    /// client may use it, else its only audience.
+    /// Decides the access of a token that a client requests for itself or for a user, given all
+    /// registered resource servers. Without `scope` it is the client's whole scope; without
+    /// `resource` it is the default audience if the client may use it, else its only audience. For
+    /// a client that registered itself it is the audience that defines the scope.
     ///
     /// # Errors
     /// If the request exceeds the client's registration.
@@ -248,21 +365,15 @@ impl Access {
         client: &Client,
         requested: RequestedAccess,
         default_audience: &Audience,
+        resources: &[Resource],
     ) -> Result<Access, AccessError> {
         let metadata = &client.metadata;
-        let scope = requested.scope.unwrap_or_else(|| metadata.scope.clone());
-        if !scope.is_within(&metadata.scope) {
-            return Err(AccessError::Scope);
-        }
-        let allowed = allowed_audiences(client, default_audience);
-        let audience = if !requested.resources.is_empty() {
-            Audiences::as_registered(&requested.resources, allowed.iter())?
-        } else if let Ok(default) = Audiences::as_registered(std::slice::from_ref(default_audience), allowed.iter()) {
-            default
-        } else if let [only] = allowed {
-            only.clone().into()
+        let scope = scope_of_client(&metadata.scope, requested.scope.as_ref(), resources)?;
+        let (scope, audience) = if has_audiences_by_scope(client) {
+            audience_by_scope(client, scope, &requested, default_audience, resources)?
         } else {
-            return Err(AccessError::AudienceUnclear);
+            let allowed = allowed_audiences(client, default_audience, resources);
+            (scope, audience_of_client(&requested.resources, &allowed, default_audience)?)
         };
         let details = requested.details.unwrap_or_default();
         if !details.types().all(|kind| metadata.authorization_details_types.iter().any(|own| own == kind)) {
@@ -275,9 +386,14 @@ impl Access {
     /// audience is left. What the operator removes from a registration is in no token issued
     /// afterwards.
     #[must_use]
-    pub fn within_registration(&self, client: &Client, default_audience: &Audience) -> Option<Access> {
+    pub fn within_registration(
+        &self,
+        client: &Client,
+        default_audience: &Audience,
+        resources: &[Resource],
+    ) -> Option<Access> {
         let metadata = &client.metadata;
-        let allowed = allowed_audiences(client, default_audience);
+        let allowed = allowed_audiences(client, default_audience, resources);
         let is_allowed = |audience: &&Audience| allowed.iter().any(|own| own.is_same_resource(audience.as_str()));
         let audience = self.audience.iter().filter(is_allowed).cloned();
         Some(Access {
@@ -310,7 +426,7 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ClientMetadata;
+    use super::super::{ClientMetadata, SecretHash, TokenProfile};
     use super::*;
 
     fn client(audiences: &[&str]) -> Client {
@@ -337,14 +453,72 @@ mod tests {
     }
 
     fn decide(audiences: &[&str], scope: Option<&str>, resources: &[&str]) -> Result<Access, AccessError> {
-        Access::for_client(&client(audiences), requested(scope, resources, None), &aud("default"))
+        Access::for_client(&client(audiences), requested(scope, resources, None), &aud("default"), &[])
     }
 
     #[test]
     fn scope_is_limited_to_the_client() {
         assert_eq!(decide(&[], None, &[]).expect("granted").scope.to_string(), "read write");
         assert_eq!(decide(&[], Some("read"), &[]).expect("granted").scope.to_string(), "read");
-        assert_eq!(decide(&[], Some("read admin"), &[]), Err(AccessError::Scope));
+        assert_eq!(decide(&[], Some("read admin"), &[]), Err(AccessError::ScopeValue("admin".to_owned())));
+    }
+
+    fn resource(audience: &str, scopes: &[&str]) -> Resource {
+        let scopes = scopes.iter().map(|value| ((*value).to_owned(), String::new())).collect();
+        let (name, introspected_by) = ("An API".to_owned(), None);
+        Resource { audience: aud(audience), name, scopes, introspected_by, tokens: TokenProfile::default() }
+    }
+
+    #[test]
+    fn unknown_scope_values_are_ignored_in_openid_requests_only() {
+        let mut client = client(&[]);
+        client.metadata.scope = Scope::parse("openid read").expect("a scope");
+        let known = [resource("a", &["write"])];
+        let granted = |scope: &str| {
+            let access = Access::for_client(&client, requested(Some(scope), &[], None), &aud("default"), &known);
+            access.map(|access| access.scope.to_string())
+        };
+        assert_eq!(granted("openid read groups other").as_deref(), Ok("openid read"));
+        assert_eq!(granted("read groups"), Err(AccessError::ScopeValue("groups".to_owned())));
+        for known in ["email", "write", "tollgate:admin"] {
+            assert_eq!(granted(&format!("openid {known}")), Err(AccessError::ScopeValue(known.to_owned())));
+        }
+    }
+
+    #[test]
+    fn scope_of_a_self_registered_client_goes_only_to_audiences_that_define_it() {
+        let mut client = client(&[]);
+        client.registration = Some(SecretHash::of("a registration"));
+        client.metadata.scope = Scope::parse("openid email tools notes shared").expect("a scope");
+        let known = [
+            resource("r", &["tools", "shared"]),
+            resource("n", &["notes", "shared"]),
+            resource("other", &["secrets", "openid"]),
+        ];
+        let decide = |scope: Option<&str>, resources: &[&str]| -> Result<(String, String), AccessError> {
+            let access = Access::for_client(&client, requested(scope, resources, None), &aud("default"), &known)?;
+            Ok((access.scope.to_string(), access.audience.to_string()))
+        };
+        let granted = |scope: &str, audience: &str| Ok((scope.to_owned(), audience.to_owned()));
+        assert_eq!(decide(Some("openid email"), &[]), granted("email openid", "default"));
+        assert_eq!(decide(Some("tools"), &["r"]), granted("tools", "r"));
+        assert_eq!(decide(Some("openid tools"), &[]), granted("openid tools", "r"));
+        assert_eq!(decide(Some("shared"), &["r", "n"]), granted("shared", "r n"));
+        assert_eq!(decide(None, &["r"]), granted("email openid shared tools", "r"));
+        assert_eq!(decide(Some("tools notes"), &[]), Err(AccessError::SeveralResources));
+        assert_eq!(decide(Some("shared"), &[]), Err(AccessError::AudienceUnclear));
+        assert_eq!(decide(Some("openid"), &["r"]), Err(AccessError::NoDefinedValue(aud("r"))));
+        assert_eq!(decide(Some("openid"), &["other"]), Err(AccessError::Audience));
+        for (audience, value) in [("n", "tools"), ("default", "tools")] {
+            let foreign = AccessError::UndefinedValue { audience: aud(audience), value: value.to_owned() };
+            assert_eq!(decide(Some(value), &[audience]), Err(foreign));
+        }
+        let access = Access::for_client(&client, requested(Some("tools"), &["r"], None), &aud("default"), &known);
+        let access = access.expect("granted");
+        assert_eq!(access.within_registration(&client, &aud("default"), &known), Some(access.clone()));
+        assert_eq!(access.within_registration(&client, &aud("default"), &[]), None, "the resource server is gone");
+        client.metadata.audiences = vec![aud("n")];
+        assert_eq!(access.within_registration(&client, &aud("default"), &known), None, "the operator set audiences");
     }
 
     #[test]
@@ -370,8 +544,9 @@ mod tests {
     #[test]
     fn request_cannot_exceed_the_grant() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted = Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"))
-            .expect("fits");
+        let granted =
+            Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"), &[])
+                .expect("fits");
         let narrower = granted.narrow(requested(Some("read"), &["a"], Some("[]"))).expect("narrower");
         assert_eq!((narrower.scope.to_string(), narrower.audience.to_string()), ("read".to_owned(), "a".to_owned()));
         assert!(narrower.details.is_empty());
@@ -386,18 +561,19 @@ mod tests {
     #[test]
     fn grant_is_limited_to_the_current_registration() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted = Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"))
-            .expect("fits");
-        assert_eq!(granted.within_registration(&client(&["a", "b"]), &aud("x")), Some(granted.clone()));
+        let granted =
+            Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"), &[])
+                .expect("fits");
+        assert_eq!(granted.within_registration(&client(&["a", "b"]), &aud("x"), &[]), Some(granted.clone()));
         let mut narrowed = client(&["a", "c"]);
         narrowed.metadata.scope = Scope::parse("read other").expect("a scope");
         narrowed.metadata.authorization_details_types.clear();
-        let left = granted.within_registration(&narrowed, &aud("x")).expect("an audience is left");
+        let left = granted.within_registration(&narrowed, &aud("x"), &[]).expect("an audience is left");
         assert_eq!((left.scope.to_string(), left.audience.to_string()), ("read".to_owned(), "a".to_owned()));
         assert!(left.details.is_empty());
-        assert_eq!(granted.within_registration(&client(&["c"]), &aud("x")), None);
-        assert_eq!(granted.within_registration(&client(&[]), &aud("x")), None);
-        let left = granted.within_registration(&client(&[]), &aud("b")).expect("the default audience");
+        assert_eq!(granted.within_registration(&client(&["c"]), &aud("x"), &[]), None);
+        assert_eq!(granted.within_registration(&client(&[]), &aud("x"), &[]), None);
+        let left = granted.within_registration(&client(&[]), &aud("b"), &[]).expect("the default audience");
         assert_eq!(left.audience.to_string(), "b");
     }
 
@@ -407,7 +583,7 @@ mod tests {
             assert!(AuthorizationDetails::parse(text).is_err(), "{text:?}");
         }
         let other = requested(None, &[], Some(r#"[{"type":"other"}]"#));
-        assert_eq!(Access::for_client(&client(&[]), other, &aud("x")), Err(AccessError::Details));
+        assert_eq!(Access::for_client(&client(&[]), other, &aud("x"), &[]), Err(AccessError::Details));
     }
 
     #[test]

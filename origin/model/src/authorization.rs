@@ -13,6 +13,7 @@ use super::ids::{BrowserSessionId, ClientId};
 use super::malformed::Malformed;
 use super::metadata::{GrantType, PkceRequirement};
 use super::pkce::CodeChallenge;
+use super::resource::Resource;
 use super::response_type::{ResponseMode, ResponseType};
 use super::scope::Scope;
 use super::user::{BrowserSession, PASSWORD_ACR};
@@ -140,7 +141,8 @@ impl AuthorizationError {
     pub const fn code(&self) -> &'static str {
         match self {
             AuthorizationError::Invalid(_) | AuthorizationError::Malformed(_) => "invalid_request",
-            AuthorizationError::Scope(_) | AuthorizationError::Access(AccessError::Scope) => "invalid_scope",
+            AuthorizationError::Scope(_)
+            | AuthorizationError::Access(AccessError::Scope | AccessError::ScopeValue(_)) => "invalid_scope",
             AuthorizationError::Details(_) | AuthorizationError::Access(AccessError::Details) => {
                 "invalid_authorization_details"
             }
@@ -218,7 +220,7 @@ pub fn response_uri(client: &Client, named: Option<&str>) -> Result<String, Auth
 
 impl AuthorizationRequest {
     /// Parses a request whose client and redirect URI were checked: errors are returned to the
-    /// client.
+    /// client. `resources` are all registered resource servers.
     ///
     /// # Errors
     /// The first violated rule.
@@ -227,6 +229,7 @@ impl AuthorizationRequest {
         redirect_uri: &str,
         parameters: &impl RequestParameters,
         default_audience: &Audience,
+        resources: &[Resource],
         now: u64,
     ) -> Result<AuthorizationRequest, AuthorizationError> {
         let response_type = response_type(parameters)?;
@@ -234,7 +237,7 @@ impl AuthorizationRequest {
             return Err(AuthorizationError::Unauthorized);
         }
         let response_mode = response_mode(parameters, response_type, redirect_uri)?;
-        let access = Access::for_client(client, requested_access(parameters)?, default_audience)?;
+        let access = Access::for_client(client, requested_access(parameters)?, default_audience, resources)?;
         let challenge = code_challenge(client, &access.scope, parameters)?;
         let claims = parameters.get("claims").map(ParsedClaims::parse).transpose();
         let claims = claims.map_err(AuthorizationError::Malformed)?.unwrap_or_default();
@@ -464,7 +467,7 @@ mod tests {
             }
         }
         let audience = "api".parse().expect("an audience");
-        AuthorizationRequest::read(&client, "https://shop.example/cb", &parameters, &audience, 1000)
+        AuthorizationRequest::read(&client, "https://shop.example/cb", &parameters, &audience, &[], 1000)
     }
 
     #[test]
@@ -479,7 +482,8 @@ mod tests {
             (&[("code_challenge", "short")], "invalid_request"),
             (&[("code_challenge_method", "")], "invalid_request"),
             (&[("code_challenge_method", "plain")], "invalid_request"),
-            (&[("scope", "openid admin")], "invalid_scope"),
+            (&[("scope", "email admin")], "invalid_scope"),
+            (&[("scope", "openid profile")], "invalid_scope"),
             (&[("scope", "a  b")], "invalid_scope"),
             (&[("resource", "other")], "invalid_target"),
             (&[("resource", "api#x")], "invalid_target"),

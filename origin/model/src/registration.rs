@@ -6,14 +6,12 @@ use serde_json::{Map, Value};
 use super::metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType};
 use super::redirect::RedirectUri;
 use super::resource::Resource;
-use super::scope::Scope;
+use super::scope::{Scope, USER_SCOPES};
 use super::text;
 
 /// Grant types in which a user takes part.
 const SELF_SERVICE_GRANTS: [GrantType; 3] =
     [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode];
-/// Scope values about the user.
-const USER_SCOPES: &str = "openid profile email address phone offline_access";
 const OPERATOR_GRANTS_ONLY: &str = "grant_types contains one that only the operator can allow";
 pub const MAX_REGISTRATION_BYTES: usize = 48 * 1024;
 
@@ -48,7 +46,7 @@ pub fn parse_registration(
         requested.grant_types = vec![GrantType::AuthorizationCode];
     }
     if !has_scope {
-        requested.scope = Scope::parse(USER_SCOPES)?;
+        requested.scope = Scope::parse(&USER_SCOPES.join(" "))?;
     }
     let metadata = match operator_metadata {
         Some(limits) => limit_to_operator_metadata(requested, limits)?,
@@ -153,7 +151,7 @@ fn check_sector_membership(metadata: &ClientMetadata) -> Result<(), MetadataErro
 /// The scope values that a user can be asked for: those about the user and those of registered
 /// resource servers, up to the limit of a scope.
 fn grantable_scope(resources: &[Resource]) -> Scope {
-    let user_scopes = Scope::parse(USER_SCOPES).unwrap_or_default();
+    let user_scopes = Scope::parse(&USER_SCOPES.join(" ")).unwrap_or_default();
     let values = resources.iter().flat_map(|resource| resource.scopes.keys());
     let own = values.filter(|value| !value.starts_with("tollgate:")).filter_map(|value| Scope::parse(value).ok());
     own.fold(user_scopes, |all, value| all.union(&value).unwrap_or(all))

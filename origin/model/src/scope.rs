@@ -8,6 +8,17 @@ use super::malformed::Malformed;
 
 /// The scope value of the admin API.
 pub const ADMIN: &str = "tollgate:admin";
+/// Scope values about the user (OpenID Connect Core §5.4 and §11), which every client can request.
+pub const USER_SCOPES: [&str; 6] = ["openid", "profile", "email", "address", "phone", "offline_access"];
+/// Prefix of the scope values of this server's own APIs, which only the operator gives.
+const OWN_PREFIX: &str = "tollgate:";
+
+/// Whether this server itself defines a scope value.
+#[must_use]
+pub fn is_standard(value: &str) -> bool {
+    USER_SCOPES.contains(&value) || value.starts_with(OWN_PREFIX)
+}
+
 /// Values of one scope; bounds the size of a token.
 const MAX_VALUES: usize = 64;
 /// Bytes of a value; bounds the size of a token.
@@ -57,6 +68,12 @@ impl Scope {
     #[must_use]
     pub fn intersection(&self, other: &Scope) -> Scope {
         Scope::of(self.values().filter(|value| other.has(value)).collect())
+    }
+
+    /// The values that satisfy `is_kept`.
+    #[must_use]
+    pub fn filter(&self, is_kept: impl Fn(&str) -> bool) -> Scope {
+        Scope::of(self.values().filter(|value| is_kept(value)).collect())
     }
 
     /// The values that either contains.

@@ -44,6 +44,7 @@ pub struct RegistrationCache {
     version_results: watch::Receiver<VersionResult>,
     clients: Arc<VersionedCache<ClientId, Client>>,
     resources: Arc<VersionedCache<Audience, Option<Resource>>>,
+    all_resources: Arc<VersionedCache<(), Vec<Resource>>>,
     tokens: Arc<VersionedCache<[u8; 32], AccessToken>>,
     edge_config: Arc<VersionedCache<(), Config>>,
     refresh_families: Arc<VersionedCache<GrantId, RefreshFamily>>,
@@ -90,6 +91,7 @@ impl RegistrationCache {
             version_results,
             clients: Arc::default(),
             resources: Arc::default(),
+            all_resources: Arc::default(),
             tokens: Arc::default(),
             edge_config: Arc::default(),
             refresh_families: Arc::default(),
@@ -146,6 +148,16 @@ impl RegistrationCache {
         let resource = Arc::new(Box::pin(self.store.find_resource(audience)).await?);
         self.resources.insert(audience.clone(), versions.registrations, Arc::clone(&resource));
         Ok(resource)
+    }
+
+    /// All resource servers as of `versions` or later.
+    pub async fn resources(&self, versions: Versions) -> Result<Arc<Vec<Resource>>, StoreError> {
+        if let Some(resources) = self.all_resources.get(&(), versions.registrations) {
+            return Ok(resources);
+        }
+        let resources = Arc::new(Box::pin(self.store.list_resources()).await?);
+        self.all_resources.insert((), versions.registrations, Arc::clone(&resources));
+        Ok(resources)
     }
 
     /// The configuration of edges for this audience and these keys, as of `versions` or later. None

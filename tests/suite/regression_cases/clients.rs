@@ -13,7 +13,7 @@ use tollgate_model::ClientMetadata;
 use tollgate_tests::browser::{Browser, Page, Person};
 use tollgate_tests::client::{CODE_CHALLENGE, CODE_VERIFIER, TestClient, member_text, merge, query};
 use tollgate_tests::environment::now;
-use tollgate_tests::jwt::{ClientKey, random_id};
+use tollgate_tests::jwt::{ClientKey, claims, random_id};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::recording_server::RecordingServer;
 use tollgate_tests::regression_case::RegressionCase;
@@ -22,11 +22,13 @@ use tollgate_tests::users::PASSWORD;
 cases! {
     both {
         C2 c2_pushed_request_is_used_up_by_the_authorization_it_leads_to,
+        C5 c5_scope_of_a_self_registered_client_goes_to_the_api_that_defines_it,
         O9 o9_registration_when_off_is_closed_and_an_update_widens_nothing,
         O24 o24_operators_client_may_use_loopback_urls,
     }
     once {
         C1 c1_client_assertion_names_no_other_server,
+        C6 c6_unknown_scope_value_of_an_openid_request_is_ignored,
         O10 o10_self_registered_clients_do_not_redirect_before_sign_in,
         O18 o18_admin_client_gets_the_admin_scope,
         O27 o27_resources_are_compared_after_url_normalization,
@@ -234,6 +236,77 @@ async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &Regre
     let stranger = Browser::new(&origin.server.url())?;
     let framed = stranger.request(Method::GET, &authorize(&origin, own, wrong[3])).header("sec-fetch-dest", "iframe");
     assert_eq!(stranger.send(framed).await?.parameter("error").as_deref(), Some("login_required"));
+    Ok(())
+}
+
+async fn c5_scope_of_a_self_registered_client_goes_to_the_api_that_defines_it(case: &RegressionCase) -> Result<()> {
+    const API: &str = "https://mcp.example";
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    origin.cli(&["resource", "create", API, "--name", "Field tools", "--scope", "tools=Use the field tools"])?;
+    let wanted = json!({
+        "redirect_uris": [REDIRECT], "scope": "openid tools", "token_endpoint_auth_method": "none",
+    });
+    let (status, client) = register(&origin, &wanted).await?;
+    assert_eq!((status, &client["scope"]), (201, &json!("openid tools")), "{client}");
+    let id = member_text(&client, "client_id")?;
+
+    let browser = Browser::new(&origin.server.url())?;
+    let alice = Person::new("alice", PASSWORD);
+    for changes in [&[("scope", "tools"), ("resource", API)][..], &[("scope", "openid tools")]] {
+        let page = browser.visit(&authorize(&origin, id, changes), &alice).await?;
+        let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", id),
+            ("code", &code),
+            ("redirect_uri", REDIRECT),
+            ("code_verifier", CODE_VERIFIER),
+        ];
+        let (status, tokens) = token(&origin, &form).await?;
+        assert_eq!((status, &tokens["scope"]), (200, &json!(changes[0].1)), "{tokens}");
+        assert_eq!(claims(member_text(&tokens, "access_token")?)?["aud"], API, "{changes:?}");
+    }
+    // The user is already signed in: the page that asks for consent names the API.
+    let both = browser.open(&authorize(&origin, id, &[("scope", "tools"), ("resource", API), ("prompt", "consent")]));
+    let body = both.await?.body;
+    assert!(body.contains("Field tools") && body.contains("Use the field tools"), "{body}");
+    let other = [("scope", "openid"), ("resource", API)];
+    let page = browser.open(&authorize(&origin, id, &other)).await?;
+    assert_eq!(page.parameter("error").as_deref(), Some("invalid_target"), "nothing of the API was requested");
+    case.report(format!("aud {API} with and without resource"));
+    Ok(())
+}
+
+async fn c6_unknown_scope_value_of_an_openid_request_is_ignored(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    let client = TestClient::register(
+        &origin,
+        "web",
+        json!({ "grant_types": ["authorization_code"], "scope": "openid email read", "redirect_uris": [REDIRECT] }),
+    )
+    .await?;
+    let browser = Browser::new(&origin.server.url())?;
+    let url = authorize(&origin, "web", &[("scope", "openid groups email")]);
+    let page = browser.visit(&url, &Person::new("alice", PASSWORD)).await?;
+    let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "web"),
+        ("client_secret", client.secret()),
+        ("code", &code),
+        ("redirect_uri", REDIRECT),
+        ("code_verifier", CODE_VERIFIER),
+    ];
+    let (status, tokens) = token(&origin, &form).await?;
+    assert_eq!((status, &tokens["scope"]), (200, &json!("email openid")), "{tokens}");
+
+    let plain = browser.open(&authorize(&origin, "web", &[("scope", "read groups")])).await?;
+    assert_eq!(plain.parameter("error").as_deref(), Some("invalid_scope"));
+    let description = plain.parameter("error_description").context("a description")?;
+    assert!(description.contains("groups"), "{description}");
+    case.report(format!("scope {}; without openid: {description}", tokens["scope"]));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::{error_response_mode, response_uri};
-use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
+use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, Resource};
 use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_system::Clock;
@@ -40,10 +40,12 @@ pub(crate) struct AuthorizationRequestReader {
     pub(crate) client_keys: Arc<ClientKeyCache>,
 }
 
-/// Parses a request of `client`. `pushed`: whether the client sent it itself.
+/// Parses a request of `client`, given all resource servers. `pushed`: whether the client sent it
+/// itself.
 pub(crate) async fn read(
     reader: &AuthorizationRequestReader,
     client: &Client,
+    resources: &[Resource],
     outer: &Parameters,
     pushed: bool,
 ) -> Result<AuthorizationRequest, RejectedRequest> {
@@ -56,8 +58,8 @@ pub(crate) async fn read(
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
     }
-    let now = reader.clock.now();
-    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &reader.issuer.default_audience, now);
+    let (default, now) = (&reader.issuer.default_audience, reader.clock.now());
+    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, default, resources, now);
     let mut request = request.map_err(refused)?;
     if let Some(hint) = asked.get("id_token_hint") {
         // OpenID Connect Core §3.1.2.2: it must be ours.

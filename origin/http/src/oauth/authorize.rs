@@ -110,7 +110,7 @@ async fn answer(
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
         Some(handle) => return continue_pushed_request(endpoint, &client, &browser, handle).await,
-        None => match read(&endpoint.reader, &client, asked, false).await {
+        None => match read(&endpoint.reader, &client, &endpoint.store.list_resources().await?, asked, false).await {
             Ok(request) => request,
             Err(RejectedRequest { return_to: Some(to), error }) => {
                 return refuse(endpoint, &client, &browser, &to, &error).await;

@@ -69,7 +69,8 @@ async fn issue_codes(
     if !client.metadata.allows(GrantType::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
-    let access = Access::for_client(&client, requested_access(form)?, &endpoint.issuer.default_audience)?;
+    let (default, resources) = (&endpoint.issuer.default_audience, endpoint.store.list_resources().await?);
+    let access = Access::for_client(&client, requested_access(form)?, default, &resources)?;
     let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), endpoint.clock.now());
     let code = DeviceCode {
         hash: secret.hash(),

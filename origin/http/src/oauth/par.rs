@@ -60,7 +60,9 @@ async fn push(
     if form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request must not have a request_uri"));
     }
-    let mut request = read(&endpoint.reader, &client, form, true).await.map_err(|refused| refused.error)?;
+    let resources = endpoint.store.list_resources().await?;
+    let request = read(&endpoint.reader, &client, &resources, form, true).await;
+    let mut request = request.map_err(|refused| refused.error)?;
     // RFC 9449 §10.1: a proof with the request means the same as `dpop_jkt`.
     let proven =
         endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;

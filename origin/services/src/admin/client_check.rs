@@ -2,10 +2,11 @@
 //! what is right, what is wrong, and what is registered instead.
 
 use serde::Serialize;
+use tollgate_model::access::allowed_audiences;
 use tollgate_model::authorization::{RequestParameters, response_uri};
 use tollgate_model::{
-    Audience, AuthMethod, AuthorizationRequest, Client, ClientMetadata, GrantType, PkceRequirement, RedirectUri, Scope,
-    StoredSecret, TokenAlg, TokenFormat,
+    Audience, AuthMethod, AuthorizationRequest, Client, ClientMetadata, GrantType, PkceRequirement, RedirectUri,
+    Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
 };
 use url::Url;
 
@@ -211,6 +212,7 @@ pub fn check_authorization_url(
     url: &str,
     issuer: &str,
     default_audience: &Audience,
+    resources: &[Resource],
     now: u64,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
@@ -241,8 +243,8 @@ pub fn check_authorization_url(
         findings.warn("request", "the parameters are in the signed request object, which is not explained here");
         return findings.0;
     }
-    check_parameters(client, &parameters, default_audience, &mut findings);
-    check_request(client, &parameters, default_audience, now, &mut findings);
+    check_parameters(client, &parameters, &allowed_audiences(client, default_audience, resources), &mut findings);
+    check_request(client, &parameters, default_audience, resources, now, &mut findings);
     findings.0
 }
 
@@ -260,12 +262,7 @@ fn check_endpoint(url: &Url, issuer: &str, findings: &mut Findings) {
 }
 
 /// Compares the parameters that registration decides about with what is registered.
-fn check_parameters(
-    client: &Client,
-    parameters: &QueryParameters,
-    default_audience: &Audience,
-    findings: &mut Findings,
-) {
+fn check_parameters(client: &Client, parameters: &QueryParameters, audiences: &[Audience], findings: &mut Findings) {
     let metadata = &client.metadata;
     match response_uri(client, parameters.get("redirect_uri")) {
         Ok(uri) => findings.ok("redirect_uri", shown(&uri)),
@@ -287,15 +284,10 @@ fn check_parameters(
         }
     }
     for resource in parameters.all("resource") {
-        let own = if metadata.audiences.is_empty() {
-            std::slice::from_ref(default_audience)
-        } else {
-            metadata.audiences.as_slice()
-        };
-        match own.iter().any(|audience| audience.is_same_resource(resource)) {
+        match audiences.iter().any(|audience| audience.is_same_resource(resource)) {
             true => findings.ok("resource", shown(resource)),
             false => {
-                let own: Vec<&str> = own.iter().map(Audience::as_str).collect();
+                let own: Vec<&str> = audiences.iter().map(Audience::as_str).collect();
                 findings
                     .wrong("resource", format!("{} is not registered; registered: {}", shown(resource), list(&own)));
             }
@@ -308,6 +300,7 @@ fn check_request(
     client: &Client,
     parameters: &QueryParameters,
     default_audience: &Audience,
+    resources: &[Resource],
     now: u64,
     findings: &mut Findings,
 ) {
@@ -322,7 +315,7 @@ fn check_request(
     let Ok(uri) = response_uri(client, parameters.get("redirect_uri")) else {
         return findings.wrong(SUBJECT, "refused with a page, because there is no redirect URI to report the error to");
     };
-    match AuthorizationRequest::read(client, &uri, parameters, default_audience, now) {
+    match AuthorizationRequest::read(client, &uri, parameters, default_audience, resources, now) {
         Ok(request) => {
             let pkce = if request.challenge.is_some() { "with PKCE" } else { "without PKCE" };
             let id_token = if request.is_openid() { ", and an ID token" } else { "" };
@@ -360,7 +353,7 @@ mod tests {
     }
 
     fn explain(client: &Client, url: &str) -> Vec<Finding> {
-        check_authorization_url(client, url, ISSUER, &"https://api.example".parse().expect("an audience"), 0)
+        check_authorization_url(client, url, ISSUER, &"https://api.example".parse().expect("an audience"), &[], 0)
     }
 
     fn wrong(findings: &[Finding]) -> Vec<&'static str> {

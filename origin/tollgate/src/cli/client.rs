@@ -342,7 +342,8 @@ async fn check(id: &ClientId, url: Option<&str>, session: &Session) -> anyhow::R
         Some(url) => {
             let issuer = session.issuer().await?;
             let audience = default_audience(&session.settings, &issuer)?;
-            check_authorization_url(&client, url, &issuer, &audience, now)
+            let resources = session.store.list_resources().await?;
+            check_authorization_url(&client, url, &issuer, &audience, &resources, now)
         }
         None => check_settings(&client, now),
     };

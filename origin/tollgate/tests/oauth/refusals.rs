@@ -162,7 +162,7 @@ async fn ten_mistakes_of_an_integrator_can_be_diagnosed() {
         &refused,
         Expected {
             error: "invalid_scope",
-            reason: "the requested scope exceeds what is allowed",
+            reason: "the scope value admin:all is not registered for this client",
             parameter: json!("scope"),
             received: json!("orders admin:all"),
             registered: scopes,

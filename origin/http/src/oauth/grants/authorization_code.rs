@@ -29,7 +29,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         }
         Err(error) => return Err(error.into()),
     }
-    let access = requested_within_grant(&request, &code.grant)?;
+    let access = requested_within_grant(&request, &code.grant).await?;
     let (refresh, kept) = first_refresh(endpoint, client, &code.grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::Code { hash: code.hash, refresh: kept };
     redeem_grant(request, GrantRedemption { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() })

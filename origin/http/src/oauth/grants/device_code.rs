@@ -33,7 +33,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
             return Err(error.into());
         }
     };
-    let access = requested_within_grant(&request, &grant)?;
+    let access = requested_within_grant(&request, &grant).await?;
     let (refresh, kept) = first_refresh(endpoint, client, &grant, request.jkt.as_deref())?;
     let claim = RedeemCredential::DeviceCode { hash: code.hash, refresh: kept };
     redeem_grant(request, GrantRedemption { grant: &grant, claim, access, refresh, nonce: None }).await

@@ -26,7 +26,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));
     }
     let jwt = form.required("assertion", "assertion is missing")?;
-    let access = Access::for_client(client, requested_access(form)?, &endpoint.issuer.default_audience)?;
+    let (default, resources) = (&endpoint.issuer.default_audience, endpoint.cache.resources(caller.now).await?);
+    let access = Access::for_client(client, requested_access(form)?, default, &resources)?;
     let unverified_issuer = issuer_of(jwt)?;
     let (about, user) = if unverified_issuer == client.id.as_str() {
         let claims = assertion::verified(&endpoint.client_keys, client, jwt, JwtUse::AuthorizationGrant)

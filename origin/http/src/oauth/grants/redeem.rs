@@ -27,10 +27,11 @@ pub(super) struct GrantRedemption<'a> {
 
 /// Access of the new token: the part of the grant that the request asks for (RFC 6749 §6) and the
 /// client may still have.
-pub(super) fn requested_within_grant(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
+pub(super) async fn requested_within_grant(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (endpoint, client) = (request.endpoint, &request.caller.client);
+    let (default, resources) = (&endpoint.issuer.default_audience, endpoint.cache.resources(request.caller.now).await?);
     let access = grant.terms.access.narrow(requested_access(request.form)?)?;
-    let left = access.within_registration(client, &endpoint.issuer.default_audience).ok_or(GrantError::NoAccessLeft)?;
+    let left = access.within_registration(client, default, &resources).ok_or(GrantError::NoAccessLeft)?;
     if request.form.get("scope").is_some() && left.scope.is_empty() {
         return Err(AccessError::Scope.into());
     }

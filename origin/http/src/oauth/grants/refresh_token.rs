@@ -18,7 +18,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let family = endpoint.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
     let (grant, now) = (&family.grant, endpoint.clock.now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
-    let access = requested_within_grant(&request, grant)?;
+    let access = requested_within_grant(&request, grant).await?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
     let rules = endpoint.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);

@@ -52,7 +52,9 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         check_binding(caller, actor, jkt.as_deref())?;
     }
     let sources: Vec<&AccessToken> = iter::once(&subject).chain(&actor).map(|token| &**token).collect();
-    let access = narrow_access(&endpoint.issuer.default_audience, client, &subject, form)?;
+    let resources = endpoint.cache.resources(caller.now).await?;
+    let allowed = allowed_audiences(client, &endpoint.issuer.default_audience, &resources);
+    let access = narrow_access(&allowed, client, &subject, form)?;
     let about = TokenSubject {
         subject: subject.subject.clone(),
         session: subject.session.clone(),
@@ -190,9 +192,9 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
 
 /// Access of the new token: scope and authorization details within the old one's, and an audience
 /// of the old one or of the client. What the old token does not allow, the client's own
-/// registration must allow: audiences and scope values alike.
+/// registration must allow: audiences (`own`) and scope values alike.
 fn narrow_access(
-    default_audience: &Audience,
+    own: &[Audience],
     client: &Client,
     subject: &AccessToken,
     form: &Parameters,
@@ -210,7 +212,6 @@ fn narrow_access(
     if resources.is_empty() {
         return Ok(access);
     }
-    let own = allowed_audiences(client, default_audience);
     let audience = Audiences::as_registered(&resources, subject.audience.iter().chain(own))?;
     if audience.iter().all(|audience| subject.audience.has(audience.as_str())) {
         return Ok(Access { audience, ..access });
