@@ -342,11 +342,11 @@ fn response_mode(
 }
 
 /// The mode in which an error is returned to the client before the request is known to be valid:
-/// the requested one, if it is usable.
+/// the requested one, if it is usable, else that of a response type that the client may use.
 #[must_use]
-pub fn error_response_mode(parameters: &impl RequestParameters, redirect_uri: &str) -> ResponseMode {
+pub fn error_response_mode(client: &Client, parameters: &impl RequestParameters, redirect_uri: &str) -> ResponseMode {
     let named = parameters.get("response_type").and_then(|named| named.parse::<ResponseType>().ok());
-    let response_type = named.unwrap_or_default();
+    let response_type = named.filter(|named| client.metadata.allows_response(*named)).unwrap_or_default();
     response_mode(parameters, response_type, redirect_uri).unwrap_or_else(|_| ResponseMode::default_for(response_type))
 }
 
@@ -501,7 +501,9 @@ mod tests {
     #[test]
     fn errors_are_returned_in_the_requested_mode_if_it_is_usable() {
         let mode = |parameters: &[(&'static str, &'static str)], redirect_uri| {
-            error_response_mode(&BTreeMap::from_iter(parameters.iter().copied()), redirect_uri)
+            let metadata = ClientMetadata { response_types: vec![ResponseType::IdToken], ..ClientMetadata::default() };
+            let client = Client::new("shop".parse().expect("an id"), metadata, 0);
+            error_response_mode(&client, &BTreeMap::from_iter(parameters.iter().copied()), redirect_uri)
         };
         let (form_post, web) = ([("response_type", "code"), ("response_mode", "form_post")], "https://shop.example/cb");
         assert_eq!(mode(&form_post, web), ResponseMode::FormPost);
@@ -509,6 +511,7 @@ mod tests {
         assert_eq!(mode(&[("response_mode", "form_post")], web), ResponseMode::FormPost);
         assert_eq!(mode(&[("response_type", "code"), ("response_mode", "telepathy")], web), ResponseMode::Query);
         assert_eq!(mode(&[("response_type", "id_token")], web), ResponseMode::Fragment);
+        assert_eq!(mode(&[("response_type", "token")], web), ResponseMode::Query, "not a type of this client");
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) async fn read(
 fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
     let redirect_uri = response_uri(client, asked.get("redirect_uri"))?;
     Ok(ReturnTo {
-        mode: error_response_mode(asked, &redirect_uri),
+        mode: error_response_mode(client, asked, &redirect_uri),
         redirect_uri,
         state: asked.get("state").map(str::to_owned),
         ui_locales: asked.get(UI_LOCALES).map(str::to_owned),
