@@ -143,3 +143,75 @@ async fn admin_api_manages_users_resources_and_routes() {
         assert_eq!(bare.status(), 401, "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patch_changes_only_its_members_and_keeps_concurrent_changes() {
+    let admin = Admin::start().await;
+    admin.origin.client("shop", Origin::web()).await;
+    let before = admin.ask(Method::GET, "/clients/shop", Value::Null).await.1;
+    let owner = json!({ "owner": "Team", "default_max_age": 60 });
+    let (status, patched) = admin.ask(Method::PATCH, "/clients/shop", owner).await;
+    assert_eq!((status, &patched["owner"], &patched["default_max_age"]), (200, &json!("Team"), &json!(60)));
+    assert_eq!(patched["redirect_uris"], before["redirect_uris"]);
+    let (_, reset) = admin.ask(Method::PATCH, "/clients/shop", json!({ "owner": null, "scope": "openid" })).await;
+    assert_eq!((reset.get("owner"), &reset["scope"], &reset["default_max_age"]), (None, &json!("openid"), &json!(60)));
+    for body in [
+        json!({ "ownr": "x" }),
+        json!({ "client_name": null }),
+        json!({ "redirect_uris": [] }),
+        json!({ "scope": 1 }),
+        json!([]),
+    ] {
+        assert_eq!(admin.ask(Method::PATCH, "/clients/shop", body.clone()).await.0, 400, "{body}");
+    }
+    let (status, missing) = admin.ask(Method::PATCH, "/clients/nobody", json!({ "owner": "x" })).await;
+    assert_eq!((status, &missing["detail"]), (404, &json!("client nobody does not exist")));
+
+    // Each of the concurrent changes is there afterwards.
+    let change = |body: Value| admin.ask(Method::PATCH, "/clients/shop", body);
+    let (one, two, three) = tokio::join!(
+        change(json!({ "owner": "Team" })),
+        change(json!({ "first_party": true })),
+        change(json!({ "subject_type": "pairwise" })),
+    );
+    assert_eq!([one.0, two.0, three.0], [200; 3]);
+    let after = admin.ask(Method::GET, "/clients/shop", Value::Null).await.1;
+    assert_eq!(after["owner"], json!("Team"));
+    assert_eq!((&after["first_party"], &after["subject_type"]), (&json!(true), &json!("pairwise")));
+
+    let api = json!({ "audience": "https://api.example", "name": "API", "scopes": { "read": "Read" } });
+    assert_eq!(admin.ask(Method::PUT, "/resources", api).await.0, 200);
+    let path = "/resources?audience=https%3A%2F%2Fapi.example";
+    let scopes = json!({ "scopes": { "read": null, "write": "Write" } });
+    let (status, changed) = admin.ask(Method::PATCH, path, scopes).await;
+    assert_eq!((status, &changed["name"], &changed["scopes"]), (200, &json!("API"), &json!({ "write": "Write" })));
+    for body in
+        [json!({ "introspected_by": "nobody" }), json!({ "audience": "https://other.example" }), json!({ "nme": 1 })]
+    {
+        assert_eq!(admin.ask(Method::PATCH, path, body.clone()).await.0, 400, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn narrowed_client_gets_no_more_than_it_has_now() {
+    let admin = Admin::start().await;
+    admin.origin.client("service", Origin::service("orders reports")).await;
+    let form = [("grant_type", "client_credentials")];
+    assert_eq!(admin.origin.token("service", &form).await["scope"], "orders reports");
+    admin.ask(Method::PATCH, "/clients/service", json!({ "scope": "orders" })).await;
+    assert_eq!(admin.origin.token("service", &form).await["scope"], "orders");
+    let (status, _) = admin.origin.post("/oauth/token", "service", &[form[0], ("scope", "reports")]).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chosen_secret_that_clients_encode_differently_is_warned_of() {
+    let admin = Admin::start().await;
+    admin.origin.client("service", Origin::service("orders")).await;
+    for (secret, is_warned) in [("50%+off:everything", true), ("correct-horse_battery.9", false)] {
+        let (status, set) = admin.ask(Method::PUT, "/clients/service/secret", json!({ "client_secret": secret })).await;
+        let warnings = set.get("warnings").and_then(Value::as_array).map_or(0, Vec::len);
+        assert_eq!((status, warnings), (200, usize::from(is_warned)), "{set}");
+        assert!(!set.to_string().contains(secret));
+    }
+}
