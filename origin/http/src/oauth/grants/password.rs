@@ -32,7 +32,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let sign_in = endpoint.password_grant.as_deref().ok_or(OAuthError::UnsupportedGrantType)?;
     let username = form.required("username", "username is missing")?;
     let password = form.required("password", "password is missing")?;
-    let access = Access::for_client(client, requested_access(form)?, &endpoint.issuer.default_audience)?;
+    let (default, resources) = (&endpoint.issuer.default_audience, endpoint.cache.resources(request.caller.now).await?);
+    let access = Access::for_client(client, requested_access(form)?, default, &resources)?;
     let user = authenticate_user(sign_in, &request, username, password).await?;
     let grant = grant_of(&request, &user, access)?;
     // The grant is recorded with a code that nobody receives, and redeemed by it: so all rules of
