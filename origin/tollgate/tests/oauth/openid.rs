@@ -188,3 +188,21 @@ async fn logout_ends_the_session_and_its_grants_and_notifies_clients() {
     }
     assert!(sids.contains(&claims(hint)["sid"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_with_backchannel_logout_get_the_session_with_their_tokens() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    let listener = LogoutListener::start().await.expect("a free port");
+    let uri = Some(listener.url.parse().expect("a URL"));
+    origin.client("shop", ClientMetadata { backchannel_logout_uri: uri, ..Origin::web() }).await;
+    origin.client("other", Origin::web()).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let code = origin.code(&browser, "shop", &[]).await;
+    let tokens = origin.redeem("shop", &code).await;
+    assert_eq!(tokens["session_state"], claims(text(&tokens, "id_token"))["sid"]);
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+    assert_eq!(origin.token("shop", &refresh).await["session_state"], tokens["session_state"]);
+    let code = origin.code(&browser, "other", &[]).await;
+    assert!(origin.redeem("other", &code).await.get("session_state").is_none());
+}
