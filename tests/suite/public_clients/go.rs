@@ -44,7 +44,7 @@ async fn go_oidc_signs_in_and_verifies_with_a_nonce_and_no_pkce() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn zitadel_signs_in_without_nonce_and_pkce_where_the_client_is_registered_so() -> Result<()> {
-    let line = sign_in_at("zitadel", &["--metadata", r#"{"require_pkce":"never"}"#], &[]).await?;
+    let line = sign_in_at("zitadel", &["--require-pkce", "never"], &[]).await?;
     assert_eq!(line, zitadel("client secret, no PKCE"));
     Ok(())
 }

@@ -88,11 +88,8 @@ async fn keycloak_signs_users_in_as_a_broker_and_out_by_back_channel_logout() ->
             &format!("{realm}/broker/tollgate/endpoint"),
             "--scope",
             "openid profile email",
-            "--metadata",
-            &json!({
-                "backchannel_logout_uri": format!("{realm}/protocol/openid-connect/logout/backchannel-logout"),
-            })
-            .to_string(),
+            "--backchannel-logout-uri",
+            &format!("{realm}/protocol/openid-connect/logout/backchannel-logout"),
         ],
     )?;
     let keycloak = Keycloak::start(port).await?;

@@ -19,7 +19,7 @@ async fn oauth2_proxy_protects_an_upstream() -> Result<()> {
     let redirect = format!("http://127.0.0.1:{port}/oauth2/callback");
     let options = ["--redirect-uri", &redirect, "--scope", "openid email profile"];
     // Its default is neither a nonce nor PKCE.
-    let never = ["--metadata", r#"{"require_pkce":"never"}"#];
+    let never = ["--require-pkce", "never"];
     let secret = login.confidential_client("proxy", &[&options[..], &never].concat())?;
     let mut proxy = Command::new(required_env("TOLLGATE_TEST_OAUTH2_PROXY"));
     proxy.args([
