@@ -56,6 +56,8 @@ consent-title = Allow { $client }?
 # $owner: who publishes the application.
 consent-publisher = Published by { $owner }.
 consent-publisher-unknown = The publisher of this application is unknown.
+consent-policy = Privacy policy
+consent-terms = Terms of service
 # $client: the application. A list of permissions follows.
 consent-permissions = { $client } wants to:
 consent-details = Details:

@@ -68,11 +68,11 @@ pub use key_schedule::{KeyPolicy, KeyState};
 pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 pub use merge_patch::merge_patch;
 pub use metadata::{
-    AccessTokenType, AuthMethod, ClientMetadata, ClientProfile, GrantType, MetadataError, PkceRequirement, SubjectType,
-    TokenFormat, TrustedIssuer, Verifier,
+    AccessTokenType, AuthMethod, ClientMetadata, ClientProfile, GrantType, MemberProblem, MetadataError,
+    PkceRequirement, SubjectType, TokenFormat, TrustedIssuer, Verifier,
 };
 pub use pkce::CodeChallenge;
-pub use redirect::{OutboundUrl, RedirectUri};
+pub use redirect::{OutboundUrl, RedirectUri, WebUrl};
 pub use refresh::{
     LateRetries, PresentedRefreshToken, RefreshFamily, RefreshKeys, RefreshState, RefreshToken, RefreshTokenGeneration,
     RefreshTokenPolicy, RefreshUse,

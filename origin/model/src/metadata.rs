@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::audience::Audience;
 use super::jwks;
 use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
-use super::redirect::{OutboundUrl, RedirectUri};
+use super::redirect::{OutboundUrl, RedirectUri, WebUrl};
 use super::response_type::ResponseType;
 use super::scope::Scope;
 use super::text::{all_strings, is_displayable};
@@ -18,6 +18,9 @@ use super::token_alg::TokenAlg;
 
 /// For each client.
 const MAX_REDIRECT_URIS: usize = 32;
+
+/// Contacts of a client.
+const MAX_CONTACTS: usize = 8;
 
 /// An enum with a fixed name for each variant, in both directions.
 macro_rules! named_values {
@@ -198,6 +201,26 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub profile: Option<ClientProfile>,
+    /// Picture of the client; returned, but never shown, because a browser that fetched it would
+    /// tell its host who is about to sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub logo_uri: Option<WebUrl>,
+    /// Page about the client, for display.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub client_uri: Option<WebUrl>,
+    /// Page with its privacy policy, for display.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub policy_uri: Option<WebUrl>,
+    /// Page with its terms of service, for display.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub tos_uri: Option<WebUrl>,
+    /// How to reach those who are responsible for it, usually email addresses; at most 8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<String>,
     /// Client authentication method.
     #[serde(rename = "token_endpoint_auth_method")]
     #[schema(value_type = String)]
@@ -333,9 +356,47 @@ pub enum MetadataError {
     /// `invalid_client_metadata`
     #[error("{0}")]
     Metadata(&'static str),
+    /// `invalid_redirect_uri`: what is wrong with this URI.
+    #[error("{0}")]
+    RedirectUriValue(MemberProblem),
+    /// `invalid_client_metadata`: what is wrong with this member.
+    #[error("{0}")]
+    Member(MemberProblem),
     /// `invalid_client_metadata`
     #[error(transparent)]
     Malformed(#[from] Malformed),
+}
+
+/// Bytes of a value that an error repeats.
+const MAX_SHOWN_BYTES: usize = 100;
+
+/// What is wrong with the value of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberProblem {
+    pub member: &'static str,
+    problem: &'static str,
+    /// The value, shortened, in characters that an error description may have (RFC 6749 §5.2).
+    value: String,
+}
+
+impl MemberProblem {
+    pub(crate) fn new(member: &'static str, problem: &'static str, value: &Value) -> MemberProblem {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let is_plain = |char: char| matches!(char, ' '..='~') && char != '"' && char != '\\';
+        let plain = text.chars().map(|char| if is_plain(char) { char } else { '?' });
+        let mut value: String = plain.take(MAX_SHOWN_BYTES).collect();
+        if text.chars().nth(MAX_SHOWN_BYTES).is_some() {
+            value.push_str("...");
+        }
+        MemberProblem { member, problem, value }
+    }
+}
+
+impl fmt::Display for MemberProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MemberProblem { member, problem, value } = self;
+        write!(f, "{member} {problem}; received: {value}")
+    }
 }
 
 impl ClientMetadata {
@@ -352,6 +413,11 @@ impl ClientMetadata {
         checked_name(&self.name)?;
         if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_displayable(owner)) {
             return Err(Metadata("owner must be at most 255 bytes without invisible characters"));
+        }
+        let is_contact =
+            |contact: &String| (1..=MAX_IDENTIFIER_BYTES).contains(&contact.len()) && is_displayable(contact);
+        if self.contacts.len() > MAX_CONTACTS || !self.contacts.iter().all(is_contact) {
+            return Err(Metadata("contacts must be at most 8 texts of 1 to 255 bytes without invisible characters"));
         }
         if !all_strings(&serde_json::to_value(&self).unwrap_or_default(), |text| !text.chars().any(char::is_control)) {
             return Err(Metadata("a member contains control characters"));

@@ -51,6 +51,11 @@ impl RedirectUri {
     }
 }
 
+/// Whether a URI may contain the byte (RFC 3986 §2).
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)
+}
+
 /// The host of a loopback `http` URI, and the text after its port.
 fn loopback(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("http://")?;
@@ -74,8 +79,7 @@ impl FromStr for RedirectUri {
 
     fn from_str(text: &str) -> Result<RedirectUri, Malformed> {
         let wrong = |problem| Malformed::new("redirect URI", problem);
-        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
-        if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(plain) {
+        if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(is_uri_byte) {
             return Err(wrong("must be at most 1024 characters of those that RFC 3986 allows"));
         }
         if text.contains('#') {
@@ -138,7 +142,56 @@ impl fmt::Display for OutboundUrl {
     }
 }
 
-json_as_text!(RedirectUri, OutboundUrl);
+/// A URL that people open, such as a client's `policy_uri`: `https` or `http`. The origin never
+/// requests it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WebUrl(String);
+
+impl WebUrl {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    #[must_use]
+    pub fn host(&self) -> String {
+        let url = url::Url::parse(&self.0).ok();
+        url.as_ref().and_then(url::Url::host_str).unwrap_or_default().to_owned()
+    }
+}
+
+impl FromStr for WebUrl {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<WebUrl, Malformed> {
+        let wrong = |problem| Malformed::new("URL", problem);
+        if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(is_uri_byte) {
+            return Err(wrong("must be at most 1024 characters of those that RFC 3986 allows"));
+        }
+        let url = url::Url::parse(text).map_err(|_| wrong("must be an absolute URL"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("must not contain a user name or password"));
+        }
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        match is_web && url.host_str().is_some() {
+            true => Ok(WebUrl(text.to_owned())),
+            false => Err(wrong("must be https or http")),
+        }
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+json_as_text!(RedirectUri, OutboundUrl, WebUrl);
 
 #[cfg(test)]
 mod tests {
@@ -181,6 +234,28 @@ mod tests {
             "https://app.example/a b",
         ] {
             assert!(text.parse::<RedirectUri>().is_err(), "{text:?} passed");
+        }
+    }
+
+    #[test]
+    fn urls_for_people_are_of_the_web() {
+        for text in ["https://app.example", "https://app.example/terms?lang=de#privacy", "http://app.example:8080/"] {
+            assert!(text.parse::<WebUrl>().is_ok(), "{text}");
+        }
+        let url: WebUrl = "https://App.example/terms".parse().expect("a URL");
+        assert_eq!((url.host().as_str(), url.is_https()), ("app.example", true));
+        for text in [
+            "",
+            "/terms",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ftp://a.example/",
+            "https:a",
+            "https://",
+            "https://u@a.example/",
+            "https://a.example/\">",
+        ] {
+            assert!(text.parse::<WebUrl>().is_err(), "{text:?} passed");
         }
     }
 

@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, PkceRequirement, SubjectType};
+use super::metadata::{
+    AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
+};
 use super::redirect::RedirectUri;
 use super::resource::Resource;
 use super::scope::{Scope, USER_SCOPES};
@@ -31,17 +33,15 @@ pub fn parse_registration(
         text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object with storable strings"))?;
     members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     for name in ["redirect_uris", "post_logout_redirect_uris"] {
-        check_redirect_uris(members.get(name))?;
+        check_redirect_uris(name, members.get(name))?;
     }
-    if members.get("response_types").is_some_and(|types| *types != serde_json::json!(["code"])) {
-        return Err(MetadataError::Metadata("response_types: only code is supported"));
-    }
+    check_response_types(&members)?;
     let has_grant_types = members.contains_key("grant_types");
     let has_scope = members.contains_key("scope");
     // Clients that register themselves may omit the name.
     members.entry("client_name").or_insert_with(|| Value::from("An application without a name"));
-    let mut requested: ClientMetadata = serde_json::from_value(Value::Object(members))
-        .map_err(|_| MetadataError::Metadata("a member has an unsupported value or the wrong type"))?;
+    let mut requested: ClientMetadata =
+        serde_json::from_value(Value::Object(members.clone())).map_err(|_| unreadable_member(&members))?;
     if !has_grant_types {
         requested.grant_types = vec![GrantType::AuthorizationCode];
     }
@@ -61,6 +61,7 @@ pub fn parse_registration(
     if requested_urls.into_iter().flatten().any(|url| !url.as_str().starts_with("https://")) {
         return Err(MetadataError::Metadata("URLs that this server requests must be https"));
     }
+    check_shown_urls(&metadata)?;
     check_sector_membership(&metadata)?;
     metadata.checked()
 }
@@ -70,8 +71,14 @@ fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> R
     if !requested.grant_types.iter().all(|grant| SELF_SERVICE_GRANTS.contains(grant)) {
         return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
+    let scope = requested.scope.intersection(&grantable_scope(resources));
+    if scope.is_empty() {
+        let requested = Value::from(requested.scope.as_str());
+        let problem = MemberProblem::new("scope", "has no value that a user can grant", &requested);
+        return Err(MetadataError::Member(problem));
+    }
     Ok(ClientMetadata {
-        scope: requested.scope.intersection(&grantable_scope(resources)),
+        scope,
         audiences: Vec::new(),
         trusted_issuers: Vec::new(),
         authorization_details_types: Vec::new(),
@@ -157,18 +164,104 @@ fn grantable_scope(resources: &[Resource]) -> Scope {
     own.fold(user_scopes, |all, value| all.union(&value).unwrap_or(all))
 }
 
+/// The response type is that of the authorization code grant, and needed only there.
+fn check_response_types(members: &Map<String, Value>) -> Result<(), MetadataError> {
+    let Some(types) = members.get("response_types") else { return Ok(()) };
+    let needs_code = match members.get("grant_types").and_then(Value::as_array) {
+        None => true,
+        Some(grants) => grants.iter().any(|grant| grant.as_str() == Some(GrantType::AuthorizationCode.as_str())),
+    };
+    let is_empty = types.as_array().is_some_and(Vec::is_empty);
+    let problem = match *types == serde_json::json!(["code"]) {
+        true => return Ok(()),
+        false if is_empty && !needs_code => return Ok(()),
+        false if is_empty => "must be code: the authorization code grant needs it",
+        false => "must be code, no other is supported",
+    };
+    Err(MetadataError::Member(MemberProblem::new("response_types", problem, types)))
+}
+
+/// Members that can have a value of the wrong form, as errors name them.
+const MEMBERS: &[&str] = &[
+    "access_token_format",
+    "access_token_signed_response_alg",
+    "audiences",
+    "authorization_details_types",
+    "authorization_signed_response_alg",
+    "backchannel_logout_uri",
+    "client_name",
+    "client_uri",
+    "contacts",
+    "default_max_age",
+    "dpop_bound_access_tokens",
+    "first_party",
+    "grant_types",
+    "id_token_signed_response_alg",
+    "id_token_user_claims",
+    "introspection_signed_response_alg",
+    "jwks",
+    "jwks_uri",
+    "logo_uri",
+    "owner",
+    "policy_uri",
+    "profile",
+    "request_object_signing_alg",
+    "require_pkce",
+    "require_pushed_authorization_requests",
+    "require_signed_request_object",
+    "response_types",
+    "scope",
+    "sector_identifier_uri",
+    "subject_type",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_subject_dn",
+    "tls_client_certificate_bound_access_tokens",
+    "token_endpoint_auth_method",
+    "tos_uri",
+    "trusted_issuers",
+    "userinfo_signed_response_alg",
+];
+
+/// The error of metadata that cannot be read: the first member that cannot be read by itself.
+fn unreadable_member(members: &Map<String, Value>) -> MetadataError {
+    const PROBLEM: &str = "has an unsupported value or the wrong type";
+    let is_unreadable = |name: &str, value: &Value| {
+        let alone = Map::from_iter([(name.to_owned(), value.clone())]);
+        serde_json::from_value::<ClientMetadata>(Value::Object(alone)).is_err()
+    };
+    let found = MEMBERS.iter().find_map(|name| {
+        let value = members.get(*name).filter(|value| is_unreadable(name, value))?;
+        Some(MemberProblem::new(name, PROBLEM, value))
+    });
+    found.map_or(MetadataError::Metadata("a member has an unsupported value or the wrong type"), MetadataError::Member)
+}
+
+/// Links that users are shown must be https.
+fn check_shown_urls(metadata: &ClientMetadata) -> Result<(), MetadataError> {
+    let shown = [
+        ("logo_uri", &metadata.logo_uri),
+        ("client_uri", &metadata.client_uri),
+        ("policy_uri", &metadata.policy_uri),
+        ("tos_uri", &metadata.tos_uri),
+    ];
+    let insecure = shown.into_iter().find_map(|(name, url)| {
+        let url = url.as_ref().filter(|url| !url.is_https())?;
+        Some(MemberProblem::new(name, "must be https", &Value::from(url.as_str())))
+    });
+    insecure.map_or(Ok(()), |problem| Err(MetadataError::Member(problem)))
+}
+
 /// RFC 7591 §3.2.2 has a separate error code for redirect URIs.
-fn check_redirect_uris(uris: Option<&Value>) -> Result<(), MetadataError> {
-    let wrong =
-        MetadataError::RedirectUri("redirect URIs must be a list of https, loopback or app URIs without a fragment");
+fn check_redirect_uris(member: &'static str, uris: Option<&Value>) -> Result<(), MetadataError> {
+    let wrong = |problem, value: &Value| MetadataError::RedirectUriValue(MemberProblem::new(member, problem, value));
     let Some(uris) = uris else {
         return Ok(());
     };
-    let is_valid = |uri: &Value| uri.as_str().is_some_and(|text| text.parse::<RedirectUri>().is_ok());
-    match uris.as_array() {
-        Some(uris) if uris.iter().all(is_valid) => Ok(()),
-        _ => Err(wrong),
+    for uri in uris.as_array().ok_or_else(|| wrong("must be a list", uris))? {
+        let text = uri.as_str().ok_or_else(|| wrong("must be a list of texts", uri))?;
+        text.parse::<RedirectUri>().map_err(|error| wrong(error.problem, uri))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -220,12 +313,69 @@ mod tests {
         ] {
             let mut json = serde_json::json!({ "redirect_uris": ["https://a.example/cb"] });
             json[member] = value;
-            assert!(matches!(read(json.clone()), Err(MetadataError::Metadata(_))), "{json}");
+            let error = read(json.clone()).expect_err("refused");
+            assert!(matches!(error, MetadataError::Metadata(_) | MetadataError::Member(_)), "{json}");
         }
         for uris in
             [serde_json::json!(["http://a.example/cb"]), serde_json::json!("https://a.example"), serde_json::json!([])]
         {
-            assert!(matches!(read(serde_json::json!({ "redirect_uris": uris })), Err(MetadataError::RedirectUri(_))));
+            let error = read(serde_json::json!({ "redirect_uris": uris })).expect_err("refused");
+            assert!(matches!(error, MetadataError::RedirectUri(_) | MetadataError::RedirectUriValue(_)), "{uris}");
+        }
+    }
+
+    #[test]
+    fn error_names_the_member_and_its_value() {
+        let error = |member: &str, value: Value| {
+            let mut json = serde_json::json!({ "redirect_uris": ["https://a.example/cb"] });
+            json[member] = value;
+            read(json).expect_err("refused").to_string()
+        };
+        for (member, value, shown) in [
+            ("grant_types", serde_json::json!(["telepathy"]), "telepathy"),
+            ("jwks_uri", serde_json::json!("ftp://a.example/"), "ftp://a.example/"),
+            ("policy_uri", serde_json::json!("http://a.example/policy"), "http://a.example/policy"),
+            ("logo_uri", serde_json::json!("javascript:alert(1)"), "javascript:alert(1)"),
+            ("scope", serde_json::json!("secrets"), "secrets"),
+            ("response_types", serde_json::json!(["token"]), "token"),
+            (
+                "redirect_uris",
+                serde_json::json!(["https://a.example/cb", "http://b.example/cb"]),
+                "http://b.example/cb",
+            ),
+            ("default_max_age", serde_json::json!("é\"\u{202e}"), "???"),
+        ] {
+            let message = error(member, value);
+            assert!(message.starts_with(member) && message.contains(shown), "{message}");
+        }
+        let long = error("tos_uri", Value::from("x".repeat(5000)));
+        assert!(long.len() < 250 && long.is_ascii(), "{long}");
+    }
+
+    #[test]
+    fn response_types_may_be_empty_where_no_grant_needs_one() {
+        let device = "urn:ietf:params:oauth:grant-type:device_code";
+        let empty = serde_json::json!({ "grant_types": [device], "response_types": [], "redirect_uris": [] });
+        let metadata = read(empty).expect("good");
+        assert_eq!((metadata.response_types.len(), metadata.redirect_uris.len()), (0, 0));
+        let code = serde_json::json!({ "redirect_uris": ["https://a.example/cb"], "response_types": [] });
+        assert!(matches!(read(code), Err(MetadataError::Member(_))));
+    }
+
+    #[test]
+    fn what_a_client_says_about_itself_is_kept() {
+        let json = serde_json::json!({
+            "redirect_uris": ["https://a.example/cb"], "logo_uri": "https://a.example/logo.png",
+            "client_uri": "https://a.example/", "policy_uri": "https://a.example/policy#cookies",
+            "tos_uri": "https://a.example/terms", "contacts": ["ada@a.example"],
+        });
+        let kept = serde_json::to_value(read(json.clone()).expect("good")).expect("JSON");
+        for member in ["logo_uri", "client_uri", "policy_uri", "tos_uri", "contacts"] {
+            assert_eq!(kept[member], json[member], "{member}");
+        }
+        for contacts in [vec!["a"; 9], vec![""], vec!["a\u{202e}b"]] {
+            let json = serde_json::json!({ "redirect_uris": ["https://a.example/cb"], "contacts": contacts });
+            assert!(read(json).is_err(), "{contacts:?}");
         }
     }
 

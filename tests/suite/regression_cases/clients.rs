@@ -28,6 +28,8 @@ cases! {
     }
     once {
         C1 c1_client_assertion_names_no_other_server,
+        C4 c4_what_a_client_says_about_itself_is_kept_and_shown,
+        C8 c8_client_without_redirects_registers_empty_lists,
         C6 c6_unknown_scope_value_of_an_openid_request_is_ignored,
         O10 o10_self_registered_clients_do_not_redirect_before_sign_in,
         O18 o18_admin_client_gets_the_admin_scope,
@@ -236,6 +238,51 @@ async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &Regre
     let stranger = Browser::new(&origin.server.url())?;
     let framed = stranger.request(Method::GET, &authorize(&origin, own, wrong[3])).header("sec-fetch-dest", "iframe");
     assert_eq!(stranger.send(framed).await?.parameter("error").as_deref(), Some("login_required"));
+    Ok(())
+}
+
+async fn c4_what_a_client_says_about_itself_is_kept_and_shown(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    let about = json!({
+        "client_name": "Field Notes", "logo_uri": "https://notes.example/logo.png",
+        "client_uri": "https://notes.example/", "policy_uri": "https://notes.example/policy",
+        "tos_uri": "https://notes.example/terms", "contacts": ["ada@notes.example"],
+    });
+    let wanted =
+        merge(json!({ "redirect_uris": [REDIRECT], "scope": "openid", "token_endpoint_auth_method": "none" }), &about);
+    let (status, client) = register(&origin, &wanted).await?;
+    assert_eq!(status, 201, "{client}");
+    let (_, read) = manage(&origin, Method::GET, &client, None).await?;
+    for (member, value) in about.as_object().context("an object")? {
+        assert_eq!((&client[member], &read[member]), (value, value), "{member}");
+    }
+    let (status, refused) =
+        register(&origin, &merge(wanted, &json!({ "policy_uri": "http://notes.example/" }))).await?;
+    let description = member_text(&refused, "error_description")?;
+    assert_eq!((status, &refused["error"]), (400, &json!("invalid_client_metadata")));
+    assert!(description.contains("policy_uri") && description.contains("http://notes.example/"), "{description}");
+
+    let browser = Browser::new(&origin.server.url())?;
+    browser.visit(&format!("{}/login", origin.server.url()), &Person::new("alice", PASSWORD)).await?;
+    let page = browser.open(&authorize(&origin, member_text(&client, "client_id")?, &[])).await?;
+    for shown in ["https://notes.example/policy", "https://notes.example/terms", "noopener noreferrer", ">FN<"] {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    assert!(!page.body.contains("logo.png"), "no browser fetches the picture");
+    case.report(description);
+    Ok(())
+}
+
+async fn c8_client_without_redirects_registers_empty_lists(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let wanted = json!({
+        "grant_types": ["urn:ietf:params:oauth:grant-type:device_code"], "response_types": [], "redirect_uris": [],
+        "token_endpoint_auth_method": "none",
+    });
+    let (status, client) = register(&origin, &wanted).await?;
+    assert_eq!((status, &client["response_types"]), (201, &json!([])), "{client}");
+    case.report(format!("{status}, response_types {}", client["response_types"]));
     Ok(())
 }
 

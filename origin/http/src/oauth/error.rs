@@ -139,7 +139,9 @@ impl OAuthError {
             OAuthError::InvalidDpopProof(_) => (bad, "invalid_dpop_proof"),
             OAuthError::UseDpopNonce(_) => (bad, "use_dpop_nonce"),
             // RFC 7591 §3.2.2
-            OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
+            OAuthError::Metadata(MetadataError::RedirectUri(_) | MetadataError::RedirectUriValue(_)) => {
+                (bad, "invalid_redirect_uri")
+            }
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
             // RFC 6585 §4; no OAuth error code fits better.
             OAuthError::LimitExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tollgate_config::RegistrationMode;
 use tollgate_model::registration::{MAX_REGISTRATION_BYTES, parse_registration};
 use tollgate_model::{
-    Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
-    StoredSecret, text,
+    Actor, AuthMethod, Client, ClientId, ClientMetadata, GrantType, MetadataError, Registrant, ResponseType, Secret,
+    SecretHash, SecretKind, StoredSecret, text,
 };
 use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::termination::termination;
@@ -230,7 +230,7 @@ pub(crate) struct RegisteredClient {
     client_id: String,
     client_id_issued_at: u64,
     #[schema(value_type = Vec<String>)]
-    response_types: [&'static str; 1],
+    response_types: Vec<ResponseType>,
     registration_client_uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<String>,
@@ -252,11 +252,19 @@ fn view(issuer: &Issuer, client: &Client, secret: Option<&Secret>, token: Option
     RegisteredClient {
         client_id: client.id.to_string(),
         client_id_issued_at: client.created_at,
-        response_types: ["code"],
+        response_types: response_types(&client.metadata),
         registration_client_uri: format!("{}{PATH}/{}", issuer.url, client.id),
         client_secret: secret.map(|secret| secret.reveal().to_owned()),
         client_secret_expires_at: secret.map(|_| 0),
         registration_access_token: token.map(|token| token.reveal().to_owned()),
-        metadata: client.metadata.clone(),
+        metadata: ClientMetadata { response_types: Vec::new(), ..client.metadata.clone() },
+    }
+}
+
+/// The response types that the client may use: `code` with the authorization code grant.
+fn response_types(metadata: &ClientMetadata) -> Vec<ResponseType> {
+    match metadata.response_types.as_slice() {
+        [] if metadata.allows(GrantType::AuthorizationCode) => vec![ResponseType::Code],
+        registered => registered.to_vec(),
     }
 }

@@ -14,6 +14,7 @@ use super::error::WebError;
 use super::login::{get_client, get_pending_request};
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::publisher::Publisher;
 use crate::oauth::authorization_response::ReturnTo;
 use crate::oauth::authorize::{consented_access, is_hinted, issue_code, next_page};
 use crate::openapi::forms;
@@ -26,8 +27,7 @@ struct ConsentPage<'a> {
     /// The handle of the authorization request.
     request: &'a str,
     client: &'a str,
-    /// The client's publisher; empty if unknown.
-    owner: &'a str,
+    publisher: Publisher,
     /// The host of the redirect URI.
     host: &'a str,
     permissions: &'a [Permission],
@@ -58,7 +58,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         layout: page.layout().for_user(&user, ""),
         request: handle,
         client: &displayable(&client.metadata.name),
-        owner: &displayable(client.metadata.owner.as_deref().unwrap_or_default()),
+        publisher: Publisher::new(&client),
         host: &host(&request.redirect_uri),
         permissions: &permissions(&page, &consented_access(&request)?).await?,
         details: &request.access.details.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -12,6 +12,7 @@ use super::consent::{Permission, permissions};
 use super::error::WebError;
 use super::page::{Flow, Layout, MessagePage};
 use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::publisher::Publisher;
 use super::query::query_pair;
 use super::sender::sender_name;
 use super::state::PageState;
@@ -37,8 +38,7 @@ struct CodePage<'a> {
 struct ConfirmPage<'a> {
     layout: Layout,
     client: &'a str,
-    /// The client's publisher; empty if unknown.
-    owner: &'a str,
+    publisher: Publisher,
     user_code: &'a str,
     /// The name that the device or its program gives itself.
     device: &'a str,
@@ -115,7 +115,7 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
     let template = ConfirmPage {
         layout: page.layout().for_user(user, "device"),
         client: &displayable(&client.metadata.name),
-        owner: &displayable(client.metadata.owner.as_deref().unwrap_or_default()),
+        publisher: Publisher::new(&client),
         user_code: &user_code.to_string(),
         device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),

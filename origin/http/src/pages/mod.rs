@@ -22,6 +22,7 @@ pub(super) mod logout;
 pub(super) mod page;
 pub(super) mod page_request;
 pub(super) mod password;
+mod publisher;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod sender;
