@@ -522,7 +522,6 @@ impl Common {
             issuer: Arc::clone(&self.issuer),
             clock: self.clock.clone(),
             store: self.store.clone(),
-            keys: self.keys.clone(),
         });
         let authorization = AuthorizationEndpoint {
             issuer: Arc::clone(&self.issuer),

@@ -27,8 +27,6 @@ pub(crate) struct BrowserSessions {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
-    /// MAC of CSRF tokens.
-    pub(crate) keys: SigningKeys,
 }
 
 /// A browser with its session cookie.
