@@ -67,7 +67,7 @@ pub(super) const SETTINGS: [Setting; 11] = [
         "legacy-grants",
         "Grants for the migration of old applications, which RFC 9700 forbids; clients also need the registration",
     )
-    .allowed_values("off, or password for the resource owner password credentials grant", "password")
+    .allowed_values("off, password, implicit for implicit and hybrid response types, or both with a comma", "password")
     .default("off"),
     Setting::new(
         "TOLLGATE_TRUSTED_PROXIES",
@@ -90,12 +90,22 @@ pub struct GrantSettings {
     /// Whether a DPoP proof must carry a nonce of this origin (RFC 9449 §8).
     pub dpop_nonce_required: bool,
     pub registration: RegistrationMode,
-    /// Whether the password grant is offered to clients that are registered for it (RFC 6749 §4.3).
-    pub has_password_grant: bool,
+    /// What is offered for the migration of old applications.
+    pub legacy: LegacyGrants,
     /// Proxies whose forwarding and certificate headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// The header in which they forward client certificates.
     pub certificate_header: Option<String>,
+}
+
+/// What RFC 9700 advises against, for the migration of old applications. A client needs the
+/// registration for it as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LegacyGrants {
+    /// The resource owner password credentials grant (RFC 6749 §4.3).
+    pub has_password_grant: bool,
+    /// Response types with tokens: implicit and hybrid (OpenID Connect Core §3.2 and §3.3).
+    pub has_front_channel_tokens: bool,
 }
 
 /// Who can register clients dynamically (RFC 7591).
@@ -127,7 +137,7 @@ impl GrantSettings {
             },
             dpop_nonce_required: sources.parse("TOLLGATE_DPOP_NONCE_REQUIRED", checked_flag)?.unwrap_or(false),
             registration: sources.parse("TOLLGATE_REGISTRATION", checked_registration_mode)?.unwrap_or_default(),
-            has_password_grant: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or(false),
+            legacy: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or_default(),
             trusted_proxies: sources.parse("TOLLGATE_TRUSTED_PROXIES", checked_networks)?.unwrap_or_default(),
             certificate_header: sources.parse("TOLLGATE_CLIENT_CERTIFICATE_HEADER", checked_header)?,
         };
@@ -148,13 +158,19 @@ fn checked_registration_mode(text: &str) -> Result<RegistrationMode, &'static st
     }
 }
 
-/// Whether the password grant is among them.
-fn checked_legacy_grants(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "off" => Ok(false),
-        "password" => Ok(true),
-        _ => Err("must be off or password"),
+fn checked_legacy_grants(text: &str) -> Result<LegacyGrants, &'static str> {
+    let mut legacy = LegacyGrants::default();
+    if text == "off" {
+        return Ok(legacy);
     }
+    for name in text.split(',') {
+        match name.trim() {
+            "password" => legacy.has_password_grant = true,
+            "implicit" => legacy.has_front_channel_tokens = true,
+            _ => return Err("must be off, password, implicit, or password,implicit"),
+        }
+    }
+    Ok(legacy)
 }
 
 fn checked_networks(text: &str) -> Result<Vec<Network>, Malformed> {

@@ -24,7 +24,7 @@ mod tls;
 
 pub use accounts::{AccountSettings, ExternalUsersSettings};
 pub use appearance::{AppearanceSettings, Color};
-pub use grants::{GrantSettings, RegistrationMode};
+pub use grants::{GrantSettings, LegacyGrants, RegistrationMode};
 pub use hashing::HashSettings;
 pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;

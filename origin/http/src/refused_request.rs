@@ -102,7 +102,10 @@ mod tests {
         for (reason, parameter) in [
             ("redirect_uri is not one that this client registered", Some("redirect_uri")),
             ("code_verifier does not match the code_challenge", Some("code_verifier")),
-            ("unsupported response_type: only code is supported", Some("response_type")),
+            (
+                "unsupported response_type: it is not registered for this client, or the server does not offer it",
+                Some("response_type"),
+            ),
             ("code is missing", Some("code")),
             ("this client is not registered for the authorization code grant", None),
             ("the requested scope exceeds what is allowed", Some("scope")),

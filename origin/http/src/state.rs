@@ -364,6 +364,7 @@ impl Authentication {
             clock: common.clock.clone(),
             keys: common.keys.clone(),
             client_keys: Arc::clone(&common.client_keys),
+            has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
         };
         Authentication {
             failures,
@@ -405,6 +406,17 @@ impl Common {
         RequestLimits { rate_limiter: Arc::clone(&self.rate_limiter), proxies: Arc::clone(&self.proxies) }
     }
 
+    fn token_issuer(&self) -> TokenIssuer {
+        TokenIssuer {
+            issuer: Arc::clone(&self.issuer),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            writer: self.writer.clone(),
+            cache: self.cache.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+
     fn token_endpoint(
         &self,
         authentication: &Authentication,
@@ -418,21 +430,14 @@ impl Common {
             writer: self.writer.clone(),
             cache: self.cache.clone(),
             keys: self.keys.clone(),
-            tokens: TokenIssuer {
-                issuer: Arc::clone(&self.issuer),
-                clock: self.clock.clone(),
-                store: self.store.clone(),
-                writer: self.writer.clone(),
-                cache: self.cache.clone(),
-                keys: self.keys.clone(),
-            },
+            tokens: self.token_issuer(),
             refresh: grants.refresh,
             clients: Arc::clone(&authentication.clients),
             client_keys: Arc::clone(&self.client_keys),
             bearers: Arc::clone(&authentication.bearers),
             proofs: Arc::clone(&authentication.proofs),
             metrics: Arc::clone(&self.metrics),
-            password_grant: grants.has_password_grant.then(|| Arc::clone(pages)),
+            password_grant: grants.legacy.has_password_grant.then(|| Arc::clone(pages)),
         }
     }
 
@@ -537,6 +542,7 @@ impl Common {
                 keys: self.keys.clone(),
                 appearance: Arc::clone(&self.appearance),
             },
+            front_channel: grants.legacy.has_front_channel_tokens.then(|| self.token_issuer()),
         };
         PageState {
             issuer: Arc::clone(&self.issuer),

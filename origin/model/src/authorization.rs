@@ -107,7 +107,7 @@ pub enum AuthorizationError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// `unsupported_response_type`
-    #[error("unsupported response_type: only code is supported")]
+    #[error("unsupported response_type: it is not registered for this client, or the server does not offer it")]
     ResponseType,
     /// `unauthorized_client`
     #[error("this client is not registered for the authorization code grant")]
@@ -232,13 +232,17 @@ impl AuthorizationRequest {
         resources: &[Resource],
         now: u64,
     ) -> Result<AuthorizationRequest, AuthorizationError> {
-        let response_type = response_type(parameters)?;
-        if !client.metadata.allows(GrantType::AuthorizationCode) {
+        let response_type = response_type(client, parameters)?;
+        if response_type.has_code() && !client.metadata.allows(GrantType::AuthorizationCode) {
             return Err(AuthorizationError::Unauthorized);
         }
         let response_mode = response_mode(parameters, response_type, redirect_uri)?;
         let access = Access::for_client(client, requested_access(parameters)?, default_audience, resources)?;
-        let challenge = code_challenge(client, &access.scope, parameters)?;
+        check_front_channel(client, response_type, &access.scope, parameters)?;
+        let challenge = match response_type.has_code() {
+            true => code_challenge(client, &access.scope, parameters)?,
+            false => None,
+        };
         let claims = parameters.get("claims").map(ParsedClaims::parse).transpose();
         let claims = claims.map_err(AuthorizationError::Malformed)?.unwrap_or_default();
         if !claims.accepts_acr(PASSWORD_ACR) {
@@ -320,10 +324,37 @@ impl AuthorizationRequest {
     }
 }
 
-fn response_type(parameters: &impl RequestParameters) -> Result<ResponseType, AuthorizationError> {
+fn response_type(client: &Client, parameters: &impl RequestParameters) -> Result<ResponseType, AuthorizationError> {
     let named = parameters.get("response_type").ok_or(AuthorizationError::Invalid("response_type is missing"))?;
     let response_type: ResponseType = named.parse().map_err(|_| AuthorizationError::ResponseType)?;
-    if response_type == ResponseType::Code { Ok(response_type) } else { Err(AuthorizationError::ResponseType) }
+    match response_type.is_legacy() && !client.metadata.allows_response(response_type) {
+        true => Err(AuthorizationError::ResponseType),
+        false => Ok(response_type),
+    }
+}
+
+/// Checks the rules of responses with tokens (OpenID Connect Core §3.2.2.1 and §3.3.2.1).
+fn check_front_channel(
+    client: &Client,
+    response_type: ResponseType,
+    scope: &Scope,
+    parameters: &impl RequestParameters,
+) -> Result<(), AuthorizationError> {
+    use AuthorizationError::Invalid;
+    if response_type.has_id_token() && !scope.has("openid") {
+        return Err(Invalid("response_type id_token needs the scope openid"));
+    }
+    if response_type.has_id_token() && parameters.get("nonce").is_none() {
+        return Err(Invalid("nonce is missing: it is required with response_type id_token"));
+    }
+    let metadata = &client.metadata;
+    let is_bound = metadata.dpop_bound_access_tokens || metadata.tls_client_certificate_bound_access_tokens;
+    if response_type.has_token() && is_bound {
+        return Err(Invalid(
+            "response_type token cannot bind tokens to a key, which this client's registration demands",
+        ));
+    }
+    Ok(())
 }
 
 /// How the response reaches the client. Browsers post forms to `https` and `http` URLs only.
@@ -496,6 +527,30 @@ mod tests {
         ] {
             assert_eq!(read(changes).expect_err("refused").code(), code, "{changes:?}");
         }
+    }
+
+    #[test]
+    fn responses_with_tokens_need_registration_nonce_and_openid() {
+        let legacy = ClientMetadata {
+            response_types: vec![ResponseType::IdTokenToken, ResponseType::CodeIdToken, ResponseType::Token],
+            ..ClientMetadata::default()
+        };
+        let error = |metadata: &ClientMetadata, changes: &[(&'static str, &'static str)]| {
+            read_of(metadata.clone(), changes).map_err(|error| error.code()).err()
+        };
+        let hybrid = [("response_type", "code id_token"), ("scope", "openid"), ("nonce", "n")];
+        let implicit = [("response_type", "token id_token"), ("scope", "openid"), ("nonce", "n")];
+        assert_eq!(error(&legacy, &hybrid), None);
+        assert_eq!(error(&ClientMetadata::default(), &hybrid), Some("unsupported_response_type"));
+        assert_eq!(error(&legacy, &[("response_type", "code token")]), Some("unsupported_response_type"));
+        assert_eq!(error(&legacy, &implicit), None);
+        assert_eq!(error(&legacy, &[&implicit[..], &[("nonce", "")]].concat()), Some("invalid_request"));
+        assert_eq!(error(&legacy, &[&implicit[..], &[("scope", "email")]].concat()), Some("invalid_request"));
+        assert_eq!(error(&legacy, &[&implicit[..], &[("response_mode", "query")]].concat()), Some("invalid_request"));
+        let bound = ClientMetadata { dpop_bound_access_tokens: true, ..legacy };
+        assert_eq!(error(&bound, &[("response_type", "token")]), Some("invalid_request"));
+        let read = read_of(ClientMetadata { dpop_bound_access_tokens: false, ..bound }, &implicit).expect("good");
+        assert_eq!((read.response_mode, read.challenge), (ResponseMode::Fragment, None));
     }
 
     #[test]

@@ -175,6 +175,12 @@ impl ResponseMode {
         matches!(self, ResponseMode::QueryJwt | ResponseMode::FragmentJwt | ResponseMode::FormPostJwt)
     }
 
+    /// Whether the response is in the fragment.
+    #[must_use]
+    pub fn is_fragment(self) -> bool {
+        matches!(self, ResponseMode::Fragment | ResponseMode::FragmentJwt)
+    }
+
     /// Whether the browser posts the response.
     #[must_use]
     pub fn is_form_post(self) -> bool {

@@ -82,7 +82,13 @@ impl Server {
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let signing_pool = SigningPool::start().context("cannot start the signing threads")?;
         let span_exporter = start_span_exporter(&settings, &tasks, &stop)?;
-        if settings.grants.has_password_grant {
+        if settings.grants.legacy.has_front_channel_tokens {
+            tracing::warn!(
+                setting = "TOLLGATE_LEGACY_GRANTS",
+                "implicit and hybrid response types are on: tokens pass through browsers, against RFC 9700 section 2.1.2"
+            );
+        }
+        if settings.grants.legacy.has_password_grant {
             tracing::warn!(
                 setting = "TOLLGATE_LEGACY_GRANTS",
                 "the password grant is on: applications see passwords, which RFC 9700 section 2.4 forbids"

@@ -356,6 +356,7 @@ fn row(admin: &AdminSession, client: &Client, now: u64) -> Row {
 fn warnings(metadata: &ClientMetadata) -> Vec<&'static str> {
     let weakens = [
         ("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never),
+        ("client-warning-front-channel", metadata.response_types.iter().any(|named| named.is_legacy())),
         ("client-warning-password-grant", metadata.allows(GrantType::Password)),
     ];
     weakens.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()

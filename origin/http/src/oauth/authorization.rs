@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::{error_response_mode, response_uri};
-use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, Resource};
+use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, Resource, ResponseType};
 use tollgate_services::client_jwks::ClientKeyCache;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_system::Clock;
@@ -38,6 +38,8 @@ pub(crate) struct AuthorizationRequestReader {
     pub(crate) keys: SigningKeys,
     /// Public keys of clients, which sign request objects.
     pub(crate) client_keys: Arc<ClientKeyCache>,
+    /// Whether the server offers response types with tokens.
+    pub(crate) has_front_channel_tokens: bool,
 }
 
 /// Parses a request of `client`, given all resource servers. `pushed`: whether the client sent it
@@ -57,6 +59,10 @@ pub(crate) async fn read(
     let refused = |error| RejectedRequest { return_to: Some(to.clone()), error };
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
+    }
+    let response_type = asked.get("response_type").and_then(|named| named.parse::<ResponseType>().ok());
+    if response_type.is_some_and(ResponseType::is_legacy) && !reader.has_front_channel_tokens {
+        return Err(refused(AuthorizationError::ResponseType));
     }
     let (default, now) = (&reader.issuer.default_audience, reader.clock.now());
     let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, default, resources, now);

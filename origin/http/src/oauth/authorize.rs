@@ -21,6 +21,8 @@ use tollgate_system::{Clock, rng};
 
 use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequest, read};
 use super::authorization_response::{AuthorizationResponses, ReturnTo, see_other};
+use super::front_channel::{self, FrontChannelGrant};
+use super::issue::TokenIssuer;
 use super::parameters::{FormOnly, Parameters};
 use crate::issuer::Issuer;
 use crate::oidc::id_token::AMR;
@@ -42,6 +44,8 @@ pub(crate) struct AuthorizationEndpoint {
     pub(crate) reader: Arc<AuthorizationRequestReader>,
     pub(crate) sessions: Arc<BrowserSessions>,
     pub(crate) responses: AuthorizationResponses,
+    /// Issues tokens in responses; none where the server does not offer that.
+    pub(crate) front_channel: Option<TokenIssuer>,
 }
 
 /// Takes an authorization request from a browser (RFC 6749 §3.1).
@@ -307,7 +311,13 @@ pub(crate) async fn issue_code(
         return Err(WebError::request_expired());
     }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
-    let parameters = [("code", secret.reveal().to_owned())];
+    let code_text = request.response_type.has_code().then(|| secret.reveal());
+    let mut parameters: Vec<_> = code_text.iter().map(|text| ("code", (*text).to_owned())).collect();
+    if request.response_type.is_legacy() {
+        let issuer = endpoint.front_channel.as_ref().ok_or_else(WebError::request_expired)?;
+        let granted = FrontChannelGrant { client, user: &user, request, code: &code, code_text };
+        parameters.extend(Box::pin(front_channel::tokens(endpoint, issuer, &granted)).await?);
+    }
     endpoint.responses.send(client, browser, &ReturnTo::of(request), &parameters).await
 }
 

@@ -12,6 +12,7 @@ pub(super) mod device;
 pub(super) mod dpop;
 pub(super) mod error;
 pub(super) mod form_encoding;
+mod front_channel;
 pub(super) mod grants;
 pub(super) mod introspect;
 pub(super) mod issue;

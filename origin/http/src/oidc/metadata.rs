@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_keys::jose::{SIGNING_ALGORITHMS, VERIFYING_ALGORITHMS};
 use tollgate_model::user::PASSWORD_ACR;
-use tollgate_model::{AuthMethod, GrantType, UserClaims};
+use tollgate_model::{AuthMethod, GrantType, ResponseMode, ResponseType, UserClaims};
 
 use crate::issuer::Issuer;
 use crate::pages::brand::Appearance;
@@ -74,9 +74,10 @@ fn endpoints(features: &ServerFeatures) -> Value {
 }
 
 fn abilities(features: &ServerFeatures) -> Value {
+    let legacy = features.grants.legacy;
     let grants: Vec<&str> = GrantType::ALL
         .iter()
-        .filter(|grant| **grant != GrantType::Password || features.grants.has_password_grant)
+        .filter(|grant| **grant != GrantType::Password || legacy.has_password_grant)
         .map(|grant| grant.as_str())
         .collect();
     // Certificates come from proxies or from TLS that ends here, if it requests them; otherwise no
@@ -93,10 +94,21 @@ fn abilities(features: &ServerFeatures) -> Value {
     let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
     let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
     let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
+    let response_types: Vec<&str> = ResponseType::ALL
+        .iter()
+        .filter(|response_type| !response_type.is_legacy() || legacy.has_front_channel_tokens)
+        .map(|response_type| response_type.as_str())
+        .collect();
+    let response_modes: Vec<&str> = ResponseMode::ALL
+        .iter()
+        .filter(|mode| !mode.is_fragment() || legacy.has_front_channel_tokens)
+        .map(|mode| mode.as_str())
+        .chain(["jwt"])
+        .collect();
     let languages: Vec<&str> = features.appearance.catalogue.languages().collect();
     json!({
-        "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "form_post", "query.jwt", "form_post.jwt", "jwt"],
+        "response_types_supported": response_types,
+        "response_modes_supported": response_modes,
         "grant_types_supported": grants,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,

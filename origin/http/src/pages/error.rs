@@ -19,6 +19,7 @@ use tollgate_storage::{StoreError, WriteError};
 use super::brand::Appearance;
 use super::page::{Flow, Layout, MessagePage, page};
 use crate::issuer::Issuer;
+use crate::oauth::error::OAuthError;
 use crate::problem::Problem;
 use crate::ratelimit_headers::{POLICY, STATE, insert_refusal_headers};
 use crate::refused_request::RefusedRequest;
@@ -157,6 +158,13 @@ impl From<StoreError> for WebError {
 
 impl From<WriteError> for WebError {
     fn from(error: WriteError) -> WebError {
+        WebError::internal(&error)
+    }
+}
+
+/// A token of an authorization response could not be issued.
+impl From<OAuthError> for WebError {
+    fn from(error: OAuthError) -> WebError {
         WebError::internal(&error)
     }
 }

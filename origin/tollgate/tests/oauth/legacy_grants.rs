@@ -1,9 +1,15 @@
-//! The password grant, which the server's setting and the client's registration must both turn on.
+//! The password grant, and the implicit and hybrid response types: the server's setting and the
+//! client's registration must both turn them on.
 
-use tollgate_model::{ClientMetadata, GrantType};
+use std::collections::HashMap;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tollgate_model::{ClientMetadata, GrantType, ResponseType};
+use tollgate_test_kit::jwt::base64url;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, UserBrowser, answer, claims, text};
+use crate::fixture::{Origin, UserBrowser, answer, claims, redemption, text};
 
 const SWITCH: (&str, &str) = ("TOLLGATE_LEGACY_GRANTS", "password");
 
@@ -39,7 +45,7 @@ async fn password_grant_gives_tokens_of_a_grant_that_the_user_can_end() {
     origin.client("old", legacy()).await;
     let tokens = origin.token("old", &request("ada", PASSWORD)).await;
     assert_eq!(claims(text(&tokens, "access_token"))["sub"], user.as_str());
-    assert_eq!(claims(text(&tokens, "id_token"))["amr"], serde_json::json!(["pwd"]));
+    assert_eq!(claims(text(&tokens, "id_token"))["amr"], json!(["pwd"]));
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     origin.token("old", &refresh).await;
     let browser = UserBrowser::new(&origin, "ada");
@@ -61,4 +67,84 @@ async fn refused_passwords_are_limited_as_sign_ins_and_reveal_nothing() {
         statuses.push(origin.post("/oauth/token", "old", &request("ada", "wrong")).await.0);
     }
     assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+const FRONT_CHANNEL: (&str, &str) = ("TOLLGATE_LEGACY_GRANTS", "implicit");
+
+/// A client that is registered for all response types.
+fn hybrid() -> ClientMetadata {
+    ClientMetadata { response_types: ResponseType::ALL.to_vec(), ..Origin::web() }
+}
+
+/// Parameters in the fragment of the authorization response.
+async fn fragment(browser: &UserBrowser<'_>, changes: &[(&str, &str)]) -> HashMap<String, String> {
+    let page = browser.request_authorization("old", changes).await;
+    let location = browser.complete_pages(page, "allow").await.redirect().expect("a redirect");
+    let (address, fragment) = location.split_once('#').expect("a fragment");
+    assert!(!address.contains('?'), "nothing in the query: {location}");
+    url::form_urlencoded::parse(fragment.as_bytes()).into_owned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_in_responses_need_the_setting_and_the_registration() {
+    for (settings, metadata, is_offered) in
+        [([].as_slice(), hybrid(), false), (&[FRONT_CHANNEL], Origin::web(), false), (&[FRONT_CHANNEL], hybrid(), true)]
+    {
+        let origin = Origin::start_with(settings).await;
+        origin.user("ada").await;
+        origin.client("old", metadata).await;
+        let changes = [("response_type", "id_token"), ("scope", "openid"), ("nonce", "n")];
+        let page = UserBrowser::new(&origin, "ada").request_authorization("old", &changes).await;
+        let location = page.redirect().expect("a redirect");
+        assert_eq!(!location.contains("error=unsupported_response_type"), is_offered, "{location}");
+        let (_, discovery) = answer(origin.http.get(origin.url("/.well-known/openid-configuration"))).await;
+        let types = discovery["response_types_supported"].as_array().expect("a list");
+        assert_eq!(types.len(), if settings.is_empty() { 1 } else { 7 });
+        origin.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hybrid_response_binds_code_and_token_to_the_id_token() {
+    let origin = Origin::start_with(&[FRONT_CHANNEL]).await;
+    origin.user("ada").await;
+    origin.client("old", hybrid()).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let changes = [("response_type", "code id_token token"), ("nonce", "n-1")];
+    let response = fragment(&browser, &changes).await;
+    assert_eq!((response["state"].as_str(), response["token_type"].as_str()), ("a state", "Bearer"));
+    assert!(!response.contains_key("refresh_token"));
+    let id_token = claims(&response["id_token"]);
+    let half = |text: &str| json!(base64url(&Sha256::digest(text)[..16]));
+    assert_eq!(id_token["c_hash"], half(&response["code"]));
+    assert_eq!(id_token["at_hash"], half(&response["access_token"]));
+    assert_eq!(id_token["nonce"], "n-1");
+    let userinfo = origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(&response["access_token"]);
+    assert_eq!(answer(userinfo).await.0, 200);
+    let tokens = origin.redeem("old", &response["code"]).await;
+    assert_eq!(claims(text(&tokens, "id_token")).get("c_hash"), None);
+    // The code still needs its verifier.
+    let again = fragment(&browser, &changes).await;
+    let without = &redemption(&again["code"])[..3];
+    assert_eq!(origin.token_error("old", without).await, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn implicit_responses_have_no_code_and_can_be_posted() {
+    let origin = Origin::start_with(&[FRONT_CHANNEL]).await;
+    origin.user("ada").await;
+    origin.client("old", hybrid()).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let with_token = fragment(&browser, &[("response_type", "id_token token"), ("nonce", "n")]).await;
+    assert!(with_token.contains_key("access_token") && !with_token.contains_key("code"));
+    assert_eq!(origin.introspect("old", &with_token["access_token"]).await["active"], true);
+    let id_token_alone = fragment(&browser, &[("response_type", "id_token"), ("nonce", "n")]).await;
+    assert!(!id_token_alone.contains_key("access_token"));
+    assert_eq!(claims(&id_token_alone["id_token"]).get("at_hash"), None);
+    let posted = [("response_type", "id_token"), ("nonce", "n"), ("response_mode", "form_post")];
+    let page = browser.request_authorization("old", &posted).await;
+    assert!(page.field("id_token").is_some(), "{}", page.body);
+    let in_query = [("response_type", "id_token"), ("nonce", "n"), ("response_mode", "query")];
+    assert_eq!(fragment(&browser, &in_query).await["error"], "invalid_request");
+    assert_eq!(fragment(&browser, &[("response_type", "id_token")]).await["error"], "invalid_request", "no nonce");
 }

@@ -81,7 +81,7 @@ async fn id_token_of(
     access_token: &str,
 ) -> Result<String, OAuthError> {
     let user = endpoint.store.find_user(&grant.user).await?.ok_or(GrantError::Ended)?;
-    let about = IdToken { client, user: &user, grant, scope, nonce, access_token };
+    let about = IdToken { client, user: &user, grant, scope, nonce, access_token: Some(access_token), code: None };
     Ok(id_token::sign(&endpoint.issuer, &endpoint.keys, endpoint.clock.now(), &about).await?)
 }
 
