@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use tollgate_model::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat, text};
-use tollgate_services::admin::{AdminError, invalid_client, parse_client_metadata};
+use tollgate_services::admin::{AdminError, client_version, invalid_client, parse_client_metadata};
 
 use super::admin_session::AdminSession;
 
@@ -23,6 +23,8 @@ const FIELD_MEMBERS: [&str; 11] = [
 
 /// The form's content, as typed.
 pub(super) struct ClientForm {
+    /// The version of the client that the form shows; empty for a new one.
+    pub(super) version: String,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) owner: String,
@@ -97,13 +99,15 @@ impl ClientForm {
 
     /// The form with a client's metadata.
     pub(super) fn from_client(client: &Client) -> ClientForm {
-        ClientForm::from_metadata(client.id.to_string(), &client.metadata)
+        let version = client_version(&client.metadata);
+        ClientForm { version, ..ClientForm::from_metadata(client.id.to_string(), &client.metadata) }
     }
 
     fn from_metadata(id: String, metadata: &ClientMetadata) -> ClientForm {
         let lines = |texts: Vec<String>| texts.join("\n");
         let more = other_members(metadata);
         ClientForm {
+            version: String::new(),
             id,
             name: metadata.name.clone(),
             owner: metadata.owner.clone().unwrap_or_default(),
@@ -126,6 +130,7 @@ impl ClientForm {
     pub(super) fn from_request(admin: &AdminSession) -> ClientForm {
         let trimmed = |name: &str| admin.param(name).trim().to_owned();
         ClientForm {
+            version: trimmed("version"),
             id: trimmed("client_id"),
             name: trimmed("name"),
             owner: trimmed("owner"),
@@ -145,6 +150,7 @@ impl ClientForm {
     /// The form's fields by name, to be carried by a confirmation page.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let texts = [
+            ("version", &self.version),
             ("client_id", &self.id),
             ("name", &self.name),
             ("owner", &self.owner),
@@ -160,6 +166,14 @@ impl ClientForm {
         let texts = texts.into_iter().map(|(name, text)| (name, text.clone()));
         let checked = self.grants.iter().map(|grant| grant.field).chain(self.first_party.then_some("first_party"));
         texts.chain(checked.map(|name| (name, "on".to_owned()))).collect()
+    }
+
+    /// Checks that the client is still as the form shows it.
+    pub(super) fn check_version(&self, current: &ClientMetadata) -> Result<(), AdminError> {
+        match client_version(current) == self.version {
+            true => Ok(()),
+            false => Err(AdminError::Conflict("the client was changed meanwhile: open the form again".to_owned())),
+        }
     }
 
     /// Whether a grant type is checked.

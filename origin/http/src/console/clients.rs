@@ -196,7 +196,8 @@ pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) 
         if becomes_admin && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        admin.commands().update_client(&admin.actor(), &client, &metadata).await.map(Some)
+        let change = |current: &ClientMetadata| form.check_version(current).map(|()| metadata.clone());
+        admin.commands().change_client(&admin.actor(), &id, change).await.map(Some)
     };
     match changed.await {
         Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, &format!("{path}/edit"), "console-save"))),

@@ -25,6 +25,8 @@ pub(crate) struct ConfirmForm {
 #[schema(as = ConsoleClientForm)]
 pub(crate) struct ClientForm {
     csrf: String,
+    /// Version that the form shows, for an edit.
+    version: Option<String>,
     /// Chosen ID of a new client.
     client_id: Option<String>,
     name: String,

@@ -208,6 +208,12 @@ pub fn parse_client_metadata(members: Value) -> Result<ClientMetadata, AdminErro
     metadata.checked().map_err(|error| invalid_client(&error))
 }
 
+/// Fingerprint, by which a form finds out whether the client was changed since it was opened.
+#[must_use]
+pub fn client_version(metadata: &ClientMetadata) -> String {
+    super::version(metadata)
+}
+
 /// Applies a merge patch (RFC 7396) to the metadata of a client. It is not checked.
 ///
 /// # Errors

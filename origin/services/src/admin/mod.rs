@@ -23,12 +23,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tollgate_model::encoding::base64url;
 use tollgate_model::{Actor, KeyPolicy, merge_patch};
 use tollgate_storage::{Store, Termination, Writer};
 use tollgate_system::Clock;
 
 pub use self::clients::{
-    NewSecret, SECRET_OVERLAP, has_secret, invalid_client, parse_client_metadata, patch_client_metadata,
+    NewSecret, SECRET_OVERLAP, client_version, has_secret, invalid_client, parse_client_metadata, patch_client_metadata,
 };
 pub use self::error::AdminError;
 pub use self::overview::{HashingView, MinuteView, Overview};
@@ -88,6 +90,11 @@ impl Registry {
     fn termination(&self, by: &Actor, reason: &'static str) -> Termination {
         termination(by, reason, self.clock.now())
     }
+}
+
+/// Fingerprint of an object, by which a form finds out whether it was changed since it was opened.
+fn version(object: &impl Serialize) -> String {
+    base64url(&Sha256::digest(serde_json::to_vec(object).unwrap_or_default()))
 }
 
 /// Applies a merge patch (RFC 7396) to an object.

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
-use tollgate_model::encoding::base64url;
 use tollgate_model::user::{checked_external_id, checked_password};
 use tollgate_model::{Actor, AuthSource, User, UserClaims, UserId, UserName};
 use tollgate_storage::{Search, StoreError};
@@ -33,7 +31,7 @@ impl UserProfile {
     /// Fingerprint, by which a form finds out whether the user was changed since it was opened.
     #[must_use]
     pub fn version(&self) -> String {
-        base64url(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+        super::version(self)
     }
 
     /// Applies a merge patch (RFC 7396). The result is not checked.

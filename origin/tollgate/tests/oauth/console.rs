@@ -62,7 +62,10 @@ async fn submit(browser: &UserBrowser<'_>, page: &str, fields: &[(&str, &str)]) 
     let shown = browser.get(page).await;
     assert_eq!(shown.status, 200, "{page}: {}", shown.body);
     let csrf = shown.field("csrf").expect("a form");
-    browser.post(page.split('?').next().expect("a path"), &[&[("csrf", csrf.as_str())], fields].concat()).await
+    let version = shown.field("version").filter(|_| fields.iter().all(|(name, _)| *name != "version"));
+    let version = version.as_deref().map(|version| ("version", version));
+    let hidden: Vec<(&str, &str)> = [("csrf", csrf.as_str())].into_iter().chain(version).collect();
+    browser.post(page.split('?').next().expect("a path"), &[&hidden[..], fields].concat()).await
 }
 
 /// Submits a form as [`submit`], which must succeed, and opens the page it redirects to.
