@@ -60,10 +60,33 @@ async fn answer(what: &str, value: &str, browser: &Browser, person: &Person) -> 
     }
 }
 
-/// The command that runs the script in a folder with its libraries. The folder is deleted when
-/// dropped.
-fn command(script: &str) -> Result<(Command, TempDir)> {
+/// The command that runs a script of `tests/clients`, or a crate that `tests/clients/rust` knows, in a
+/// folder with its libraries. The folder is deleted when dropped.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn command(script: &str) -> Result<(Command, TempDir)> {
     let folder = copy_with_node_modules(&sources())?;
+    Ok((command_in(&folder, script), folder))
+}
+
+/// The command that runs the text of a program in `language`, `js` or `python`, with the same
+/// libraries.
+///
+/// # Errors
+/// If the folder cannot be written, or the language is another.
+pub fn command_of_text(text: &str, language: &str) -> Result<(Command, TempDir)> {
+    let script = match language {
+        "js" => "program.mjs",
+        "python" => "program.py",
+        _ => bail!("no program runs {language}"),
+    };
+    let folder = copy_with_node_modules(&sources())?;
+    std::fs::write(folder.path().join(script), text)?;
+    Ok((command_in(&folder, script), folder))
+}
+
+fn command_in(folder: &TempDir, script: &str) -> Command {
     let mut command = match Path::new(script).extension().and_then(|ending| ending.to_str()) {
         Some("mjs") => Command::new(required_env("TOLLGATE_TEST_NODE")),
         Some("py") => Command::new(required_env("TOLLGATE_TEST_PYTHON")),
@@ -74,8 +97,10 @@ fn command(script: &str) -> Result<(Command, TempDir)> {
     command
         .arg(if file.is_file() { file } else { script.into() })
         .current_dir(folder.path())
+        .env("HOME", folder.path())
+        .env("TMPDIR", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    Ok((command, folder))
+    command
 }
 
 /// Copies a folder's files next to a link to `node_modules`, where Node looks for packages.

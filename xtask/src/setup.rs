@@ -97,7 +97,7 @@ pub(crate) fn for_test(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
         redis(workspace)?;
         faketime(workspace)?;
     }
-    if stages.contains(&Stage::Browser) {
+    if stages.contains(&Stage::Browser) || stages.contains(&Stage::Clients) {
         chromium(workspace)?;
     }
     Ok(())
@@ -196,7 +196,7 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     // something.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     progress::run(
-        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, oidc-provider, OAuth clients, Playwright and axe",
+        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, oidc-provider, clients, Playwright and axe",
         &logs(workspace),
         "npm",
         &mut install,
@@ -220,7 +220,7 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     if !has_venv() {
-        apt_get(workspace, "python3-venv", "Python 3.10 or newer with venv and pip")?;
+        apt_get(workspace, "python3-venv", "Python 3.11 or newer with venv and pip")?;
     }
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -230,7 +230,12 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
     let mut install = command(workspace.python());
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&pins);
-    progress::run("installing Authlib, requests-oauthlib and schemathesis", &logs(workspace), "pip", &mut install)?;
+    progress::run(
+        "installing Python's clients and verifiers, and schemathesis",
+        &logs(workspace),
+        "pip",
+        &mut install,
+    )?;
     fs::write(stamp, wanted)?; // last, so that an interrupted install is repeated
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::fixture::ClientsFixture;
 async fn all_steps(client: &str, steps: &[&str]) -> Result<()> {
     let fixture = ClientsFixture::start().await?;
     let done = client_script::run(client, &fixture.clients, &fixture.browser()?, &fixture.alice).await?;
-    println!("{client}: {} steps", done.len());
+    println!("{client} × {} × works", done.join(", "));
     assert_eq!(done, steps, "{client} completes every step in order");
     Ok(())
 }

@@ -6,5 +6,8 @@ mod go;
 mod java;
 mod keycloak;
 mod libraries;
+mod mcp;
 mod oauth2_proxy;
+mod scripts;
+mod single_page;
 mod web_login;
