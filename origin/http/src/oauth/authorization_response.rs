@@ -1,6 +1,6 @@
-//! Sends authorization responses to clients, in the mode that the request names: by a redirect, by a
-//! form that the browser posts (OAuth 2.0 Form Post Response Mode), and as a signed JWT (JWT Secured
-//! Authorization Response Mode, JARM).
+//! Sends authorization responses to clients, in the mode that the request names: by a redirect, by
+//! a form that the browser posts (OAuth 2.0 Form Post Response Mode), and as a signed JWT (JWT
+//! Secured Authorization Response Mode, JARM).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::pages::form_post;
 use crate::pages::page::Layout;
 use crate::refused_request::RefusedRequest;
 
-/// Seconds in which a client must read a response as JWT (JARM §2.1 recommends ten minutes at most).
+/// Seconds in which a client must read a response as JWT (JARM §2.1: ten minutes at most).
 const RESPONSE_JWT_LIFETIME: u64 = 300;
 
 /// Where a response goes, and how.

@@ -2,8 +2,8 @@
 //! §3.2 and §3.3, for the migration of old applications. They pass through the browser, which RFC
 //! 9700 §2.1.2 advises against.
 //!
-//! Never: a refresh token; a token that is bound to a key; a response type that the server's setting
-//! and the client's registration do not both turn on.
+//! Never: a refresh token; a token that is bound to a key; a response type that the server's
+//! setting and the client's registration do not both turn on.
 
 use std::sync::Arc;
 

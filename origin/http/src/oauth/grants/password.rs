@@ -57,8 +57,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     redeem_grant(request, GrantRedemption { grant: &code.grant, claim, access, refresh, nonce: None }).await
 }
 
-/// The user with this password. The response is the same for an unknown user, a wrong password and a
-/// disabled user.
+/// The user with this password. The response is the same for an unknown user, a wrong password and
+/// a disabled user.
 async fn authenticate_user(
     sign_in: &PageState,
     request: &TokenRequest<'_>,
@@ -84,7 +84,7 @@ async fn authenticate_user(
             attempt.cancel().await;
             Err(PasswordHashingError::Busy.into())
         }
-        // A password may have been checked before the failure, which was logged: it counts as wrong.
+        // A password may have been checked before the failure: it counts as wrong.
         Err(_) => {
             attempt.failed();
             Err(PasswordHashingError::Busy.into())
