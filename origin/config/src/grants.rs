@@ -14,10 +14,17 @@ const MAX_REUSE_GRACE: u64 = 60;
 /// Seconds.
 const MAX_LIFETIME: u64 = 366 * DAY;
 
-pub(super) const SETTINGS: [Setting; 11] = [
+pub(super) const SETTINGS: [Setting; 12] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
+    Setting::new(
+        "TOLLGATE_VERIFIER",
+        "verifier",
+        "What verifies the tokens of the default audience: read at the first start on a new database",
+    )
+    .allowed_values("edge, generic, spring, node, python or dotnet", "generic")
+    .default_description("none: as edges verify them fastest"),
     Setting::new("TOLLGATE_TOKEN_LIFETIME", "token-lifetime", "Lifetime of access tokens")
         .allowed_values("seconds, 10 to 86400", "600")
         .default("3600"),

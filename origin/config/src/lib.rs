@@ -38,7 +38,7 @@ pub use tls::{NamedFile, TlsClientAuth, TlsSettings};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tollgate_model::{Audience, IssuerUrl, KeyPolicy, MAX_TOKEN_LIFETIME, Malformed};
+use tollgate_model::{Audience, IssuerUrl, KeyPolicy, MAX_TOKEN_LIFETIME, Malformed, Verifier};
 
 use self::checks::{checked_address, checked_flag};
 
@@ -68,6 +68,8 @@ pub struct Settings {
     pub master_key: MasterKeySource,
     /// The audience of tokens of clients without a registered audience; `None` for the public URL.
     pub audience: Option<Audience>,
+    /// What verifies the tokens of that audience, for a new database.
+    pub verifier: Option<Verifier>,
     /// Lifetime of access tokens in seconds.
     pub token_lifetime: u64,
     /// Whether access tokens name their status list entry.
@@ -125,6 +127,7 @@ impl Settings {
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
+            verifier: sources.parse("TOLLGATE_VERIFIER", |text| text.parse::<Verifier>())?,
             token_lifetime,
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             keys: keys::policy(sources, token_lifetime)?,
@@ -241,6 +244,7 @@ mod tests {
             ("TOLLGATE_KEY_ROTATION", "90 days"),
             ("TOLLGATE_KEY_PUBLISH_AHEAD", "0"),
             ("TOLLGATE_AUDIENCE", "two words"),
+            ("TOLLGATE_VERIFIER", "Spring"),
             ("TOLLGATE_MASTER_KEY", "short"),
             ("TOLLGATE_LOG_FORMAT", "xml"),
         ] {

@@ -1,5 +1,6 @@
 //! A running issuer: its database, keys, background tasks and router.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http::IssuerServices;
+use tollgate_model::{Audience, Resource, TokenProfile, Verifier};
 use tollgate_services::admin::{Administration, Registry};
 use tollgate_services::backchannel_logout::BackchannelLogoutSender;
 use tollgate_services::cache::RegistrationCache;
@@ -24,7 +26,7 @@ use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
 use tollgate_services::signing_keys::{SigningKeys, SigningPool, run_rotation};
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Metrics, SpanExporter};
-use tollgate_storage::{Store, Writer};
+use tollgate_storage::{Store, StoreError, Writer};
 use tollgate_system::Clock;
 
 use super::default_audience;
@@ -66,6 +68,25 @@ pub(crate) struct RunningIssuer {
     tasks: TaskTracker,
 }
 
+/// Registers the resource server of the default audience in a new database. In any other, what is
+/// installed stays as it is: tokens never change by a setting.
+async fn register_verifier(store: &Store, audience: &Audience, verifier: Verifier) -> anyhow::Result<()> {
+    match store.get_issuer().await {
+        Err(StoreError::NoIssuer) => {}
+        known => return Ok(known.map(drop)?),
+    }
+    let resource = Resource {
+        audience: audience.clone(),
+        name: "API".to_owned(),
+        scopes: BTreeMap::new(),
+        introspected_by: None,
+        tokens: TokenProfile::preset(verifier),
+    };
+    store.save_resource(&resource).await?;
+    tracing::info!(%audience, verifier = verifier.as_str(), "registered the resource server of the default audience");
+    Ok(())
+}
+
 impl RunningIssuer {
     /// Records the issuer in its database, opens the keys, and starts the background tasks, which
     /// run until `stop`.
@@ -76,9 +97,12 @@ impl RunningIssuer {
         shared: &SharedServices,
         stop: CancellationToken,
     ) -> anyhow::Result<RunningIssuer> {
+        let default_audience = default_audience(settings, &issuer)?;
+        if let Some(verifier) = settings.verifier {
+            register_verifier(&store, &default_audience, verifier).await?;
+        }
         store.adopt_issuer(&issuer).await?;
         let keys = open_shared_keys(&store, settings, shared.clock.clone(), shared.signing_pool.clone()).await?;
-        let default_audience = default_audience(settings, &issuer)?;
         let tasks = TaskTracker::new();
         let (feed_changes, watch_task) = feed_change::watch(store.clone(), stop.clone()).await?;
         tasks.spawn(watch_task);

@@ -142,3 +142,20 @@ async fn id_token_is_no_access_token_even_where_access_tokens_have_the_type_jwt(
     assert_eq!(verify(access), Ok(()));
     assert!(matches!(verify(id_token), Err(tollgate_core::Refusal::MissingClaim { .. })), "{:?}", verify(id_token));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_installation_issues_tokens_for_the_verifier_of_its_setting() {
+    for (setting, alg, typ) in
+        [(None, "EdDSA", "at+jwt"), (Some("generic"), "RS256", "JWT"), (Some("edge"), "EdDSA", "at+jwt")]
+    {
+        let settings: Vec<(&'static str, &str)> =
+            setting.map(|verifier| ("TOLLGATE_VERIFIER", verifier)).into_iter().collect();
+        let origin = Origin::start_with(&settings).await;
+        origin.client("robot", Origin::service("orders")).await;
+        let (status, tokens) = request(&origin, &[]).await;
+        assert_eq!(status, 200, "{tokens}");
+        let token = text(&tokens, "access_token");
+        assert_eq!((&header(token)["alg"], &header(token)["typ"]), (&json!(alg), &json!(typ)), "{setting:?}");
+        assert_eq!(origin.server.store().list_resources().await.expect("listed").len(), settings.len());
+    }
+}
