@@ -25,7 +25,7 @@ pub(crate) enum Subject {
     Token,
     /// Revocation: snapshot size, build time, lookups, delivery, revocations per second
     Revocation,
-    /// Tokens issued per second on SQLite and PostgreSQL, and with RS256 compared with oidc-provider
+    /// Tokens issued per second on SQLite and PostgreSQL; RS256 compared with oidc-provider
     Issuing,
     /// Password hashes per second compared with the argon2 crate, and a flood of sign-ins
     Accounts,

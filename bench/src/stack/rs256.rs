@@ -159,7 +159,7 @@ fn time_signature() -> Result<(f64, f64)> {
     let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS)?;
     let der = key.to_pkcs1_der().map_err(|error| anyhow!("{error}"))?;
     let key = RsaKeyPair::from_der(der.as_bytes()).map_err(|error| anyhow!("{error}"))?;
-    let (random, mut signature) = (SystemRandom::new(), vec![0; key.public().modulus_len()]);
+    let (random, mut signature) = (SystemRandom::new(), vec![0_u8; key.public().modulus_len()]);
     let mut sign = || key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).is_ok();
     ensure!(sign(), "ring does not sign");
     let [token, signature] = alternating_medians([

@@ -197,7 +197,7 @@ mod tests {
             let recognised = ring.verify_token(&text, ISSUER).expect("recognised");
             assert!(recognised.matches_record(&token), "{alg}");
         }
-        // An ID token has the type, a key, the issuer and an audience in common with it, but no jti.
+        // An ID token shares type, key, issuer and audience with it, but has no jti.
         let id_token = json!({ "iss": ISSUER, "sub": "ada", "aud": "shop", "exp": 4_600, "iat": 1_000, "nonce": "n" });
         for alg in [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256] {
             let text = ring.prepare_statement(alg, "JWT", &id_token).and_then(UnsignedJwt::sign).expect("signed");
