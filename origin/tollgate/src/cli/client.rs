@@ -147,9 +147,6 @@ struct ClientFlags {
     /// Make it an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
-    /// Security profile that it must keep: fapi2, the FAPI 2.0 Security Profile
-    #[arg(long)]
-    profile: Option<ClientProfile>,
     /// Further metadata, as a JSON object with the members of RFC 7591, e.g.
     /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'. In an update, null resets a
     /// member
@@ -232,7 +229,6 @@ impl ClientFlags {
             false => self.auth_method.unwrap_or(metadata.auth_method),
         };
         metadata.jwks_uri = self.jwks_uri.clone().or(metadata.jwks_uri);
-        metadata.profile = self.profile.or(metadata.profile);
         metadata.require_pkce = self.require_pkce.or(metadata.require_pkce);
         metadata.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(metadata.backchannel_logout_uri);
         add(&mut metadata.response_types, self.response_type.clone());
