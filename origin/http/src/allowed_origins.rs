@@ -23,6 +23,8 @@ const PAUSE_FACTOR: u32 = 10;
 
 /// Origins of browser apps.
 pub(crate) struct AllowedOrigins {
+    /// Whether any page may register clients, because anybody may.
+    pub(super) is_registration_open: bool,
     store: Store,
     cache: RegistrationCache,
     flight: SingleFlight<Origins>,
@@ -42,9 +44,9 @@ struct Origins {
 }
 
 impl AllowedOrigins {
-    pub(super) fn new(store: Store, cache: RegistrationCache) -> AllowedOrigins {
+    pub(super) fn new(store: Store, cache: RegistrationCache, is_registration_open: bool) -> AllowedOrigins {
         let (flight, newest, reads) = (SingleFlight::default(), Arc::default(), Arc::default());
-        AllowedOrigins { store, cache, flight, newest, reads }
+        AllowedOrigins { is_registration_open, store, cache, flight, newest, reads }
     }
 
     /// Whether a browser app has this origin.

@@ -1,6 +1,7 @@
 //! CORS: which pages of other origins may read responses in a browser (Fetch standard).
 //!
-//! Every page may read public documents. Browser apps may also request and revoke tokens: an origin
+//! Every page may read public documents, and register clients where registration is open: anybody
+//! may, and a registration is managed only with its token. Browser apps may also request and revoke tokens: an origin
 //! is that of an app if a public client has a redirect URI there, so its authorization codes are
 //! sent there anyway. Credentials (cookies) are never allowed.
 //!
@@ -24,8 +25,12 @@ use super::allowed_origins::AllowedOrigins;
 const PUBLIC_PREFIXES: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
 /// Routes that browser apps call.
 const APP_ROUTES: [&str; 5] = ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"];
+/// Routes of dynamic client registration (RFC 7591, RFC 7592).
+const REGISTRATION_ROUTES: [&str; 2] = ["/oauth/register", "/oauth/register/{client}"];
 /// Request headers that pages may send to [`APP_ROUTES`].
 const APP_REQUEST_HEADERS: &str = "authorization, content-type, dpop";
+/// Methods of all routes but those of registration.
+const READ_AND_POST: &str = "GET, POST";
 /// Seconds for which browsers cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: &str = "600";
 /// Response headers that a page may read in addition to the safelisted ones.
@@ -43,10 +48,19 @@ pub(super) async fn allow(
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     // Pages may read a 404 as well: clients look for metadata at several paths.
     let path = if matched.is_some() { route } else { request.uri().path() };
-    if PUBLIC_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
-        let mut response =
-            if is_preflight { preflight(requested_headers(request.headers())) } else { next.run(request).await };
-        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let is_open_registration = allowed_origins.is_registration_open && REGISTRATION_ROUTES.contains(&route);
+    if is_open_registration || PUBLIC_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
+        let methods = if is_open_registration { "GET, POST, PUT, DELETE" } else { READ_AND_POST };
+        let mut response = if is_preflight {
+            preflight(requested_headers(request.headers()), methods)
+        } else {
+            next.run(request).await
+        };
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if is_open_registration {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+        }
         return response;
     }
     if !APP_ROUTES.contains(&route) {
@@ -58,7 +72,7 @@ pub(super) async fn allow(
         None => false,
     };
     let mut response = match is_preflight && is_allowed {
-        true => preflight(HeaderValue::from_static(APP_REQUEST_HEADERS)),
+        true => preflight(HeaderValue::from_static(APP_REQUEST_HEADERS), READ_AND_POST),
         false => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -70,9 +84,9 @@ pub(super) async fn allow(
     response
 }
 
-fn preflight(allowed_headers: HeaderValue) -> Response {
+fn preflight(allowed_headers: HeaderValue, methods: &'static str) -> Response {
     let headers = [
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (ACCESS_CONTROL_ALLOW_METHODS, methods),
         (ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
         (VARY, "access-control-request-method, access-control-request-headers"),
     ];

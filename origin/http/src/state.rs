@@ -10,7 +10,7 @@ use axum::extract::FromRef;
 use axum::http::HeaderValue;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
-use tollgate_config::{AccountSettings, GrantSettings, TlsSettings};
+use tollgate_config::{AccountSettings, GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_model::Audience;
 use tollgate_services::admin::Administration;
 use tollgate_services::cache::RegistrationCache;
@@ -231,7 +231,11 @@ impl RouterState {
         let commands = Arc::new(services.admin);
         let authentication = Authentication::new(&common, services.verified_secrets, &grants);
         let pages = Arc::new(common.pages(&authentication, &grants, accounts, external_users));
-        let allowed_origins = Arc::new(AllowedOrigins::new(common.store.clone(), common.cache.clone()));
+        let allowed_origins = Arc::new(AllowedOrigins::new(
+            common.store.clone(),
+            common.cache.clone(),
+            grants.registration == RegistrationMode::Open,
+        ));
         let edge_feed =
             Arc::new(EdgeFeed { responder: Arc::clone(&feed), changes: feed_changes.clone(), stop: stop.clone() });
         let deltas = DeltaEndpoint {

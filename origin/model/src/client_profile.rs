@@ -4,6 +4,7 @@
 //! can set is set there, and a value that contradicts the profile is refused by the rule's name.
 //! What is decided in each request asks [`ClientMetadata::is_fapi2`].
 
+use super::grant::AUTHORIZATION_CODE_LIFETIME;
 use super::metadata::{AuthMethod, ClientMetadata, ClientProfile, GrantType, MetadataError, PkceRequirement};
 use super::response_type::ResponseType;
 use super::token_alg::TokenAlg;
@@ -25,6 +26,9 @@ impl ClientMetadata {
 
     fn with_fapi2(mut self) -> Result<ClientMetadata, MetadataError> {
         use MetadataError::Metadata;
+        if self.lifetimes.of_authorization_code() > AUTHORIZATION_CODE_LIFETIME {
+            return Err(Metadata("profile fapi2: authorization_code_lifetime must be at most 60 seconds"));
+        }
         if matches!(self.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost | AuthMethod::None) {
             return Err(Metadata(
                 "profile fapi2: token_endpoint_auth_method must be private_key_jwt, tls_client_auth or \

@@ -14,6 +14,7 @@ pub mod authorization;
 mod backchannel_logout;
 mod claims_request;
 pub mod client;
+mod client_lifetimes;
 mod client_profile;
 mod consent;
 pub mod device;
@@ -57,6 +58,7 @@ pub use authorization::{AuthorizationError, AuthorizationRequest, AuthorizationS
 pub use backchannel_logout::PendingLogout;
 pub use claims_request::{ClaimsRequest, ParsedClaims};
 pub use client::{Client, ClientStatus, Registrant, StoredSecret};
+pub use client_lifetimes::ClientLifetimes;
 pub use consent::{Consent, ConsentedAccess};
 pub use device::{DeviceCode, DevicePollOutcome, DeviceStatus, UserCode};
 pub use edge::{Edge, EdgeHeartbeat, EdgeName, EdgeUrl};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audience::Audience;
+use super::client_lifetimes::ClientLifetimes;
 use super::jwks;
 use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 use super::redirect::{OutboundUrl, RedirectUri, WebUrl};
@@ -324,6 +325,9 @@ pub struct ClientMetadata {
     /// Types of `authorization_details` it may request (RFC 9396 §10).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_details_types: Vec<String>,
+    /// Lifetimes of what it gets. Ignored in registration requests.
+    #[serde(flatten)]
+    pub lifetimes: ClientLifetimes,
     /// Issuers whose assertions about users are accepted from the client (RFC 7523 §2.1). Ignored
     /// in registration requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -414,6 +418,7 @@ impl ClientMetadata {
         if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_displayable(owner)) {
             return Err(Metadata("owner must be at most 255 bytes without invisible characters"));
         }
+        self.lifetimes.check()?;
         let is_contact =
             |contact: &String| (1..=MAX_IDENTIFIER_BYTES).contains(&contact.len()) && is_displayable(contact);
         if self.contacts.len() > MAX_CONTACTS || !self.contacts.iter().all(is_contact) {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::client_lifetimes::ClientLifetimes;
 use super::metadata::{
     AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
@@ -82,6 +83,7 @@ fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> R
         audiences: Vec::new(),
         trusted_issuers: Vec::new(),
         authorization_details_types: Vec::new(),
+        lifetimes: ClientLifetimes::default(),
         require_pkce: PkceRequirement::limited(requested.require_pkce, None),
         first_party: false,
         owner: None,
@@ -120,6 +122,7 @@ fn limit_to_operator_metadata(
         audiences: limits.audiences.clone(),
         trusted_issuers: limits.trusted_issuers.clone(),
         authorization_details_types: limits.authorization_details_types.clone(),
+        lifetimes: limits.lifetimes.clone(),
         require_signed_request_object: requested.require_signed_request_object || limits.require_signed_request_object,
         require_pushed_authorization_requests: requested.require_pushed_authorization_requests
             || limits.require_pushed_authorization_requests,
@@ -184,8 +187,10 @@ fn check_response_types(members: &Map<String, Value>) -> Result<(), MetadataErro
 /// Members that can have a value of the wrong form, as errors name them.
 const MEMBERS: &[&str] = &[
     "access_token_format",
+    "access_token_lifetime",
     "access_token_signed_response_alg",
     "audiences",
+    "authorization_code_lifetime",
     "authorization_details_types",
     "authorization_signed_response_alg",
     "backchannel_logout_uri",
@@ -193,9 +198,11 @@ const MEMBERS: &[&str] = &[
     "client_uri",
     "contacts",
     "default_max_age",
+    "device_code_lifetime",
     "dpop_bound_access_tokens",
     "first_party",
     "grant_types",
+    "id_token_lifetime",
     "id_token_signed_response_alg",
     "id_token_user_claims",
     "introspection_signed_response_alg",
@@ -205,6 +212,8 @@ const MEMBERS: &[&str] = &[
     "owner",
     "policy_uri",
     "profile",
+    "refresh_token_idle_lifetime",
+    "refresh_token_lifetime",
     "request_object_signing_alg",
     "require_pkce",
     "require_pushed_authorization_requests",
@@ -299,10 +308,12 @@ mod tests {
             "scope": "openid reports tollgate:admin secrets",
             "audiences": ["https://bank.example"],
             "first_party": true,
+            "access_token_lifetime": 86400,
             "trusted_issuers": [{ "issuer": "https://me.example" }],
         }));
         let metadata = metadata.expect("good");
         assert_eq!(metadata.scope.to_string(), "openid reports");
+        assert_eq!(metadata.lifetimes, ClientLifetimes::default());
         assert!(metadata.audiences.is_empty() && metadata.trusted_issuers.is_empty() && !metadata.first_party);
         for (member, value) in [
             ("grant_types", serde_json::json!(["client_credentials"])),
@@ -402,6 +413,7 @@ mod tests {
             audiences: vec!["https://narrow.example".parse().expect("an audience")],
             dpop_bound_access_tokens: true,
             require_pushed_authorization_requests: true,
+            lifetimes: ClientLifetimes { access_token: Some(60), ..ClientLifetimes::default() },
             subject_type: SubjectType::Pairwise,
             owner: Some("Somebody".to_owned()),
             first_party: true,
@@ -413,6 +425,7 @@ mod tests {
             (&[GrantType::AuthorizationCode][..], "openid")
         );
         assert_eq!((metadata.audiences, metadata.subject_type), (limits.audiences.clone(), SubjectType::Pairwise));
+        assert_eq!(metadata.lifetimes, limits.lifetimes);
         assert!(metadata.dpop_bound_access_tokens && metadata.require_pushed_authorization_requests);
         assert!(metadata.owner.is_none() && !metadata.first_party, "the operator has not checked the new metadata");
         // What the operator gave is kept.

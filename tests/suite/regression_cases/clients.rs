@@ -257,6 +257,20 @@ async fn c4_what_a_client_says_about_itself_is_kept_and_shown(case: &RegressionC
     for (member, value) in about.as_object().context("an object")? {
         assert_eq!((&client[member], &read[member]), (value, value), "{member}");
     }
+    // RFC 7591 in browsers: open registration answers pages of any origin.
+    let own = format!("/oauth/register/{}", member_text(&client, "client_id")?);
+    for (path, method) in [("/oauth/register", "POST"), (own.as_str(), "PUT"), (own.as_str(), "DELETE")] {
+        let preflight = reqwest::Client::new().request(Method::OPTIONS, origin.url(path));
+        let preflight = preflight
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", method)
+            .header("access-control-request-headers", "authorization, content-type");
+        let answer = preflight.send().await?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert_eq!(header("access-control-allow-origin"), "*", "{path}");
+        assert!(header("access-control-allow-methods").contains(method), "{path}");
+        assert!(header("access-control-allow-headers").contains("authorization"), "{path}");
+    }
     let (status, refused) =
         register(&origin, &merge(wanted, &json!({ "policy_uri": "http://notes.example/" }))).await?;
     let description = member_text(&refused, "error_description")?;

@@ -8,7 +8,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use tollgate_model::authorization::REQUEST_LIFETIME;
 use tollgate_model::encoding::base64url;
-use tollgate_model::grant::AUTHORIZATION_CODE_LIFETIME;
 use tollgate_model::user::PASSWORD_ACR;
 use tollgate_model::{
     Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession,
@@ -303,7 +302,7 @@ pub(crate) async fn issue_code(
         challenge: request.challenge.clone(),
         nonce: request.nonce.clone(),
         jkt: request.jkt.clone(),
-        expires_at: grant.created_at.saturating_add(AUTHORIZATION_CODE_LIFETIME),
+        expires_at: grant.created_at.saturating_add(client.metadata.lifetimes.of_authorization_code()),
         redeemed_at: None,
         grant,
     };
@@ -332,7 +331,7 @@ pub(crate) fn grant_of(
 ) -> Result<Grant, WebError> {
     let now = endpoint.clock.now();
     let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
-        true => endpoint.refresh.lifetime,
+        true => client.metadata.lifetimes.refresh_within(endpoint.refresh).lifetime,
         false => MAX_TOKEN_LIFETIME,
     };
     let (acr, amr) = (PASSWORD_ACR.to_owned(), vec![AMR.to_owned()]);

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tollgate_model::authorization::requested_access;
-use tollgate_model::device::{DEVICE_CODE_LIFETIME, POLL_INTERVAL};
+use tollgate_model::device::POLL_INTERVAL;
 use tollgate_model::{Access, DeviceCode, DeviceStatus, GrantType, Secret, SecretHash, SecretKind, UserCode};
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{Store, StoreError};
@@ -72,6 +72,7 @@ async fn issue_codes(
     let (default, resources) = (&endpoint.issuer.default_audience, endpoint.store.list_resources().await?);
     let access = Access::for_client(&client, requested_access(form)?, default, &resources)?;
     let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), endpoint.clock.now());
+    let lifetime = client.metadata.lifetimes.of_device_code();
     let code = DeviceCode {
         hash: secret.hash(),
         user_code: SecretHash::from_bytes([0; 32]),
@@ -80,7 +81,7 @@ async fn issue_codes(
         sender: caller.sender(&endpoint.proxies, form.get("device_name")),
         requested_at: now,
         status: DeviceStatus::Pending,
-        expires_at: now.saturating_add(DEVICE_CODE_LIFETIME),
+        expires_at: now.saturating_add(lifetime),
         interval: POLL_INTERVAL,
         polled_at_ms: 0,
     };
@@ -91,7 +92,7 @@ async fn issue_codes(
         verification_uri_complete: format!("{verification_uri}?user_code={user_code}"),
         verification_uri,
         user_code,
-        expires_in: DEVICE_CODE_LIFETIME,
+        expires_in: lifetime,
         interval: POLL_INTERVAL,
     }))
 }

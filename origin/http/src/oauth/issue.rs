@@ -188,7 +188,8 @@ impl TokenIssuer {
             acr: subject.acr,
             exchanged_from: subject.exchanged_from,
         };
-        let lifetime = form.lifetime.unwrap_or(u64::MAX).min(self.issuer.token_lifetime);
+        let longest = form.lifetime.unwrap_or(u64::MAX).min(self.issuer.token_lifetime);
+        let lifetime = client.metadata.lifetimes.access_token_within(longest);
         let draft = TokenDraft {
             unique: TokenId::unique(now_ms, rng::random_id()?),
             client: client.id.clone(),

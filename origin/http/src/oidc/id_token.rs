@@ -46,7 +46,7 @@ pub(crate) async fn sign(
         "aud": client.id,
         "azp": client.id,
         "iat": now,
-        "exp": now.saturating_add(issuer.token_lifetime),
+        "exp": now.saturating_add(client.metadata.lifetimes.id_token_within(issuer.token_lifetime)),
         "auth_time": grant.terms.auth_time,
         "acr": grant.terms.acr,
         "amr": grant.terms.amr,

@@ -101,7 +101,7 @@ fn grant_of(request: &TokenRequest<'_>, user: &User, access: Access) -> Result<G
     let (endpoint, client) = (request.endpoint, &request.caller.client);
     let now = endpoint.clock.now();
     let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
-        true => endpoint.refresh.lifetime,
+        true => client.metadata.lifetimes.refresh_within(endpoint.refresh).lifetime,
         false => MAX_TOKEN_LIFETIME,
     };
     let pairwise_key = endpoint.keys.current().derive_key("tollgate pairwise subjects v1");

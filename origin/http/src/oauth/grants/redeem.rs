@@ -97,7 +97,8 @@ pub(super) fn first_refresh(
     }
     let first = endpoint.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
-    let expires_at = endpoint.refresh.expiry(grant.ends_at, endpoint.clock.now());
+    let rules = client.metadata.lifetimes.refresh_within(endpoint.refresh);
+    let expires_at = rules.expiry(grant.ends_at, endpoint.clock.now());
     // A confidential client proves its identity by authentication; a public one can prove it only
     // by its key (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);

@@ -20,7 +20,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     family.check(&client.id, request.jkt.as_deref(), now)?;
     let access = requested_within_grant(&request, grant).await?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
-    let rules = endpoint.refresh;
+    let rules = client.metadata.lifetimes.refresh_within(endpoint.refresh);
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
     // Reuse is detected in the transaction that rotates the token: of two simultaneous requests,
