@@ -11,9 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tollgate_model::rate_limit::{Rate, Rule, RuleState};
+use tollgate_model::rate_limit::Rate;
 use tollgate_model::text::escape_invisible;
 use tollgate_model::{ClientId, SecretKind};
+
+use crate::log_limit::LogLimit;
 
 /// Refusals that are kept of a client.
 const MAX_PER_CLIENT: usize = 20;
@@ -86,35 +88,16 @@ pub struct RefusalLog {
 
 #[derive(Debug, Default)]
 struct State {
-    lines: LineLimit,
-    unregistered_lines: LineLimit,
+    lines: LogLimit,
+    unregistered_lines: LogLimit,
     clients: HashMap<ClientId, ClientRefusals>,
 }
 
 #[derive(Debug, Default)]
 struct ClientRefusals {
-    lines: LineLimit,
+    lines: LogLimit,
     /// The oldest first.
     recent: VecDeque<RefusedRequest>,
-}
-
-/// Limit of log lines, and the number of refusals since the last line that was written.
-#[derive(Debug, Default)]
-struct LineLimit {
-    bucket: RuleState,
-    left_out: u64,
-}
-
-impl LineLimit {
-    /// Whether another line may be written. `now`: microseconds.
-    fn acquire(&mut self, max: u32, now: u64) -> bool {
-        let is_allowed = Rate::new(max, LINES_PERIOD)
-            .is_some_and(|rate| Rule::TokenBucket(rate).acquire(&mut self.bucket, now).wait.is_none());
-        if !is_allowed {
-            self.left_out = self.left_out.saturating_add(1);
-        }
-        is_allowed
-    }
 }
 
 /// Numbers of refusals that were not logged before a line: of the same client, and of all clients
@@ -175,10 +158,9 @@ impl RefusalLog {
                 &mut refusals.lines
             }
         };
-        if !own_lines.acquire(MAX_CLIENT_LINES, now) || !lines.acquire(MAX_LINES, now) {
-            return None;
-        }
-        Some(LeftOut { client: std::mem::take(&mut own_lines.left_out), all: std::mem::take(&mut lines.left_out) })
+        let (own_rate, rate) = (Rate::new(MAX_CLIENT_LINES, LINES_PERIOD)?, Rate::new(MAX_LINES, LINES_PERIOD)?);
+        let is_allowed = own_lines.acquire(own_rate, now) && lines.acquire(rate, now);
+        is_allowed.then(|| LeftOut { client: own_lines.take_left_out(), all: lines.take_left_out() })
     }
 
     /// The last refusals of a client, the newest first.

@@ -21,10 +21,11 @@ pub use trace_context::{hex, traced};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tollgate_model::rate_limit::{Rate, Rule, RuleState};
+use tollgate_model::rate_limit::Rate;
 use tollgate_system::Clock;
 
 use self::last_hour::LastHour;
+use crate::log_limit::LogLimit;
 
 /// Routes with counters of their own. Requests without a route count as `unknown`.
 const MAX_ROUTES: usize = 256;
@@ -77,16 +78,9 @@ pub struct Metrics {
     pub revoked: LabelledCounter<1>,
     last_hour: LastHour,
     /// By [`CredentialKind`].
-    failure_logs: [Mutex<FailureLog>; 3],
+    failure_logs: [Mutex<LogLimit>; 3],
     clock: Clock,
     started: Instant,
-}
-
-/// Limit of logged failures, and the number of failures since the last one that was logged.
-#[derive(Debug, Default)]
-struct FailureLog {
-    bucket: RuleState,
-    omitted: u64,
 }
 
 impl Metrics {
@@ -138,12 +132,8 @@ impl Metrics {
     fn may_log_failure_at(&self, kind: CredentialKind, uptime: Duration) -> Option<u64> {
         let mut log = self.failure_logs[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let now = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
-        let rule = Rule::TokenBucket(Rate::new(MAX_LOGGED_FAILURES, LOGGED_FAILURES_PERIOD)?);
-        if rule.acquire(&mut log.bucket, now).wait.is_some() {
-            log.omitted += 1;
-            return None;
-        }
-        Some(std::mem::take(&mut log.omitted))
+        let rate = Rate::new(MAX_LOGGED_FAILURES, LOGGED_FAILURES_PERIOD)?;
+        log.acquire(rate, now).then(|| log.take_left_out())
     }
 
     /// Counts a revocation.
