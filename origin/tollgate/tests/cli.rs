@@ -438,10 +438,16 @@ async fn update_changes_only_what_its_flags_name() {
     let patched = cli.json(&["client", "update", "shop", "--metadata", r#"{"default_max_age":60,"owner":"Others"}"#]);
     assert_eq!((&patched["default_max_age"], &patched["owner"]), (&json!(60), &json!("Others")));
     let flags = ["--auth-method", "client_secret_post", "--require-pkce", "always", "--response-type", "code"];
-    let flags = [&["client", "update", "shop"][..], &flags, &["--backchannel-logout-uri", "https://shop.example/out"]];
+    let flags = [
+        &["client", "update", "shop", "--access-token-lifetime", "300", "--contact", "ops@shop.example"][..],
+        &flags,
+        &["--backchannel-logout-uri", "https://shop.example/out", "--tos-uri", "https://shop.example/terms"],
+    ];
     let updated = cli.json(&flags.concat());
     assert_eq!(updated["token_endpoint_auth_method"], json!("client_secret_post"));
     assert_eq!(updated["require_pkce"], json!("always"));
+    assert_eq!((&updated["access_token_lifetime"], &updated["contacts"]), (&json!(300), &json!(["ops@shop.example"])));
+    assert_eq!(updated["tos_uri"], json!("https://shop.example/terms"));
     assert_eq!(updated["backchannel_logout_uri"], json!("https://shop.example/out"));
     for refused in [
         &["client", "update", "nobody", "--owner", "x"][..],

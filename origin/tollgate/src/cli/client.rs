@@ -5,8 +5,8 @@ use serde_json::json;
 use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
-    Audience, AuthMethod, ClientId, ClientMetadata, ClientProfile, ClientView, GrantType, OutboundUrl, PkceRequirement,
-    RedirectUri, ResponseType, Scope, TokenAlg, TokenFormat, text,
+    Audience, AuthMethod, ClientId, ClientLifetimes, ClientMetadata, ClientProfile, ClientView, GrantType, OutboundUrl,
+    PkceRequirement, RedirectUri, ResponseType, Scope, TokenAlg, TokenFormat, WebUrl, text,
 };
 use tollgate_services::admin::client_check::{Finding, Verdict, check_authorization_url, check_settings};
 use tollgate_services::admin::{
@@ -98,6 +98,21 @@ struct ClientFlags {
     /// Person or team responsible for the client
     #[arg(long)]
     owner: Option<String>,
+    /// Picture of the client
+    #[arg(long, value_name = "URL")]
+    logo_uri: Option<WebUrl>,
+    /// Page about the client, shown to users
+    #[arg(long, value_name = "URL")]
+    client_uri: Option<WebUrl>,
+    /// Page with its privacy policy, shown to users
+    #[arg(long, value_name = "URL")]
+    policy_uri: Option<WebUrl>,
+    /// Page with its terms of service, shown to users
+    #[arg(long, value_name = "URL")]
+    tos_uri: Option<WebUrl>,
+    /// How to reach those who are responsible for it, usually an email address; repeatable
+    #[arg(long)]
+    contact: Vec<String>,
     /// Scope value that its tokens may have; repeatable, or separate values by spaces
     #[arg(long)]
     scope: Vec<String>,
@@ -144,6 +159,8 @@ struct ClientFlags {
     /// URL that receives logout tokens
     #[arg(long, value_name = "URL")]
     backchannel_logout_uri: Option<OutboundUrl>,
+    #[command(flatten)]
+    lifetimes: LifetimeFlags,
     /// Make it an application of your own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
@@ -156,6 +173,44 @@ struct ClientFlags {
     /// audience
     #[arg(long)]
     admin: bool,
+}
+
+/// Lifetimes of what a client gets, in seconds.
+#[derive(Debug, clap::Args)]
+struct LifetimeFlags {
+    /// Lifetime of its access tokens
+    #[arg(long, value_name = "SECONDS")]
+    access_token_lifetime: Option<u64>,
+    /// Lifetime of its ID tokens
+    #[arg(long, value_name = "SECONDS")]
+    id_token_lifetime: Option<u64>,
+    /// Time after which its grants end, however often they are refreshed
+    #[arg(long, value_name = "SECONDS")]
+    refresh_token_lifetime: Option<u64>,
+    /// Time after which an unused refresh token expires
+    #[arg(long, value_name = "SECONDS")]
+    refresh_token_idle_lifetime: Option<u64>,
+    /// Lifetime of its authorization codes
+    #[arg(long, value_name = "SECONDS")]
+    authorization_code_lifetime: Option<u64>,
+    /// Lifetime of its device codes
+    #[arg(long, value_name = "SECONDS")]
+    device_code_lifetime: Option<u64>,
+}
+
+impl LifetimeFlags {
+    fn apply(&self, lifetimes: &mut ClientLifetimes) {
+        for (flag, lifetime) in [
+            (self.access_token_lifetime, &mut lifetimes.access_token),
+            (self.id_token_lifetime, &mut lifetimes.id_token),
+            (self.refresh_token_lifetime, &mut lifetimes.refresh_token),
+            (self.refresh_token_idle_lifetime, &mut lifetimes.refresh_token_idle),
+            (self.authorization_code_lifetime, &mut lifetimes.authorization_code),
+            (self.device_code_lifetime, &mut lifetimes.device_code),
+        ] {
+            *lifetime = flag.or(*lifetime);
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -228,6 +283,12 @@ impl ClientFlags {
             true => AuthMethod::None,
             false => self.auth_method.unwrap_or(metadata.auth_method),
         };
+        metadata.logo_uri = self.logo_uri.clone().or(metadata.logo_uri);
+        metadata.client_uri = self.client_uri.clone().or(metadata.client_uri);
+        metadata.policy_uri = self.policy_uri.clone().or(metadata.policy_uri);
+        metadata.tos_uri = self.tos_uri.clone().or(metadata.tos_uri);
+        add(&mut metadata.contacts, self.contact.clone());
+        self.lifetimes.apply(&mut metadata.lifetimes);
         metadata.jwks_uri = self.jwks_uri.clone().or(metadata.jwks_uri);
         metadata.require_pkce = self.require_pkce.or(metadata.require_pkce);
         metadata.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(metadata.backchannel_logout_uri);
