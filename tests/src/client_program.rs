@@ -114,7 +114,7 @@ impl UserBrowser {
 
     async fn open(&self, url: &Url) -> Result<Page> {
         let site = url.origin().ascii_serialization();
-        let mut request = self.http.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
+        let mut request = self.http.get(url.clone()).header(ACCEPT, "text/html,*/*;q=0.8");
         if let Some(cookies) = self.cookie_header(&site) {
             request = request.header(COOKIE, cookies);
         }
