@@ -14,7 +14,11 @@ const MAX_REUSE_GRACE: u64 = 60;
 /// Seconds.
 const MAX_LIFETIME: u64 = 366 * DAY;
 
-pub(super) const SETTINGS: [Setting; 12] = [
+/// Schemes of widespread programs that register themselves.
+const DEFAULT_SCHEMES: &str = "cursor, vscode, vscode-insiders, claude";
+const MAX_SCHEMES: usize = 32;
+
+pub(super) const SETTINGS: [Setting; 13] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
@@ -70,6 +74,13 @@ pub(super) const SETTINGS: [Setting; 12] = [
         .allowed_values("off, open, or token for holders of a token with the scope tollgate:register", "token")
         .default("off"),
     Setting::new(
+        "TOLLGATE_REGISTRATION_SCHEMES",
+        "registration-schemes",
+        "Schemes of redirect URIs that clients may register without a domain name in them",
+    )
+    .allowed_values("schemes, comma-separated", "cursor, vscode")
+    .default(DEFAULT_SCHEMES),
+    Setting::new(
         "TOLLGATE_LEGACY_GRANTS",
         "legacy-grants",
         "Grants for the migration of old applications, which RFC 9700 forbids; clients also need the registration",
@@ -97,6 +108,9 @@ pub struct GrantSettings {
     /// Whether a DPoP proof must carry a nonce of this origin (RFC 9449 §8).
     pub dpop_nonce_required: bool,
     pub registration: RegistrationMode,
+    /// Private-use schemes of redirect URIs that clients may register although they contain no
+    /// domain name (RFC 8252 §7.1).
+    pub registration_schemes: Vec<String>,
     /// What is offered for the migration of old applications.
     pub legacy: LegacyGrants,
     /// Proxies whose forwarding and certificate headers are believed.
@@ -144,6 +158,10 @@ impl GrantSettings {
             },
             dpop_nonce_required: sources.parse("TOLLGATE_DPOP_NONCE_REQUIRED", checked_flag)?.unwrap_or(false),
             registration: sources.parse("TOLLGATE_REGISTRATION", checked_registration_mode)?.unwrap_or_default(),
+            registration_schemes: match sources.parse("TOLLGATE_REGISTRATION_SCHEMES", checked_schemes)? {
+                Some(schemes) => schemes,
+                None => DEFAULT_SCHEMES.split(", ").map(str::to_owned).collect(),
+            },
             legacy: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or_default(),
             trusted_proxies: sources.parse("TOLLGATE_TRUSTED_PROXIES", checked_networks)?.unwrap_or_default(),
             certificate_header: sources.parse("TOLLGATE_CLIENT_CERTIFICATE_HEADER", checked_header)?,
@@ -153,6 +171,18 @@ impl GrantSettings {
             return Err(sources.error("TOLLGATE_CLIENT_CERTIFICATE_HEADER", problem));
         }
         Ok(settings)
+    }
+}
+
+/// Schemes as in RFC 3986 §3.1, in lower case.
+fn checked_schemes(text: &str) -> Result<Vec<String>, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    let is_scheme =
+        |scheme: &&str| scheme.starts_with(|char: char| char.is_ascii_lowercase()) && scheme.bytes().all(is_plain);
+    let schemes: Vec<&str> = text.split(',').map(str::trim).filter(|scheme| !scheme.is_empty()).collect();
+    match schemes.len() <= MAX_SCHEMES && schemes.iter().all(is_scheme) {
+        true => Ok(schemes.into_iter().map(str::to_owned).collect()),
+        false => Err("must be at most 32 schemes in lower case, such as cursor, separated by commas".to_owned()),
     }
 }
 

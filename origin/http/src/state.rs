@@ -501,6 +501,7 @@ impl Common {
             clock: self.clock.clone(),
             store: self.store.clone(),
             mode: grants.registration,
+            schemes: grants.registration_schemes.clone(),
             bearers: Arc::clone(&authentication.bearers),
             outbound,
         }

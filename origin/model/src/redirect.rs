@@ -13,8 +13,7 @@ use super::malformed::Malformed;
 /// Bytes; the URI is sent in a `Location` header.
 const MAX_REDIRECT_URI_BYTES: usize = 1024;
 
-/// A registered redirect URI: `https`, `http` with a loopback address, or a private-use scheme that
-/// contains a dot.
+/// A registered redirect URI: `https`, `http` with a loopback address, or a private-use scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RedirectUri(String);
 
@@ -43,6 +42,15 @@ impl RedirectUri {
         url::Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
     }
 
+    /// Whether a client may register the URI by itself. Its private-use scheme must contain a
+    /// reversed domain name (RFC 8252 §7.1), which two applications do not share by accident, or be
+    /// one of `schemes`.
+    #[must_use]
+    pub fn may_be_self_registered(&self, schemes: &[String]) -> bool {
+        let scheme = self.0.split(':').next().unwrap_or_default();
+        matches!(scheme, "https" | "http") || scheme.contains('.') || schemes.iter().any(|allowed| allowed == scheme)
+    }
+
     /// Whether the URI leads to an application on the user's machine, which any other application
     /// there can impersonate (RFC 8252 §8.6).
     #[must_use]
@@ -56,16 +64,69 @@ fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)
 }
 
-/// The host of a loopback `http` URI, and the text after its port.
+/// Schemes whose URIs run code, read files or lead to other protocols, and those of the web in
+/// other spellings. No redirect URI may have one.
+const FORBIDDEN_SCHEMES: &[&str] = &[
+    "about",
+    "blob",
+    "chrome",
+    "chrome-extension",
+    "cid",
+    "content",
+    "data",
+    "file",
+    "filesystem",
+    "ftp",
+    "ftps",
+    "gopher",
+    "http",
+    "https",
+    "intent",
+    "jar",
+    "javascript",
+    "ldap",
+    "livescript",
+    "mailto",
+    "mhtml",
+    "mid",
+    "mocha",
+    "moz-extension",
+    "ms-msdt",
+    "ms-officecmd",
+    "resource",
+    "search-ms",
+    "shell",
+    "sms",
+    "ssh",
+    "tel",
+    "telnet",
+    "urn",
+    "vbscript",
+    "view-source",
+    "ws",
+    "wss",
+];
+
+/// The host of a loopback `http` URI, and the text after its port. Names below `localhost` are
+/// loopback addresses (RFC 6761 §6.3).
 fn loopback(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("http://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let host = ["127.0.0.1", "[::1]", "localhost"].into_iter().find(|host| {
-        let port = authority.strip_prefix(host);
-        port.is_some_and(|port| port.is_empty() || is_port(port))
-    })?;
-    Some((host, path))
+    let (host, port) = match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.split_at(colon),
+        _ => (authority, ""),
+    };
+    let is_loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost") || is_below_localhost(host);
+    (is_loopback && (port.is_empty() || is_port(port))).then_some((host, path))
+}
+
+fn is_below_localhost(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_plain)
+    };
+    host.strip_suffix(".localhost").is_some_and(|name| name.split('.').all(is_label))
 }
 
 /// `:` and a number from 1 to 65535.
@@ -93,9 +154,7 @@ impl FromStr for RedirectUri {
             "https" if text.starts_with("https://") && url.host_str().is_some_and(|host| !host.contains('*')) => {}
             "http" if loopback(text).is_some() => {}
             "http" => return Err(wrong("may be http only with a loopback address (RFC 8252 §7.3)")),
-            // A private-use scheme contains a reversed domain name. `javascript`, `data` and the
-            // like contain no dot.
-            scheme if scheme.contains('.') && text.starts_with(scheme) => {}
+            scheme if !FORBIDDEN_SCHEMES.contains(&scheme) && text.starts_with(scheme) => {}
             _ => {
                 return Err(wrong(
                     "must be https, http with a loopback address, or a private-use scheme such as com.example.app",
@@ -129,7 +188,9 @@ impl FromStr for OutboundUrl {
 
     fn from_str(text: &str) -> Result<OutboundUrl, Malformed> {
         let uri: RedirectUri = text.parse().map_err(|error: Malformed| Malformed::new("URL", error.problem))?;
-        match text.starts_with("https://") || text.starts_with("http://") {
+        // The origin's resolver may know other addresses of names below `localhost`.
+        let is_loopback = loopback(text).is_some_and(|(host, _)| !is_below_localhost(host));
+        match text.starts_with("https://") || is_loopback {
             true => Ok(OutboundUrl(uri.0)),
             false => Err(Malformed::new("URL", "must be https, or http with a loopback address")),
         }
@@ -211,7 +272,11 @@ mod tests {
             "http://127.0.0.1:5000/cb",
             "http://[::1]:5000/cb",
             "http://localhost:3000/",
+            "http://app.localhost:3000/cb",
+            "http://a.b-1.localhost/cb",
             "com.example.app:/cb",
+            "app:/cb",
+            "vscode://publisher.extension/cb",
         ] {
             uri(text);
         }
@@ -229,11 +294,44 @@ mod tests {
             "https:app.example",
             "javascript:alert(1)",
             "data:text/html,x",
-            "app:/cb",
+            "JavaScript:alert(1)",
+            "vbscript:x",
+            "file:///etc/passwd",
+            "blob:https://app.example/1",
+            "about:blank",
+            "wss://app.example/cb",
+            "view-source:https://app.example/",
+            "http:127.0.0.1/cb",
+            "http://localhost.evil.example/cb",
+            "http://.localhost/cb",
+            "http://a..localhost/cb",
+            "http://a@b.localhost/cb",
+            "http://evillocalhost/cb",
             "https://app.example/ä",
             "https://app.example/a b",
         ] {
             assert!(text.parse::<RedirectUri>().is_err(), "{text:?} passed");
+        }
+    }
+
+    #[test]
+    fn clients_register_schemes_by_themselves_that_are_theirs_or_listed() {
+        let schemes = ["cursor".to_owned(), "vscode".to_owned()];
+        for text in
+            ["https://app.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb", "cursor://callback", "vscode:/x"]
+        {
+            assert!(uri(text).may_be_self_registered(&schemes), "{text}");
+        }
+        for text in ["app:/cb", "vscode-insiders:/cb", "cursorx:/cb"] {
+            assert!(!uri(text).may_be_self_registered(&schemes), "{text}");
+        }
+    }
+
+    #[test]
+    fn origin_requests_no_names_below_localhost() {
+        assert!("http://localhost:3000/keys".parse::<OutboundUrl>().is_ok());
+        for text in ["http://app.localhost/keys", "app:/keys", "com.example.app:/keys"] {
+            assert!(text.parse::<OutboundUrl>().is_err(), "{text}");
         }
     }
 
@@ -273,6 +371,8 @@ mod tests {
         ] {
             assert!(!registered.matches(text), "{text}");
         }
+        assert!(uri("http://app.localhost/cb").matches("http://app.localhost:5000/cb"));
+        assert!(!uri("http://app.localhost/cb").matches("http://other.localhost/cb"));
         let native = uri("http://127.0.0.1/cb");
         assert!(native.matches("http://127.0.0.1:61023/cb"));
         assert!(uri("http://127.0.0.1:1/cb").matches("http://127.0.0.1:2/cb"));

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::client_lifetimes::ClientLifetimes;
+use super::malformed::Malformed;
 use super::metadata::{
     AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
@@ -21,7 +22,8 @@ pub const MAX_REGISTRATION_BYTES: usize = 48 * 1024;
 /// Parses a registration request. Unknown members (RFC 7591 §2) and empty ones are ignored; scope
 /// values and grant types that the client may not have are removed, and the response contains the
 /// result (RFC 7591 §3.2.1). `operator_metadata` is the metadata of the operator's latest change of
-/// this client, if any: it limits what the client can register.
+/// this client, if any: it limits what the client can register. `schemes` are private-use schemes
+/// that clients may register although they contain no domain name.
 ///
 /// # Errors
 /// If the metadata cannot be registered.
@@ -29,12 +31,13 @@ pub fn parse_registration(
     body: &[u8],
     resources: &[Resource],
     operator_metadata: Option<&ClientMetadata>,
+    schemes: &[String],
 ) -> Result<ClientMetadata, MetadataError> {
     let mut members: Map<String, Value> =
         text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object with storable strings"))?;
     members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     for name in ["redirect_uris", "post_logout_redirect_uris"] {
-        check_redirect_uris(name, members.get(name))?;
+        check_redirect_uris(name, members.get(name), schemes)?;
     }
     check_response_types(&members)?;
     let has_grant_types = members.contains_key("grant_types");
@@ -261,14 +264,17 @@ fn check_shown_urls(metadata: &ClientMetadata) -> Result<(), MetadataError> {
 }
 
 /// RFC 7591 §3.2.2 has a separate error code for redirect URIs.
-fn check_redirect_uris(member: &'static str, uris: Option<&Value>) -> Result<(), MetadataError> {
+fn check_redirect_uris(member: &'static str, uris: Option<&Value>, schemes: &[String]) -> Result<(), MetadataError> {
     let wrong = |problem, value: &Value| MetadataError::RedirectUriValue(MemberProblem::new(member, problem, value));
     let Some(uris) = uris else {
         return Ok(());
     };
     for uri in uris.as_array().ok_or_else(|| wrong("must be a list", uris))? {
         let text = uri.as_str().ok_or_else(|| wrong("must be a list of texts", uri))?;
-        text.parse::<RedirectUri>().map_err(|error| wrong(error.problem, uri))?;
+        let parsed: RedirectUri = text.parse().map_err(|error: Malformed| wrong(error.problem, uri))?;
+        if !parsed.may_be_self_registered(schemes) {
+            return Err(wrong("must have a scheme that contains a domain name, such as com.example.app", uri));
+        }
     }
     Ok(())
 }
@@ -289,7 +295,7 @@ mod tests {
             introspected_by: None,
             tokens: Default::default(),
         };
-        parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata)
+        parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata, &["cursor".to_owned()])
     }
 
     #[test]
@@ -361,6 +367,13 @@ mod tests {
         }
         let long = error("tos_uri", Value::from("x".repeat(5000)));
         assert!(long.len() < 250 && long.is_ascii(), "{long}");
+    }
+
+    #[test]
+    fn scheme_without_a_domain_name_must_be_listed() {
+        let register = |uri: &str| read(serde_json::json!({ "redirect_uris": [uri] }));
+        assert!(register("cursor://callback").is_ok() && register("com.example.app:/cb").is_ok());
+        assert!(matches!(register("app:/cb"), Err(MetadataError::RedirectUriValue(_))));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct RegistrationEndpoint {
     pub(crate) store: Store,
     /// Who may register clients.
     pub(crate) mode: RegistrationMode,
+    /// Private-use schemes of redirect URIs that they may have without a domain name.
+    pub(crate) schemes: Vec<String>,
     pub(crate) bearers: Arc<BearerAuthenticator>,
     /// Fetches documents that clients name.
     pub(crate) outbound: OutboundClient,
@@ -112,7 +114,8 @@ async fn wanted(
     if body.len() > MAX_REGISTRATION_BYTES {
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
-    let metadata = parse_registration(body, &endpoint.store.list_resources().await?, operator_metadata)?;
+    let resources = endpoint.store.list_resources().await?;
+    let metadata = parse_registration(body, &resources, operator_metadata, &endpoint.schemes)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
         let listed = endpoint.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
