@@ -1,9 +1,9 @@
 //! CORS: which pages of other origins may read responses in a browser (Fetch standard).
 //!
 //! Every page may read public documents, and register clients where registration is open: anybody
-//! may, and a registration is managed only with its token. Browser apps may also request and revoke tokens: an origin
-//! is that of an app if a public client has a redirect URI there, so its authorization codes are
-//! sent there anyway. Credentials (cookies) are never allowed.
+//! may, and a registration is managed only with its token. Browser apps may also request and revoke
+//! tokens: an origin is that of an app if a public client has a redirect URI there, so its
+//! authorization codes are sent there anyway. Credentials (cookies) are never allowed.
 //!
 //! CORS authenticates no request. Tokens are protected by client authentication and PKCE.
 

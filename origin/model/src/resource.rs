@@ -61,8 +61,8 @@ impl Resource {
         Ok(self)
     }
 
-    /// Whether a scope value is one of this resource server's: it describes the value, and the value
-    /// is not one that this server defines.
+    /// Whether a scope value is one of this resource server's: it describes the value, and the
+    /// value is not one that this server defines.
     #[must_use]
     pub fn defines(&self, value: &str) -> bool {
         self.scopes.contains_key(value) && !super::scope::is_standard(value)
