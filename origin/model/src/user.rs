@@ -270,10 +270,20 @@ const RESERVED_CLAIMS: &[&str] = &[
     "_claim_sources",
 ];
 
+fn is_list_of_strings(value: &Value) -> bool {
+    value.as_array().is_some_and(|values| values.iter().all(Value::is_string))
+}
+
 impl UserClaims {
     /// The names of all claims that are the same on every server.
     pub fn names() -> impl Iterator<Item = &'static str> {
         CLAIMS_BY_SCOPE.iter().flat_map(|(_, names)| names.iter().copied())
+    }
+
+    /// Whether this is a claim that is the same on every server, with a value that it can have.
+    #[must_use]
+    pub fn is_standard(name: &str, value: &Value) -> bool {
+        UserClaims::names().any(|standard| standard == name) && (name != "groups" || is_list_of_strings(value))
     }
 
     /// Whether the operator may define a claim of this name: no specification reserves it, and a
@@ -302,8 +312,7 @@ impl UserClaims {
         if !claims.0.keys().all(is_allowed) {
             return Err(wrong("contain a name that a specification reserves, or that is not a scope value"));
         }
-        let is_list = |groups: &Value| groups.as_array().is_some_and(|groups| groups.iter().all(Value::is_string));
-        match claims.get("groups").is_none_or(is_list) {
+        match claims.get("groups").is_none_or(is_list_of_strings) {
             true => Ok(claims),
             false => Err(wrong("groups must be a list of strings")),
         }

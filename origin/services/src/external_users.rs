@@ -113,7 +113,7 @@ fn parse(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
         ));
     }
     let known: Map<String, Value> =
-        claims.into_iter().filter(|(name, _)| UserClaims::names().any(|known| known == name)).collect();
+        claims.into_iter().filter(|(name, value)| UserClaims::is_standard(name, value)).collect();
     let claims = UserClaims::parse(&Value::Object(known).to_string());
     Ok(ExternalUser { id, claims: claims.map_err(|_| ExternalUsersError::Response("has claims that are too large"))? })
 }
@@ -128,6 +128,11 @@ mod tests {
             parse(br#"{"external_id":"42","claims":{"email":"a@example.org","role":"x"},"more":1}"#).expect("valid");
         assert_eq!((user.id.as_str(), user.claims.get("email")), ("42", Some(&json!("a@example.org"))));
         assert_eq!(user.claims.get("role"), None);
+        let groups = |json: &str| {
+            let answer = format!(r#"{{"external_id":"42","claims":{{"groups":{json}}}}}"#);
+            parse(answer.as_bytes()).expect("valid").claims.get("groups").cloned()
+        };
+        assert_eq!((groups(r#"["staff"]"#), groups(r#""staff""#)), (Some(json!(["staff"])), None));
         assert_eq!(parse(br#"{"external_id":"42"}"#).expect("valid").claims, UserClaims::default());
         let long = format!(r#"{{"external_id":"{}"}}"#, "x".repeat(256));
         let large = format!(r#"{{"external_id":"1","claims":{{"name":"{}"}}}}"#, "x".repeat(9000));
