@@ -329,8 +329,8 @@ async fn c5_scope_of_a_self_registered_client_goes_to_the_api_that_defines_it(ca
         assert_eq!(claims(member_text(&tokens, "access_token")?)?["aud"], API, "{changes:?}");
     }
     // The user is already signed in: the page that asks for consent names the API.
-    let both = browser.open(&authorize(&origin, id, &[("scope", "tools"), ("resource", API), ("prompt", "consent")]));
-    let body = both.await?.body;
+    let both = authorize(&origin, id, &[("scope", "tools"), ("resource", API), ("prompt", "consent")]);
+    let body = browser.open(&both).await?.body;
     assert!(body.contains("Field tools") && body.contains("Use the field tools"), "{body}");
     let other = [("scope", "openid"), ("resource", API)];
     let page = browser.open(&authorize(&origin, id, &other)).await?;
