@@ -203,12 +203,12 @@ fn resource(text: &str) -> Result<Audience, Malformed> {
     text.parse()
 }
 
-/// Where the response goes: to the redirect URI that the request names and the client registered, or to
-/// the only registered one.
+/// Where the response goes: to the redirect URI that the request names and the client registered,
+/// or to the only registered one.
 ///
 /// # Errors
-/// If it is not registered, or missing and not the only one: then the error cannot be reported to the
-/// client.
+/// If it is not registered, or missing and not the only one: then the error cannot be reported to
+/// the client.
 pub fn response_uri(client: &Client, named: Option<&str>) -> Result<String, AuthorizationError> {
     match (named, client.metadata.redirect_uris.as_slice()) {
         (Some(named), _) if client.metadata.registered_redirect_uri(named).is_some() => Ok(named.to_owned()),

@@ -118,8 +118,8 @@ pub(crate) async fn update(
 
 /// Changes single members of a client's metadata.
 ///
-/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` resets a member
-/// to its default, a list replaces the list. Concurrent changes of other members are kept.
+/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` resets a
+/// member to its default, a list replaces the list. Concurrent changes of other members are kept.
 #[utoipa::path(
     patch, path = "/admin/api/clients/{id}",
     params(("id" = String, Path, description = "Client ID")),

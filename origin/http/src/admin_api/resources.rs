@@ -22,8 +22,8 @@ use crate::problem::Problem;
 struct ResourceRequest {
     #[serde(flatten)]
     resource: Resource,
-    /// What verifies its tokens: `edge`, `generic`, `spring`, `node`, `python` or `dotnet`. Replaces
-    /// algorithm, type and format.
+    /// What verifies its tokens: `edge`, `generic`, `spring`, `node`, `python` or `dotnet`.
+    /// Replaces algorithm, type and format.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     verifier: Option<Verifier>,

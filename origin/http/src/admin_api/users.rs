@@ -128,8 +128,8 @@ pub(crate) async fn show(
 
 /// Changes single members of a user.
 ///
-/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` removes a claim
-/// or the external ID. Concurrent changes of other members are kept.
+/// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` removes a
+/// claim or the external ID. Concurrent changes of other members are kept.
 #[utoipa::path(
     patch, path = "/admin/api/users/{id}",
     params(("id" = String, Path, description = "User ID")),

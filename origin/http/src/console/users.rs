@@ -1,5 +1,5 @@
-//! `/admin/users`: lists, creates, edits, disables and enables users, sets passwords and administrator
-//! rights, and shows sessions and grants.
+//! `/admin/users`: lists, creates, edits, disables and enables users, sets passwords and
+//! administrator rights, and shows sessions and grants.
 
 use askama::Template;
 use axum::extract::Path;

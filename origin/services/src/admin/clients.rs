@@ -217,8 +217,8 @@ pub fn client_version(metadata: &ClientMetadata) -> String {
 /// Applies a merge patch (RFC 7396) to the metadata of a client. It is not checked.
 ///
 /// # Errors
-/// [`AdminError::Invalid`] for a patch that is no object, gives a member an unusable value, or names
-/// a member that is no client metadata.
+/// [`AdminError::Invalid`] for a patch that is no object, gives a member an unusable value, or
+/// names a member that is no client metadata.
 pub fn patch_client_metadata(metadata: &ClientMetadata, patch: Value) -> Result<ClientMetadata, AdminError> {
     super::patched(metadata, patch).map_err(|error| invalid_client(&error))
 }

@@ -1,6 +1,6 @@
-//! Administration: what an administrator can do. The admin API, the console and the command line are
-//! three faces of these commands, so all leave the same state and the same audit entries, and refuse
-//! the same input.
+//! Administration: what an administrator can do. The admin API, the console and the command line
+//! are three faces of these commands, so all leave the same state and the same audit entries, and
+//! refuse the same input.
 //!
 //! No command checks who may do it: the caller has authenticated an administrator and names them as
 //! `by`.

@@ -33,8 +33,8 @@ pub(super) enum ClientCommand {
     },
     /// Change single members of a client's registration; the others stay as they are
     Update(Box<UpdateFlags>),
-    /// Explain the settings of a client, or an authorization URL that its application uses; fails if
-    /// something is wrong
+    /// Explain the settings of a client, or an authorization URL that its application uses; fails
+    /// if something is wrong
     Check {
         /// client_id
         id: ClientId,
@@ -91,8 +91,8 @@ pub(super) struct UpdateFlags {
 }
 
 /// Metadata of a client as flags, for `create` and `update`: all are optional. A new member of
-/// [`ClientMetadata`] gets its flag here, once, and a line in [`ClientFlags::apply`]; `update` clears
-/// members by the flags of [`ChangeFlags`].
+/// [`ClientMetadata`] gets its flag here, once, and a line in [`ClientFlags::apply`]; `update`
+/// clears members by the flags of [`ChangeFlags`].
 #[derive(Debug, clap::Args)]
 struct ClientFlags {
     /// Person or team responsible for the client

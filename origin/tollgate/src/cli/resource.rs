@@ -45,8 +45,8 @@ pub(super) enum ResourceCommand {
 /// What access tokens look like.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TokenProfileFlags {
-    /// What verifies its tokens: edge, generic, spring, node, python or dotnet. Sets algorithm, type
-    /// and format to what this accepts without configuration
+    /// What verifies its tokens: edge, generic, spring, node, python or dotnet. Sets algorithm,
+    /// type and format to what this accepts without configuration
     #[arg(long, value_name = "PRESET")]
     verifier: Option<Verifier>,
     /// Signature algorithm of its access tokens: EdDSA, ES256, RS256 or HS256 [default: that of the
