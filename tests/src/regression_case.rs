@@ -14,7 +14,8 @@ use crate::origin_process::OriginProcess;
 
 /// One run of a regression case.
 pub struct RegressionCase {
-    /// Case id such as `O1`. `O`: at the origin; `C`: by real clients; `E`: at the edge; `F`: under faults.
+    /// Case id such as `O1`. `O`: at the origin; `C`: by real clients; `E`: at the edge; `F`: under
+    /// faults.
     pub id: &'static str,
     place: &'static str,
     database: Option<TestDatabase>,
