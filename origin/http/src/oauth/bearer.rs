@@ -98,7 +98,8 @@ impl BearerAuthenticator {
         self.authenticate_with(caller, None, method, path).await
     }
 
-    /// As [`Self::authenticate`], where the token may be in the form of the request (RFC 6750 §2.2).
+    /// As [`Self::authenticate`], where the token may be in the form of the request (RFC 6750
+    /// §2.2).
     pub(crate) async fn authenticate_with(
         &self,
         caller: &Caller,
