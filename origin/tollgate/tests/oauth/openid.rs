@@ -75,7 +75,10 @@ async fn userinfo_returns_only_claims_of_the_granted_scope() {
     };
     let ask = async |token: &str| answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(token)).await;
     let (status, info) = ask(&token("shop", "openid profile").await).await;
-    assert_eq!((status, info), (200, json!({ "sub": user.as_str(), "name": "Ada Lovelace" })));
+    assert_eq!(
+        (status, info),
+        (200, json!({ "sub": user.as_str(), "name": "Ada Lovelace", "preferred_username": "ada" }))
+    );
     assert_eq!(ask(&token("shop", "orders").await).await.0, 403, "the scope lacks openid");
     assert_eq!(ask("x").await.0, 401);
     let request = origin.http.post(origin.url("/oauth/userinfo")).bearer_auth(token("bank", "openid email").await);
