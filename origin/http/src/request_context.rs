@@ -14,7 +14,7 @@ tokio::task_local! {
 
 /// Context of a request.
 pub(crate) struct RequestContext {
-    id: HeaderValue,
+    id: Cell<HeaderValue>,
     client: Cell<Option<NotedClient>>,
     failure: Cell<Option<AuthenticationFailure>>,
 }
@@ -35,8 +35,9 @@ pub(crate) struct AuthenticationFailure {
 }
 
 /// What was noted during a request.
-#[derive(Default)]
 pub(crate) struct Noted {
+    /// ID of the request.
+    pub(crate) id: HeaderValue,
     client: Option<NotedClient>,
     pub(crate) failure: Option<AuthenticationFailure>,
 }
@@ -53,24 +54,37 @@ impl Noted {
 
 impl RequestContext {
     pub(crate) fn new(id: HeaderValue) -> RequestContext {
-        RequestContext { id, client: Cell::new(None), failure: Cell::new(None) }
+        RequestContext { id: Cell::new(id), client: Cell::new(None), failure: Cell::new(None) }
     }
 
-    /// Runs `work` in this context. Also returns what was noted.
+    /// Runs `work` in this context. Also returns what was noted. Clones no ID, which would
+    /// allocate.
     pub(crate) async fn scope<F: Future>(self, work: F) -> (F::Output, Noted) {
         let work = async {
             let output = work.await;
-            let taken =
-                |context: &RequestContext| Noted { client: context.client.take(), failure: context.failure.take() };
-            (output, CURRENT.try_with(taken).unwrap_or_default())
+            (output, CURRENT.with(RequestContext::take))
         };
         CURRENT.scope(self, work).await
     }
 
+    fn take(&self) -> Noted {
+        Noted { id: self.id.replace(no_id()), client: self.client.take(), failure: self.failure.take() }
+    }
+
     /// ID of the current request; empty outside of one.
     pub(crate) fn current_id() -> String {
-        CURRENT.try_with(|context| context.id.to_str().unwrap_or_default().to_owned()).unwrap_or_default()
+        let read = |context: &RequestContext| {
+            let id = context.id.replace(no_id());
+            let text = id.to_str().unwrap_or_default().to_owned();
+            context.id.set(id);
+            text
+        };
+        CURRENT.try_with(read).unwrap_or_default()
     }
+}
+
+fn no_id() -> HeaderValue {
+    HeaderValue::from_static("")
 }
 
 /// Notes the client that the current request names.

@@ -54,7 +54,7 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
     let admin_address = admin_credentials_address(&observer.proxies, route, &request);
     // Without a valid ID, which cannot happen, the response has an empty one.
     let id = HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static(""));
-    let answering = RequestContext::new(id.clone()).scope(next.run(request).instrument(span.clone()));
+    let answering = RequestContext::new(id).scope(next.run(request).instrument(span.clone()));
     let (mut response, noted) = trace.scope(answering).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     observer.metrics.answered(route, status, took);
@@ -62,7 +62,7 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
         observer.metrics.refused(route, reason);
     }
     if let Some(refused) = response.extensions_mut().remove::<RefusedRequest>() {
-        let refused = log_entry(refused, &noted, began_at_ms / 1000, route, &id);
+        let refused = log_entry(refused, &noted, began_at_ms / 1000, route);
         span.in_scope(|| observer.refusals.record(noted.client(), refused));
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (admin_address, response.status()) {
@@ -78,7 +78,7 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
             tracing::debug!(status, took_ms, "request answered");
         }
     });
-    response.headers_mut().insert(REQUEST_ID, id);
+    response.headers_mut().insert(REQUEST_ID, noted.id);
     if let Some(hsts) = &observer.issuer.hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
@@ -87,17 +87,11 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
 
 /// The entry of a refused request in the log. It says why a client could not be authenticated,
 /// which the response does not.
-fn log_entry(
-    refused: RefusedRequest,
-    noted: &Noted,
-    at: u64,
-    route: &str,
-    id: &HeaderValue,
-) -> refusals::RefusedRequest {
+fn log_entry(refused: RefusedRequest, noted: &Noted, at: u64, route: &str) -> refusals::RefusedRequest {
     let failure = noted.failure.filter(|_| refused.error == "invalid_client");
     refusals::RefusedRequest {
         at,
-        request_id: id.to_str().unwrap_or_default().to_owned(),
+        request_id: noted.id.to_str().unwrap_or_default().to_owned(),
         endpoint: route.to_owned(),
         error: refused.error,
         reason: failure.map_or(refused.reason, |failure| failure.reason.to_owned()),
