@@ -67,6 +67,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         ("get", item.get.as_mut()),
         ("post", item.post.as_mut()),
         ("put", item.put.as_mut()),
+        ("patch", item.patch.as_mut()),
         ("delete", item.delete.as_mut()),
     ];
     methods.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
