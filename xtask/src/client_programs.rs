@@ -200,3 +200,21 @@ fn maven(workspace: &Workspace, modules: &str, goals: &[&str]) -> Command {
     maven.current_dir(workspace.root.join("tests/clients/java"));
     maven
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_a_machine_without_their_tools_are_named() {
+        let folder = PathBuf::from("/nonexistent");
+        let workspace = Workspace { root: folder.clone(), target: folder.clone(), members: Vec::new(), cache: folder };
+        let [group, ..] = ALL;
+        let group = ClientPrograms { needs: &["no-such-program"], ..group };
+        let reason = group.obstacle(&workspace);
+        assert_eq!(reason.as_deref(), Some("no no-such-program on this machine"));
+        let prepared = Prepared { ready: Vec::new(), missing: vec![(group, reason.unwrap_or_default())] };
+        assert_eq!(prepared.not_run(), ["Go clients (no no-such-program on this machine)"]);
+        assert_eq!(prepared.other_tests().as_deref(), Some("not (test(public_clients::go::))"));
+    }
+}
