@@ -297,7 +297,7 @@ async fn commands_manage_clients_users_and_resources() {
         "options take precedence over --metadata"
     );
     for wrong in [
-        ["client", "create", "--name", "x", "--grant", "password"],
+        ["client", "create", "--name", "x", "--grant", "magic"],
         ["client", "create", "--name", "x", "--redirect-uri", "http://shop.example/cb"],
         ["client", "create", "--name", "x", "--metadata", "{\"jwks\":{}}"],
     ] {
