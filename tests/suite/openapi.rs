@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 use tollgate_tests::client::TestClient;
@@ -20,8 +20,11 @@ const CHECKS: &str = "\
 const MAX_EXAMPLES: &str = "10";
 /// Operations that need an administrator's token.
 const ADMIN_PATHS: &str = "^/admin/";
-/// Administration operations that may revoke the test's own token. They run last.
+/// Administration operations that may revoke the test's own token. Each group runs with a token of
+/// its own, so that the others are not merely refused.
 const TOKEN_REVOKING_PATHS: &str = "^/admin/api/(revocations|keys)";
+/// Disables the test's own client: schemathesis takes client IDs from earlier responses.
+const CLIENT_DISABLING_OPERATION: &str = "DELETE /admin/api/clients/{id}";
 /// Operations that accept any bearer token.
 const BEARER_PATHS: &str = "^/(oauth/(token|user)info|validate|ssf/)";
 /// Grant types of the client.
@@ -56,13 +59,24 @@ async fn every_response_is_described_in_openapi_json() -> Result<()> {
 
     let basic = format!("{}:{}", client.id, client.secret());
     conforms(&document, &["--exclude-path-regex", EXCLUDED_PATHS, "--auth", &basic]).await?;
-    let issuer = origin.server.issuer();
-    let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
-    let bearer = TestClient::register_with_cli(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
-    let bearer = format!("Authorization: Bearer {bearer}");
+    let bearer = administrator(&origin, "reader").await?;
     conforms(&document, &["--include-path-regex", BEARER_PATHS, "--header", &bearer]).await?;
-    let admin =
-        ["--include-path-regex", ADMIN_PATHS, "--exclude-path-regex", TOKEN_REVOKING_PATHS, "--header", &bearer];
-    conforms(&document, &admin).await?;
+    let bearer = administrator(&origin, "administrator").await?;
+    let most = ["--include-path-regex", ADMIN_PATHS, "--exclude-path-regex", TOKEN_REVOKING_PATHS];
+    let most = [&most[..], &["--exclude-name", CLIENT_DISABLING_OPERATION, "--header", &bearer]].concat();
+    conforms(&document, &most).await?;
+    let (name, value) = bearer.split_once(": ").context("a header")?;
+    let after = origin.http.get(origin.url("/admin/api/keys")).header(name, value).send().await?;
+    assert_eq!(after.status(), 200, "the token was valid to the end, so the operations were reached");
+    let bearer = administrator(&origin, "disabled").await?;
+    conforms(&document, &["--include-name", CLIENT_DISABLING_OPERATION, "--header", &bearer]).await?;
+    let bearer = administrator(&origin, "revoked").await?;
     conforms(&document, &["--include-path-regex", TOKEN_REVOKING_PATHS, "--header", &bearer]).await
+}
+
+/// The header that authenticates a new client as an administrator.
+async fn administrator(origin: &TestOrigin, name: &str) -> Result<String> {
+    let options = ["--scope", "tollgate:admin", "--admin", "--audience", origin.server.issuer()];
+    let token = TestClient::register_with_cli(origin, name, &options)?.token("tollgate:admin").await?;
+    Ok(format!("Authorization: Bearer {token}"))
 }
