@@ -248,7 +248,7 @@ mod tests {
         let client = ClientMetadata::default();
         let form = decide(&client, &[one.clone(), other], &[]).expect("a form");
         assert_eq!((form.lifetime, form.claims), (Some(300), claims(&["email"])));
-        let form = decide(&client, &[one.clone()], &["https://unknown.example"]).expect("a form");
+        let form = decide(&client, std::slice::from_ref(&one), &["https://unknown.example"]).expect("a form");
         assert_eq!(form.claims, claims(&[]), "an unregistered resource server receives no claims");
         assert_eq!(decide(&client, &[one], &[]).expect("a form").claims, claims(&["email", "name"]));
     }

@@ -201,7 +201,7 @@ impl QueryParameters {
     fn repeated(&self) -> Option<&str> {
         let is_repeated = |name: &str| self.0.iter().filter(|(own, _)| own == name).count() > 1;
         let mut names = self.0.iter().map(|(name, _)| name.as_str());
-        names.find(|name| !matches!(*name, "resource" | "audience") && is_repeated(*name))
+        names.find(|name| !matches!(*name, "resource" | "audience") && is_repeated(name))
     }
 }
 
