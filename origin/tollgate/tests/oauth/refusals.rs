@@ -117,7 +117,8 @@ async fn mistakes_in_authorization_requests_can_be_diagnosed() {
     check("missing PKCE", &admin, &refused, Expected::new("invalid_request", reason, "code_challenge")).await;
 
     let refused = authorize(&[("scope", "orders admin:all")]).await;
-    let expected = Expected::new("invalid_scope", "the requested scope exceeds what is allowed", "scope");
+    let reason = "the scope value admin:all is not registered for this client";
+    let expected = Expected::new("invalid_scope", reason, "scope");
     let (received, metadata) = (Some("orders admin:all"), Origin::web());
     let registered: Vec<&str> = metadata.scope.values().collect();
     check("unknown scope", &admin, &refused, Expected { received, registered: &registered, ..expected }).await;
