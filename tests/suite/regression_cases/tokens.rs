@@ -332,6 +332,7 @@ async fn c7_jwts_named_ed25519_are_accepted(case: &RegressionCase) -> Result<()>
     jwks["keys"][0]["alg"] = json!("Ed25519");
     let metadata = json!({
         "grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks,
+        "scope": "read",
     });
     let client = TestClient::register(&origin, "signs", metadata).await?;
     let url = format!("{}/oauth/token", origin.server.issuer());
