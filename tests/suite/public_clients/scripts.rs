@@ -1,5 +1,5 @@
-//! Web applications and verifiers in JavaScript and Python, unmodified and with the settings of their
-//! own documentation. The programs are in `tests/clients` and docs/verify.md.
+//! Web applications and verifiers in JavaScript and Python, unmodified and with the settings of
+//! their own documentation. The programs are in `tests/clients` and docs/verify.md.
 
 use anyhow::{Result, ensure};
 use tokio::process::Command;
