@@ -60,8 +60,8 @@ async fn answer(what: &str, value: &str, browser: &Browser, person: &Person) -> 
     }
 }
 
-/// The command that runs a script of `tests/clients`, or a crate that `tests/clients/rust` knows, in
-/// a folder with its libraries. The folder is deleted when dropped.
+/// The command that runs a script of `tests/clients`, or a crate that `tests/clients/rust` knows,
+/// in a folder with its libraries. The folder is deleted when dropped.
 ///
 /// # Errors
 /// If the folder cannot be written.
