@@ -85,7 +85,7 @@ async fn access_token(
         let token = issuer.writer.issue(issue).await?;
         return issuer.answer(granted.client, &token, text).await;
     }
-    let credential = RedeemCredential::Code { hash: granted.code.hash.clone(), refresh: None };
+    let credential = RedeemCredential::Code { hash: granted.code.hash, refresh: None };
     let redeem = RedeemRequest { credential, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
     match issuer.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => issuer.answer(granted.client, &token, text).await,
