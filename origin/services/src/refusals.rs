@@ -119,8 +119,9 @@ impl RefusalLog {
     /// not it authenticated.
     pub fn record(&self, client: Option<&ClientId>, refused: RefusedRequest) {
         let refused = RefusedRequest {
-            reason: bounded(&refused.reason),
-            received: refused.received.as_deref().map(shown_value),
+            // A reason may quote a part of the request.
+            reason: without_secrets(&refused.reason),
+            received: refused.received.as_deref().map(without_secrets),
             ..refused
         };
         let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -179,8 +180,8 @@ fn forget_oldest(clients: &mut HashMap<ClientId, ClientRefusals>) {
     }
 }
 
-/// The value of a parameter as it is kept. A secret that was sent in the wrong parameter is hidden.
-fn shown_value(value: &str) -> String {
+/// A text as it is kept. One with a secret, which was sent in the wrong parameter, is hidden.
+fn without_secrets(value: &str) -> String {
     let is_secret = SecretKind::ALL.map(SecretKind::prefix).iter().chain(&["eyJ"]).any(|prefix| value.contains(prefix));
     if is_secret { "(hidden: it may be a secret)".to_owned() } else { bounded(value) }
 }
@@ -254,6 +255,9 @@ mod tests {
         assert_eq!(received[0], "a\\u{d}\\u{a}forged line");
         assert_eq!(received[1], "\\u{202e}gnp");
         assert_eq!(received[2].chars().count(), MAX_TEXT_CHARS + 1);
+        let reason = "the scope value tgs_EO_lqqc1aKPrhaxQ is not registered".to_owned();
+        log.record(Some(&shop), RefusedRequest { reason, ..refused(2, "") });
+        assert!(log.recent(&shop)[0].reason.starts_with("(hidden"));
         assert!(received[3..].iter().all(|value| value.starts_with("(hidden")), "{received:?}");
     }
 }
