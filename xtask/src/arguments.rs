@@ -44,8 +44,8 @@ pub(crate) enum Stage {
     Unit,
     /// Tests of the crates from outside, and of running origins and edges
     Integration,
-    /// Public OAuth clients and schemathesis against a running origin; named, those clients too that
-    /// take long to build or start
+    /// Public OAuth clients and schemathesis against a running origin; named, also the clients
+    /// that take long to build or start
     Clients,
     /// Users and single-page applications in Chromium
     Browser,
