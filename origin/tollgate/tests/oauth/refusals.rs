@@ -87,7 +87,7 @@ fn shortened(answer: &str) -> String {
                 '>' => false,
                 _ => in_tag,
             };
-            !in_tag && !(was_in_tag && *char == '>')
+            !(in_tag || was_in_tag && *char == '>')
         })
         .collect();
     displayable(&text.split_whitespace().collect::<Vec<_>>().join(" ")).chars().take(300).collect()
