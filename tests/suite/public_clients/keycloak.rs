@@ -17,7 +17,7 @@ use super::web_login::{WebLogin, report};
 const ADMIN: &str = "admin";
 /// Where an application of the realm gets its codes.
 const CALLBACK: &str = "https://app.example/cb";
-/// Longest wait for a back-channel logout, on a busy machine; access tokens of Keycloak live longer.
+/// Longest wait for a back-channel logout, on a busy machine. Keycloak's access tokens live longer.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running Keycloak with a realm whose users come from the origin.
