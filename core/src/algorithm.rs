@@ -1,7 +1,7 @@
 //! The signature algorithms of access tokens.
 
-/// A signature algorithm of RFC 7518, RFC 8037 or RFC 9864 that access tokens may use. All others, `none`
-/// included, are refused.
+/// A signature algorithm of RFC 7518, RFC 8037 or RFC 9864 that access tokens may use. All others,
+/// `none` included, are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
