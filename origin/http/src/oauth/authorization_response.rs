@@ -65,7 +65,6 @@ impl AuthorizationResponses {
         to: &ReturnTo,
         error: &AuthorizationError,
     ) -> Result<Response, WebError> {
-        tracing::debug!(reason = %error, "an authorization request is refused");
         let parameters = [("error", error.code().to_owned()), ("error_description", error.to_string())];
         let mut response = self.send(client, browser, to, &parameters).await?;
         // The others are steps of the protocol or a user's decision.

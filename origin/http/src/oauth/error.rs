@@ -169,7 +169,8 @@ impl OAuthError {
             OAuthError::PasswordHashing(error) => tracing::error!(%error, "a secret could not be checked"),
             OAuthError::Signing(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
-            refused => tracing::debug!(reason = %refused, "refused"),
+            // Logged with the request, where secrets that a reason quotes are hidden.
+            _ => {}
         }
     }
 }
