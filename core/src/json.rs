@@ -11,6 +11,8 @@ mod scan;
 mod tests;
 
 use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use smallvec::SmallVec;
@@ -381,6 +383,16 @@ impl<'a> Reader<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
+}
+
+/// The strings of an array.
+pub(crate) fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>> {
+    let mut strings = Vec::new();
+    reader.array(|reader| {
+        strings.push(reader.string().map(Cow::into_owned)?);
+        Ok(())
+    })?;
+    Ok(strings)
 }
 
 /// The range of a string in the text, without its quotation marks.

@@ -17,7 +17,6 @@ use crate::comb::{self, Ed25519Key, GeneratorTables, P256Key, TableSize};
 use crate::header::{MAX_KEY_ID_BYTES, UnverifiedHeader, canonical_header};
 use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
-use crate::policy::strings;
 use crate::refusal::{Refusal, TokenPart};
 use crate::rs256;
 
@@ -58,7 +57,7 @@ impl KeySet {
         let mut index = 0;
         json::object_bounded(text, MAX_JWKS_MEMBERS, |name, reader| {
             if name == PLAIN_JWT_AUDIENCES {
-                set.plain_jwt_audiences = strings(reader)?;
+                set.plain_jwt_audiences = json::strings(reader)?;
                 return Ok(());
             }
             if name != "keys" {

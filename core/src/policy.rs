@@ -2,7 +2,6 @@
 //! must have. The origin writes it into the snapshot; this module reads it and finds the route for
 //! a request.
 
-use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
@@ -249,8 +248,8 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonError> {
     reader.object(|name, reader| {
         match name {
             "path" => route.path = reader.string()?.to_string(),
-            "methods" => route.methods = strings(reader)?,
-            "scope" => route.scope = strings(reader)?,
+            "methods" => route.methods = json::strings(reader)?,
+            "scope" => route.scope = json::strings(reader)?,
             "public" => route.is_public = reader.boolean()?,
             "on_stale" => route.on_stale = read_unknown_status_policy(reader)?,
             "on_not_covered" => route.on_not_covered = read_unknown_status_policy(reader)?,
@@ -276,15 +275,6 @@ fn read_unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPo
         "allow" => Ok(UnknownStatusPolicy::Allow),
         _ => Err(JsonError::OutOfRange),
     }
-}
-
-pub(crate) fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonError> {
-    let mut strings = Vec::new();
-    reader.array(|reader| {
-        strings.push(reader.string().map(Cow::into_owned)?);
-        Ok(())
-    })?;
-    Ok(strings)
 }
 
 /// Why a configuration cannot be used.

@@ -7,7 +7,7 @@ use super::device::DEVICE_CODE_LIFETIME;
 use super::grant::AUTHORIZATION_CODE_LIFETIME;
 use super::malformed::Malformed;
 use super::refresh::RefreshTokenPolicy;
-use super::token::MAX_TOKEN_LIFETIME;
+use super::token_lifetime::MAX_TOKEN_LIFETIME;
 
 /// Seconds.
 const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 60 * 60;

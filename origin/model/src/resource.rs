@@ -84,3 +84,22 @@ impl Resource {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::metadata::Verifier;
+    use super::*;
+
+    #[test]
+    fn profile_is_stored_as_members_of_the_resource_server() {
+        let stored = r#"{"audience":"https://a.example","name":"An API"}"#;
+        let before: Resource = serde_json::from_str(stored).expect("an older row");
+        assert_eq!(before.tokens, TokenProfile::default());
+        let profile = TokenProfile::default().with_preset(Verifier::Generic);
+        let resource = Resource { tokens: profile.clone(), ..before };
+        let json = serde_json::to_value(resource).expect("JSON");
+        assert_eq!(json["access_token_signed_response_alg"], "RS256");
+        assert_eq!(json["access_token_type"], "JWT");
+        assert_eq!(serde_json::from_value::<Resource>(json).expect("it reads back").tokens, profile);
+    }
+}

@@ -8,7 +8,8 @@ use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, RevokedBefore};
 
 use super::ids::{ClientId, UserId};
 use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
-use super::token::{AccessToken, MAX_TOKEN_LIFETIME};
+use super::token::AccessToken;
+use super::token_lifetime::MAX_TOKEN_LIFETIME;
 
 /// Seconds for which a revocation is kept after the `exp` of its token.
 ///

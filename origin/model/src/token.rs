@@ -13,9 +13,7 @@ use super::malformed::Malformed;
 use super::scope::Scope;
 use super::secret::SecretHash;
 use super::status_list::StatusClaim;
-
-/// Seconds. Clients that need access for longer use refresh tokens.
-pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
+use super::token_lifetime::MAX_TOKEN_LIFETIME;
 
 /// The `jti` of a token issued by this origin: issuing epoch, time and 72 random bits, so that it
 /// is unique and cannot be guessed.
