@@ -28,7 +28,12 @@ impl Algorithm {
     /// The algorithm with this name, compared byte for byte. Ed25519 has two names: RFC 9864
     /// section 2.2 adds its own to the older `EdDSA`.
     pub fn from_name(name: &str) -> Option<Self> {
-        let name = if name == "Ed25519" { "EdDSA" } else { name };
-        [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256].into_iter().find(|algorithm| algorithm.name() == name)
+        match name {
+            "HS256" => Some(Self::Hs256),
+            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
+            "ES256" => Some(Self::Es256),
+            "RS256" => Some(Self::Rs256),
+            _ => None,
+        }
     }
 }
