@@ -130,7 +130,7 @@ impl Gate {
         let forwarded = OriginalHeaders::read(request, "x-forwarded-uri", "x-forwarded-method")?;
         let from_proxy = match (original.is_empty(), forwarded.is_empty()) {
             (false, false) => {
-                return Err("X-Original-* and X-Forwarded-Uri or -Method are both set; a proxy sets one family");
+                return Err("X-Original-* and X-Forwarded-Uri or -Method are both set");
             }
             (false, true) => original,
             (true, _) => forwarded,

@@ -292,7 +292,7 @@ impl<'a> Table<'a> {
         let reader = bearer(&draft);
         let missing = "the proxied request's URI is missing: set X-Original-URI";
         let no_method = "the proxied request's method is missing: set X-Original-Method";
-        let two = "X-Original-* and X-Forwarded-Uri or -Method are both set; a proxy sets one family";
+        let two = "X-Original-* and X-Forwarded-Uri or -Method are both set";
         let ask = |name: &str, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
         vec![
             ask("validate asked by nginx", &[&reader], self.identity(&draft))
