@@ -212,9 +212,7 @@ impl fmt::Display for FetchError {
             }
             Self::NoSnapshot => f.write_str("deltas cannot be applied without a snapshot"),
             Self::Keys(why) => write!(f, "the snapshot's keys conflict with TOLLGATE_EDGE_SECRET_KEYS: {why}"),
-            Self::OtherNonce => f.write_str(
-                "the answer lacks the request's nonce: a replay, or an older origin",
-            ),
+            Self::OtherNonce => f.write_str("the answer lacks the request's nonce: a replay, or an older origin"),
             Self::ClockDifference { as_of_ms, asked_at_ms } => {
                 write!(f, "the origin's time {as_of_ms} ms is more than a minute from this edge's {asked_at_ms} ms")
             }
