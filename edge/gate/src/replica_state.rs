@@ -207,9 +207,7 @@ impl fmt::Display for FetchError {
             Self::Status(status) => write!(f, "the origin answered with status {status}"),
             Self::Wire(error) => error.fmt(f),
             Self::Replica(error) => error.fmt(f),
-            Self::OriginBehind => {
-                f.write_str("the origin has fewer changes than this edge: was a backup restored?")
-            }
+            Self::OriginBehind => f.write_str("the origin has fewer changes than this edge: was a backup restored?"),
             Self::NoSnapshot => f.write_str("deltas cannot be applied without a snapshot"),
             Self::Keys(why) => write!(f, "the snapshot's keys conflict with TOLLGATE_EDGE_SECRET_KEYS: {why}"),
             Self::OtherNonce => f.write_str("the answer lacks the request's nonce: a replay, or an older origin"),
