@@ -11,8 +11,7 @@ use crate::shared_signals::bearer::authenticate_receiver;
 use crate::shared_signals::receivers::SignalReceivers;
 
 /// Refuses the method. Where all methods of a resource require an access token, the token is
-/// checked first: a receiver whose token has expired is told so, and not that the resource lacks
-/// the method.
+/// checked first: a receiver whose token has expired gets 401, not an answer about the method.
 pub(super) async fn refuse(
     State(receivers): State<Arc<SignalReceivers>>,
     State(admin_api): State<Arc<AdminApi>>,

@@ -36,6 +36,7 @@ pub mod rate_limit;
 pub mod redirect;
 pub mod refresh;
 pub mod registration;
+mod reserved_claims;
 mod resource;
 mod response_type;
 pub mod revocation;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::malformed::Malformed;
 use super::metadata::{AccessTokenType, TokenFormat, Verifier};
+use super::reserved_claims::RESERVED_CLAIMS;
 use super::token_alg::TokenAlg;
 use super::token_lifetime::MAX_TOKEN_LIFETIME;
 
@@ -14,38 +15,6 @@ use super::token_lifetime::MAX_TOKEN_LIFETIME;
 const MAX_CLAIMS: usize = 16;
 /// Bytes of a claim's name.
 const MAX_CLAIM_NAME_BYTES: usize = 64;
-/// Claims with a meaning of their own in access tokens (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8693
-/// §4, RFC 7800 §3.1, RFC 9396 §9.1, Token Status List) or in ID tokens. No claim of a user
-/// replaces them.
-const RESERVED_CLAIMS: [&str; 26] = [
-    "acr",
-    "act",
-    "amr",
-    "at_hash",
-    "aud",
-    "auth_time",
-    "authorization_details",
-    "azp",
-    "c_hash",
-    "client_id",
-    "cnf",
-    "events",
-    "exp",
-    "iat",
-    "iss",
-    "jti",
-    "may_act",
-    "nbf",
-    "nonce",
-    "s_hash",
-    "scope",
-    "sid",
-    "status",
-    "sub",
-    "sub_id",
-    "toe",
-];
-
 /// What a resource server requires of its access tokens. What is absent, the client's registration
 /// decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

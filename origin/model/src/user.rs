@@ -14,6 +14,7 @@ use super::encoding::base64url;
 use super::ids::{BrowserSessionId, UserId};
 use super::malformed::Malformed;
 use super::metadata::{ClientMetadata, SubjectType};
+use super::reserved_claims::RESERVED_CLAIMS;
 use super::scope::Scope;
 use super::secret::SecretHash;
 use super::sender::Sender;
@@ -225,49 +226,6 @@ const CLAIMS_BY_SCOPE: [(&str, &[&str]); 5] = [
     ("address", &["address"]),
     ("phone", &["phone_number", "phone_number_verified"]),
     ("groups", &["groups"]),
-];
-
-/// Names that specifications give a meaning in tokens and in the answers of this server, and scope
-/// values with another meaning.
-const RESERVED_CLAIMS: &[&str] = &[
-    "acr",
-    "act",
-    "active",
-    "amr",
-    "at_hash",
-    "aud",
-    "auth_time",
-    "authorization_details",
-    "azp",
-    "c_hash",
-    "client_id",
-    "cnf",
-    "events",
-    "exp",
-    "iat",
-    "iss",
-    "jti",
-    "may_act",
-    "nbf",
-    "nonce",
-    "offline_access",
-    "openid",
-    "phone",
-    "s_hash",
-    "scope",
-    "sid",
-    "status",
-    "sub",
-    "sub_id",
-    "sub_jwk",
-    "token_introspection",
-    "token_type",
-    "txn",
-    "username",
-    "vot",
-    "vtm",
-    "_claim_names",
-    "_claim_sources",
 ];
 
 fn is_list_of_strings(value: &Value) -> bool {

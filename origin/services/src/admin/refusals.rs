@@ -1,4 +1,4 @@
-//! Refused requests of a client, beside what it is registered for.
+//! Refused requests of a client, with what it is registered for.
 
 use serde::Serialize;
 use tollgate_model::{Client, ClientMetadata};
