@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::device::DEVICE_CODE_LIFETIME;
-use super::grant::AUTHORIZATION_CODE_LIFETIME;
 use super::malformed::Malformed;
-use super::refresh::RefreshTokenPolicy;
-use super::token_lifetime::MAX_TOKEN_LIFETIME;
+use super::token_lifetime::{
+    AUTHORIZATION_CODE_LIFETIME, DEVICE_CODE_LIFETIME, MAX_TOKEN_LIFETIME, RefreshTokenPolicy,
+};
 
 /// Seconds.
 const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 60 * 60;

@@ -4,10 +4,10 @@
 //! can set is set there, and a value that contradicts the profile is refused by the rule's name.
 //! What is decided in each request asks [`ClientMetadata::is_fapi2`].
 
-use super::grant::AUTHORIZATION_CODE_LIFETIME;
 use super::metadata::{AuthMethod, ClientMetadata, ClientProfile, GrantType, MetadataError, PkceRequirement};
 use super::response_type::ResponseType;
 use super::token_alg::TokenAlg;
+use super::token_lifetime::AUTHORIZATION_CODE_LIFETIME;
 
 impl ClientMetadata {
     /// Whether the client has the FAPI 2.0 Security Profile.

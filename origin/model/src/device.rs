@@ -11,8 +11,6 @@ use super::malformed::Malformed;
 use super::secret::SecretHash;
 use super::sender::Sender;
 
-/// Seconds.
-pub const DEVICE_CODE_LIFETIME: u64 = 600;
 /// Initial seconds between two polls (RFC 8628 §3.2).
 pub const POLL_INTERVAL: u64 = 5;
 /// Seconds by which `slow_down` increases the interval (RFC 8628 §3.5).

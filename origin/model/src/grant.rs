@@ -14,9 +14,6 @@ use super::pkce::CodeChallenge;
 use super::secret::SecretHash;
 use super::sender::Sender;
 
-/// Seconds. RFC 6749 §4.1.2 recommends ten minutes at most; a client redeems its code immediately.
-pub const AUTHORIZATION_CODE_LIFETIME: u64 = 60;
-
 /// What a user granted to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

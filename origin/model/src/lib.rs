@@ -80,7 +80,7 @@ pub use pkce::CodeChallenge;
 pub use redirect::{OutboundUrl, RedirectUri, WebUrl};
 pub use refresh::{
     LateRetries, PresentedRefreshToken, RefreshFamily, RefreshKeys, RefreshState, RefreshToken, RefreshTokenGeneration,
-    RefreshTokenPolicy, RefreshUse,
+    RefreshUse,
 };
 pub use resource::Resource;
 pub use response_type::{ResponseMode, ResponseType};
@@ -95,7 +95,7 @@ pub use signing_key::{KeyPurpose, StoredKey};
 pub use token::{AccessToken, ActorClaim, Claims, Confirmation, TokenDetails, TokenDraft, TokenId};
 pub use token_alg::TokenAlg;
 pub use token_form::TokenForm;
-pub use token_lifetime::MAX_TOKEN_LIFETIME;
+pub use token_lifetime::{MAX_TOKEN_LIFETIME, RefreshTokenPolicy};
 pub use token_profile::TokenProfile;
 pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
 pub use views::{AuditView, ClientView, EdgeView, RevocationView, RouteView, SecretView, UserView};

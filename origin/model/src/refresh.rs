@@ -276,31 +276,10 @@ impl RefreshState {
     }
 }
 
-/// Lifetimes of refresh tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefreshTokenPolicy {
-    /// Reuse grace in seconds: how long after its first use a refresh token returns
-    /// the same successor again. It covers a lost response, and two tabs of one
-    /// application. A longer grace gives a thief more time before reuse is
-    /// detected.
-    pub reuse_grace: u64,
-    /// Seconds after which an unused refresh token expires.
-    pub idle_timeout: u64,
-    /// Seconds after which a grant ends, however often it is refreshed.
-    pub lifetime: u64,
-}
-
-impl RefreshTokenPolicy {
-    /// When a refresh token issued at `now` expires.
-    #[must_use]
-    pub fn expiry(&self, grant_ends_at: u64, now: u64) -> u64 {
-        now.saturating_add(self.idle_timeout).min(grant_ends_at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::grant::tests::grant;
+    use super::super::token_lifetime::RefreshTokenPolicy;
     use super::*;
 
     fn keys(of: u8) -> RefreshKeys {

@@ -12,9 +12,9 @@ use tollgate_system::Clock;
 
 use super::assertion;
 use super::authorization_response::ReturnTo;
+use super::id_token_hint;
 use super::parameters::Parameters;
 use crate::issuer::Issuer;
-use crate::oidc::id_token_hint;
 use crate::pages::query::UI_LOCALES;
 
 /// Prefix of the handles of pushed requests (RFC 9126 §2.2).

@@ -21,10 +21,10 @@ use tollgate_system::{Clock, rng};
 use super::authorization::{AuthorizationRequestReader, REQUEST_URI, RejectedRequest, read};
 use super::authorization_response::{AuthorizationResponses, ReturnTo, see_other};
 use super::front_channel::{self, FrontChannelGrant};
+use super::id_token::AMR;
 use super::issue::TokenIssuer;
 use super::parameters::{FormOnly, Parameters};
 use crate::issuer::Issuer;
-use crate::oidc::id_token::AMR;
 use crate::openapi::forms;
 use crate::openapi::responses::HtmlPage;
 use crate::pages::browser::{Browser, BrowserSessions};
@@ -315,7 +315,7 @@ pub(crate) async fn issue_code(
     if request.response_type.is_legacy() {
         let issuer = endpoint.front_channel.as_ref().ok_or_else(WebError::request_expired)?;
         let granted = FrontChannelGrant { client, user: &user, request, code: &code, code_text };
-        parameters.extend(Box::pin(front_channel::tokens(endpoint, issuer, &granted)).await?);
+        parameters.extend(Box::pin(front_channel::tokens(issuer, &granted)).await?);
     }
     endpoint.responses.send(client, browser, &ReturnTo::of(request), &parameters).await
 }

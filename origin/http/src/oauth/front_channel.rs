@@ -10,11 +10,10 @@ use std::sync::Arc;
 use tollgate_model::{AuthorizationCode, AuthorizationRequest, Client, GrantError, User};
 use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest};
 
-use super::authorize::AuthorizationEndpoint;
 use super::client_auth::AuthenticatedClient;
 use super::error::OAuthError;
+use super::id_token::{self, IdToken};
 use super::issue::{TokenAnswer, TokenIssuer, TokenSubject};
-use crate::oidc::id_token::{self, IdToken};
 
 /// What a user has just granted to a client.
 pub(super) struct FrontChannelGrant<'a> {
@@ -29,17 +28,16 @@ pub(super) struct FrontChannelGrant<'a> {
 
 /// The parameters of the response that are tokens.
 pub(super) async fn tokens(
-    endpoint: &AuthorizationEndpoint,
     issuer: &TokenIssuer,
     granted: &FrontChannelGrant<'_>,
 ) -> Result<Vec<(&'static str, String)>, OAuthError> {
     let (client, request, grant) = (granted.client, granted.request, &granted.code.grant);
     if request.response_type.has_id_token() {
-        endpoint.keys.check_signing_capacity(client.metadata.id_token_alg())?;
+        issuer.keys.check_signing_capacity(client.metadata.id_token_alg())?;
     }
     let mut parameters = Vec::new();
     let access_token = match request.response_type.has_token() {
-        true => Some(access_token(endpoint, issuer, granted).await?),
+        true => Some(access_token(issuer, granted).await?),
         false => None,
     };
     if let Some(answer) = &access_token {
@@ -59,7 +57,7 @@ pub(super) async fn tokens(
             access_token: access_token.as_ref().map(|answer| answer.access_token.as_str()),
             code: granted.code_text,
         };
-        let id_token = id_token::sign(&endpoint.issuer, &endpoint.keys, endpoint.clock.now(), &about).await?;
+        let id_token = id_token::sign(&issuer.issuer, &issuer.keys, issuer.clock.now(), &about).await?;
         parameters.push(("id_token", id_token));
     }
     Ok(parameters)
@@ -67,11 +65,7 @@ pub(super) async fn tokens(
 
 /// Records and signs an access token of the grant. Without a code for the client, the recorded code
 /// is redeemed by it.
-async fn access_token(
-    endpoint: &AuthorizationEndpoint,
-    issuer: &TokenIssuer,
-    granted: &FrontChannelGrant<'_>,
-) -> Result<TokenAnswer, OAuthError> {
+async fn access_token(issuer: &TokenIssuer, granted: &FrontChannelGrant<'_>) -> Result<TokenAnswer, OAuthError> {
     let grant = &granted.code.grant;
     let caller = AuthenticatedClient {
         client: Arc::new(granted.client.clone()),
@@ -86,7 +80,7 @@ async fn access_token(
         return issuer.answer(granted.client, &token, text).await;
     }
     let credential = RedeemCredential::Code { hash: granted.code.hash, refresh: None };
-    let redeem = RedeemRequest { credential, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
+    let redeem = RedeemRequest { credential, grant: grant.id.clone(), issue, at: issuer.clock.now() };
     match issuer.writer.redeem(redeem).await? {
         RedeemOutcome::Issued(token) => issuer.answer(granted.client, &token, text).await,
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),

@@ -14,6 +14,8 @@ pub(super) mod error;
 pub(super) mod form_encoding;
 mod front_channel;
 pub(super) mod grants;
+pub(super) mod id_token;
+pub(super) mod id_token_hint;
 pub(super) mod introspect;
 pub(super) mod issue;
 pub(super) mod par;

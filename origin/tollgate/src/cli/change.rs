@@ -4,9 +4,9 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use tollgate_model::GrantType;
 use tollgate_services::admin::AdminError;
 
-use super::client::grant_type;
 use super::output::Output;
 
 /// Changes that are the same for all members. They apply before the flags that set or add values.
@@ -41,6 +41,15 @@ impl ChangeFlags {
         }
         Ok(serde_json::from_value(Value::Object(members))?)
     }
+}
+
+/// The grant type with this registered name, or with this last part of a URN.
+pub(super) fn grant_type(name: &str) -> anyhow::Result<GrantType> {
+    let named = |grant: &&GrantType| {
+        let last = grant.as_str().rsplit(':').next().unwrap_or_default().replace('-', "_");
+        grant.as_str() == name || last == name.replace('-', "_")
+    };
+    GrantType::ALL.iter().find(named).copied().with_context(|| format!("grant type {name} does not exist"))
 }
 
 /// Removes a value of a list, a member of an object, or a word of a text such as `scope`. Returns
@@ -94,7 +103,7 @@ pub(super) fn print_preview<T: Serialize>(output: &Output, before: &T, after: &T
 
 #[cfg(test)]
 mod tests {
-    use tollgate_model::{AuthMethod, ClientMetadata, GrantType, Scope};
+    use tollgate_model::{AuthMethod, ClientMetadata, Scope};
 
     use super::*;
 

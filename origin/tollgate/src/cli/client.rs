@@ -15,7 +15,7 @@ use tollgate_services::admin::{
 use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
-use super::change::{ChangeFlags, not_applicable, print_preview};
+use super::change::{ChangeFlags, grant_type, not_applicable, print_preview};
 use super::output::table;
 use super::{Session, command_line_actor, input};
 use crate::issuers::default_audience;
@@ -318,15 +318,6 @@ fn require_admin_flag(is_allowed: bool, metadata: &ClientMetadata) -> anyhow::Re
         bail!("the scope tollgate:admin allows everything in the admin API: add --admin to confirm");
     }
     Ok(())
-}
-
-/// The grant type with this registered name, or with this last part of a URN.
-pub(super) fn grant_type(name: &str) -> anyhow::Result<GrantType> {
-    let named = |grant: &&GrantType| {
-        let last = grant.as_str().rsplit(':').next().unwrap_or_default().replace('-', "_");
-        grant.as_str() == name || last == name.replace('-', "_")
-    };
-    GrantType::ALL.iter().find(named).copied().with_context(|| format!("grant type {name} does not exist"))
 }
 
 impl ClientCommand {

@@ -17,9 +17,9 @@ use tollgate_system::rng;
 
 use super::redeem::{GrantRedemption, first_refresh, redeem_grant};
 use crate::oauth::error::OAuthError;
+use crate::oauth::id_token::AMR;
 use crate::oauth::issue::TokenAnswer;
 use crate::oauth::token_request::TokenRequest;
-use crate::oidc::id_token::AMR;
 use crate::pages::known_device::account;
 use crate::pages::sign_in::authenticate;
 use crate::pages::state::PageState;

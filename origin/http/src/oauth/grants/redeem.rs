@@ -9,9 +9,9 @@ use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemR
 use tollgate_system::rng;
 
 use crate::oauth::error::OAuthError;
+use crate::oauth::id_token::{self, IdToken};
 use crate::oauth::issue::{TokenAnswer, TokenSubject, confirmation};
 use crate::oauth::token_request::{TokenEndpoint, TokenRequest};
-use crate::oidc::id_token::{self, IdToken};
 
 /// A redemption to be written.
 pub(super) struct GrantRedemption<'a> {
