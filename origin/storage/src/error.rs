@@ -31,6 +31,17 @@ pub enum StoreError {
     /// A schema migration failed.
     #[error("the database could not be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A newer program has changed the schema so that this one cannot work on it.
+    #[error(
+        "the database was migrated by a newer release (migration {version}, {name}), and this program cannot work on it: \
+         run that release or a later one"
+    )]
+    NewerSchema {
+        /// Number of the migration.
+        version: i64,
+        /// Its name.
+        name: String,
+    },
     /// The database file could not be created.
     #[error("the database file {path} could not be created: {source}")]
     File {

@@ -510,3 +510,29 @@ async fn check_explains_settings_and_authorization_urls() {
     assert!(!succeeded && line.is_some_and(|line| line.contains(&format!("registered: {uri}"))), "{text}");
     assert!(!cli.run(&["client", "check", "nobody"]).1, "an unknown name fails");
 }
+
+/// Exit codes are an interface: deployments decide by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_check_says_what_is_pending_and_changes_nothing() {
+    let cli = Cli::new();
+    let code = |arguments: &[&str]| {
+        let output = cli.command().args(arguments).output().expect("it runs");
+        let printed = String::from_utf8(output.stdout).expect("text");
+        (output.status.code(), serde_json::from_str::<Value>(&printed).expect("JSON"))
+    };
+    let check = ["migrate", "--check", "--json"];
+    let (status, new) = code(&check);
+    assert_eq!((status, &new[0]["schema"], &new[0]["must_stop_programs"]), (Some(3), &Value::Null, &json!(false)));
+    assert!(!cli.folder.path().join("tollgate.db").exists());
+    let (status, applied) = code(&["migrate", "--json"]);
+    assert_eq!((status, &applied[0]["is_applied"], &applied[0]["issuer"]), (Some(0), &json!(true), &Value::Null));
+    let (status, done) = code(&check);
+    assert_eq!((status, &done[0]["pending"]), (Some(0), &json!([])));
+
+    let url = format!("sqlite://{}", cli.folder.path().join("tollgate.db").display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.expect("opened");
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 19").execute(&mut connection).await.expect("deleted");
+    let (status, old) = code(&check);
+    assert_eq!((status, &old[0]["pending"][0]["phase"]), (Some(4), &json!("contract")));
+    assert_eq!(old[0]["must_stop_programs"], true);
+}

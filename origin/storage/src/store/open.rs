@@ -4,7 +4,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _};
@@ -15,10 +14,8 @@ use tollgate_system::{Clock, files};
 use crate::database::availability::{Availability, Fault, address};
 use crate::database::pooled_connection::{PROBE_STATEMENT_TIMEOUT, is_out_of_transaction};
 use crate::error::StoreError;
+use crate::store::migrations::{POSTGRES, SQLITE, applied_on_postgres, applied_on_sqlite, check_compatible};
 use crate::store::{Pools, Store};
-
-static SQLITE: Migrator = sqlx_macros::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx_macros::migrate!("migrations/postgres");
 
 /// Maximum wait for a connection, or for another process's write.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,7 +49,7 @@ impl Store {
     /// and applies pending migrations.
     ///
     /// # Errors
-    /// When it cannot be reached, or its schema is newer than this version.
+    /// When it cannot be reached, or its schema is too new for this program.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
         Store::open_with_clock(url, Clock::system()).await
     }
@@ -104,6 +101,8 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Arc<Availability>), StoreError
     // The rollback data of a single statement is small and short-lived: it needs no file.
     let writing = writing.pragma("temp_store", "MEMORY");
     let write = pool(1).connect_with(writing).await?;
+    let applied = applied_on_sqlite(&mut write.acquire().await?).await?;
+    check_compatible(&applied, &SQLITE)?;
     SQLITE.run(&write).await?;
     let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
     Ok((Pools::Sqlite { read, write }, Availability::of_sqlite()))
@@ -154,6 +153,8 @@ async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreErr
     first.close().await?;
     // A migration may take long: the limits of the other pools do not apply.
     let migrating = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let applied = applied_on_postgres(&mut migrating.acquire().await?).await?;
+    check_compatible(&applied, &POSTGRES)?;
     POSTGRES.run(&migrating).await?;
     migrating.close().await;
     let availability = Availability::of_postgres(options.clone());

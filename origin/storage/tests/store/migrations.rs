@@ -4,7 +4,7 @@ use tollgate_model::{
     AuthorizationCode, BrowserSession, BrowserSessionId, DeviceCode, DeviceStatus, Grant, GrantId, SecretHash,
     SecretKind, Sender,
 };
-use tollgate_storage::ReplayKey;
+use tollgate_storage::{MigrationPhase, MigrationStatus, ReplayKey, Store, StoreError};
 
 use crate::database::Database;
 use crate::grant_samples::{random, sample_code};
@@ -13,6 +13,8 @@ use crate::samples::{NOW, secret};
 on_both_databases!(
     renaming_tables_keeps_sessions_grants_codes_and_replay_keys,
     codes_are_kept_when_the_challenge_becomes_optional,
+    reading_the_status_applies_no_migration,
+    programs_open_a_newer_schema_unless_it_lacks_what_they_use,
 );
 
 async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &Database) {
@@ -88,4 +90,52 @@ async fn codes_are_kept_when_the_challenge_becomes_optional(database: &Database)
     assert!(store.create_code(&without, None).await.expect("recorded"));
     assert_eq!(store.find_code(&without.hash).await.expect("read"), Some(without));
     store.close().await;
+}
+
+async fn reading_the_status_applies_no_migration(database: &Database) {
+    let status = MigrationStatus::read(database.url()).await.expect("read");
+    assert_eq!((status.pending.as_slice(), status.must_stop_programs()), ([].as_slice(), false));
+    let newest = status.schema.expect("migrations");
+    let delete = format!("DELETE FROM _sqlx_migrations WHERE version IN ({newest}, 19)");
+    database.execute(&delete).await.expect("the version before");
+    for _ in 0..2 {
+        let status = MigrationStatus::read(database.url()).await.expect("read");
+        let pending: Vec<i64> = status.pending.iter().map(|migration| migration.version).collect();
+        assert_eq!((pending.first(), pending.last()), (Some(&19), Some(&newest)));
+        assert_eq!(status.pending[0].phase, MigrationPhase::Contract, "its name does not say that it only adds");
+        assert!(status.must_stop_programs());
+    }
+    let file = std::env::temp_dir().join(format!("tollgate-none-{}.db", std::process::id()));
+    let new = MigrationStatus::read(&format!("sqlite://{}", file.display())).await.expect("read");
+    assert_eq!((new.schema, new.must_stop_programs(), file.exists()), (None, false, false));
+    assert!(new.pending.len() > 10);
+}
+
+async fn programs_open_a_newer_schema_unless_it_lacks_what_they_use(database: &Database) {
+    let newest = MigrationStatus::read(database.url()).await.expect("read").schema.expect("migrations");
+    for (name, is_opened) in [
+        ("expand something".to_owned(), true),
+        (format!("contract {newest:04} something"), true),
+        (format!("contract {} something", newest + 1), false),
+        ("something".to_owned(), false),
+    ] {
+        let bytes = if database.url().starts_with("postgres") { r"'\x00'::bytea" } else { "x'00'" };
+        let insert = format!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9001, '{name}', TRUE, {bytes}, 0)"
+        );
+        database.execute(&insert).await.expect("a migration of a newer program");
+        match Store::open(database.url()).await {
+            Ok(store) => {
+                assert!(is_opened, "{name}");
+                store.close().await;
+            }
+            Err(error) => {
+                assert!(!is_opened, "{name}: {error}");
+                assert!(matches!(error, StoreError::NewerSchema { version: 9001, .. }), "{error:?}");
+            }
+        }
+        assert_eq!(MigrationStatus::read(database.url()).await.is_ok(), is_opened, "{name}");
+        database.execute("DELETE FROM _sqlx_migrations WHERE version = 9001").await.expect("deleted");
+    }
 }

@@ -1,6 +1,6 @@
-//! The command line, one file per noun. All commands except `serve`, `config`, `login`, `logout`
-//! and `token` work on the database directly, with the functions that the server uses; a running
-//! server picks up their changes.
+//! The command line, one file per noun. All commands except `serve`, `migrate`, `config`, `login`,
+//! `logout` and `token` work on the database directly, with the functions that the server uses; a
+//! running server picks up their changes.
 
 mod audit;
 mod change;
@@ -12,6 +12,7 @@ mod input;
 mod issuer;
 mod key;
 mod login;
+mod migrate;
 mod output;
 mod resource;
 mod revocation;
@@ -63,6 +64,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(ServeFlags),
+    /// Apply the migrations of this release to the database, or show which are pending
+    Migrate(migrate::MigrateFlags),
     /// Show the settings, or print a documented settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -147,7 +150,7 @@ struct CommonFlags {
 }
 
 /// Parses the command line and runs the command. Exit codes: 0 for success, 1 for a failure, 2 for
-/// invalid arguments.
+/// invalid arguments, and those of `migrate --check`.
 #[must_use]
 pub fn run() -> ExitCode {
     let Cli { common, output, command } = Cli::parse();
@@ -157,6 +160,11 @@ pub fn run() -> ExitCode {
         }
         Command::Serve(ServeFlags { start: flags, settings }) => start(&common, settings.settings())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings, flags)))),
+        Command::Migrate(flags) => {
+            let migrated = start(&common, Vec::new())
+                .and_then(|(settings, runtime)| runtime.block_on(Box::pin(flags.run(settings, output, common.issuer))));
+            return migrated.unwrap_or_else(|error| exit_code(Err(error)));
+        }
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
@@ -266,13 +274,18 @@ impl Session {
 
     /// Switches to the database of a registered issuer.
     async fn into_issuer(self, name: &IssuerName) -> anyhow::Result<Session> {
-        let registered = self.store.list_issuers().await?;
-        let issuer = registered.iter().find(|issuer| issuer.name == *name);
-        let issuer = issuer.with_context(|| format!("issuer {name} does not exist: see `tollgate issuer list`"))?;
-        let settings = crate::issuers::issuer_settings(&self.settings, &self.keys().await?, issuer)?;
+        let settings = self.issuer_settings(name).await?;
         self.store.close().await;
         let store = open(&settings).await?;
         Ok(Session { settings, store, output: self.output })
+    }
+
+    /// The settings of a registered issuer.
+    async fn issuer_settings(&self, name: &IssuerName) -> anyhow::Result<Settings> {
+        let registered = self.store.list_issuers().await?;
+        let issuer = registered.iter().find(|issuer| issuer.name == *name);
+        let issuer = issuer.with_context(|| format!("issuer {name} does not exist: see `tollgate issuer list`"))?;
+        crate::issuers::issuer_settings(&self.settings, &self.keys().await?, issuer)
     }
 
     /// The commands on what is registered, which the admin API and the console share.
