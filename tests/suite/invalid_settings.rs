@@ -64,6 +64,39 @@ fn edge_names_the_invalid_or_missing_setting() -> Result<()> {
 }
 
 #[test]
+fn unusable_files_of_secrets_are_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
+    std::fs::write(&empty, "\n")?;
+    for (program, name) in [
+        ("tollgate", "TOLLGATE_DATABASE_URL_FILE"),
+        ("tollgate", "TOLLGATE_REDIS_URL_FILE"),
+        ("tollgate-edge", "TOLLGATE_EDGE_SNAPSHOT_KEY_FILE"),
+        ("tollgate-edge", "TOLLGATE_EDGE_KEY_FILE"),
+    ] {
+        for (path, problem) in [(&missing, "cannot be read"), (&empty, "is empty")] {
+            let path = path.display().to_string();
+            let error_line = error_line(&run(program, &["serve"], &[(name, &path)])?);
+            assert!(error_line.contains(name) && error_line.contains(problem), "{error_line}");
+        }
+        let both = [(name, empty.to_str().unwrap_or_default()), (name.trim_end_matches("_FILE"), "x")];
+        let error_line = error_line(&run(program, &["serve"], &both)?);
+        assert!(error_line.contains(name) && error_line.contains("set only one"), "{error_line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn health_check_fails_without_a_server() -> Result<()> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    for (program, name) in [("tollgate", "TOLLGATE_LISTEN"), ("tollgate-edge", "TOLLGATE_EDGE_LISTEN")] {
+        let error_line = error_line(&run(program, &["health"], &[(name, &address)])?);
+        assert!(error_line.contains(&address) && error_line.contains("does not answer"), "{error_line}");
+    }
+    Ok(())
+}
+
+#[test]
 fn edge_warns_once_of_each_deprecated_setting() -> Result<()> {
     let settings = [
         ("TOLLGATE_EDGE_ORIGIN", "http://127.0.0.1:1"),

@@ -12,6 +12,7 @@ mod connections;
 mod edge;
 mod files;
 mod forward;
+mod health;
 mod pool;
 mod response;
 mod server;
@@ -24,6 +25,7 @@ mod verify;
 mod wasm;
 
 pub use edge::{Edge, StartError};
+pub use health::check_health;
 pub use settings::{GateKind, SettingError, Settings, Sources, find_component};
 pub use validator::{Decision, OpenError, Question, Refresh, Request, Response, Validator, Verdict};
 pub use verify::verify;

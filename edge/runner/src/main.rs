@@ -26,6 +26,16 @@ enum Command {
     Serve(Box<Serve>),
     /// Verify tokens inside the WebAssembly component
     Verify(Box<VerifyArgs>),
+    /// Ask the edge on this machine whether its replica is fresh; exit code 1 if not
+    Health(HealthArgs),
+}
+
+/// The address is that of TOLLGATE_EDGE_LISTEN.
+#[derive(Args)]
+struct HealthArgs {
+    /// Settings file [default: tollgate-edge.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Which component decides on requests.
@@ -40,7 +50,8 @@ enum Gate {
 
 /// Each setting is also read from the environment, from .env and from tollgate-edge.toml, in this
 /// order. Secrets have no option, because other users can see the arguments of a process: set
-/// TOLLGATE_EDGE_SECRET_KEYS and TOLLGATE_EDGE_KEY in the environment.
+/// TOLLGATE_EDGE_SECRET_KEYS and TOLLGATE_EDGE_KEY in the environment, or name files that contain
+/// them in TOLLGATE_EDGE_SECRET_KEYS_FILE and TOLLGATE_EDGE_KEY_FILE.
 #[derive(Args)]
 struct Serve {
     /// Component that decides on requests
@@ -158,18 +169,32 @@ fn main() -> ExitCode {
             Ok(sources) => tollgate_edge::verify(&args, &sources),
             Err(error) => stop(&error.into()),
         },
+        Some(Command::Health(args)) => block_on(health(&args)),
     }
 }
 
 fn serve(args: &Serve) -> ExitCode {
+    block_on(run(args))
+}
+
+/// Runs `task` to its end, and prints its error.
+fn block_on(task: impl Future<Output = Result<(), StartError>>) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return stop(&StartError::Failed(format!("the async runtime cannot start: {error}"))),
     };
-    match runtime.block_on(run(args)) {
+    match runtime.block_on(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => stop(&error),
     }
+}
+
+/// Prints the URL that answered.
+async fn health(args: &HealthArgs) -> Result<(), StartError> {
+    let sources = Sources::read(BTreeMap::new(), args.config.as_deref())?;
+    let url = tollgate_edge::check_health(&sources).await?;
+    println!("{url}: ok");
+    Ok(())
 }
 
 /// Serves until a termination signal arrives.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,10 @@ const LISTEN: &str = "TOLLGATE_EDGE_LISTEN";
 const COMPONENT: &str = "TOLLGATE_EDGE_COMPONENT";
 const STORE: &str = "TOLLGATE_EDGE_STORE";
 const MAX_CONNECTIONS: &str = "TOLLGATE_EDGE_MAX_CONNECTIONS";
+/// Settings whose value can be in a file, which `NAME_FILE` names: secrets, and the snapshot key,
+/// which is copied from the origin.
+const VALUES_IN_FILES: [&str; 3] = ["TOLLGATE_EDGE_SNAPSHOT_KEY", "TOLLGATE_EDGE_SECRET_KEYS", "TOLLGATE_EDGE_KEY"];
+const MAX_VALUE_FILE_BYTES: u64 = 64 * 1024;
 
 /// A missing or invalid setting; displays as one line that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +85,7 @@ impl Settings {
     /// Names the first setting that is missing or invalid.
     pub fn from_lookup(gate: GateKind, get: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
         let get = &|name: &str| get(name).filter(|value| !value.is_empty());
-        let listen = get(LISTEN).unwrap_or_else(|| "127.0.0.1:8787".to_owned());
-        let listen = listen.parse().map_err(|_| {
-            SettingError::new(LISTEN, format_args!("must be an address such as 127.0.0.1:8787, not {listen:?}"))
-        })?;
+        let listen = parse_listen(get(LISTEN))?;
         let gate_settings =
             tollgate_gate::Settings::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
         let trusted_proxies =
@@ -126,6 +128,14 @@ impl Settings {
     }
 }
 
+/// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.
+pub(crate) fn parse_listen(set: Option<String>) -> Result<SocketAddr, SettingError> {
+    let listen = set.unwrap_or_else(|| "127.0.0.1:8787".to_owned());
+    listen.parse().map_err(|_| {
+        SettingError::new(LISTEN, format_args!("must be an address such as 127.0.0.1:8787, not {listen:?}"))
+    })
+}
+
 /// Finds the file of the component for `gate`; `set` is the value of `TOLLGATE_EDGE_COMPONENT`.
 ///
 /// # Errors
@@ -159,6 +169,8 @@ pub struct Sources {
     flags: BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
     file: BTreeMap<String, String>,
+    /// Values of settings that are set by `NAME_FILE`.
+    from_value_files: BTreeMap<String, String>,
 }
 
 impl Sources {
@@ -166,7 +178,7 @@ impl Sources {
     /// are names and values from the command line.
     ///
     /// # Errors
-    /// If one of the files exists but is invalid.
+    /// If one of the files exists but is invalid, or a file that a setting names cannot be read.
     pub fn read(flags: BTreeMap<String, String>, file: Option<&Path>) -> Result<Sources, SettingError> {
         let dotenv = match dotenvy::dotenv_iter() {
             Ok(entries) => entries
@@ -175,12 +187,37 @@ impl Sources {
             Err(error) if error.not_found() => BTreeMap::new(),
             Err(error) => return Err(SettingError::new(".env", format_args!("cannot be read: {}", one_line(error)))),
         };
-        Ok(Sources { flags, dotenv, file: read_file(file)? })
+        let mut sources = Sources { flags, dotenv, file: read_file(file)?, from_value_files: BTreeMap::new() };
+        sources.read_value_files()?;
+        Ok(sources)
+    }
+
+    /// Reads the files named by `NAME_FILE`, unless a stronger source sets `NAME`.
+    fn read_value_files(&mut self) -> Result<(), SettingError> {
+        for name in VALUES_IN_FILES {
+            let file_name = format!("{name}_FILE");
+            let mut sources = self.values(name).into_iter().zip(self.values(&file_name));
+            match sources.find(|(value, file)| value.is_some() || file.is_some()) {
+                Some((Some(_), Some(_))) => {
+                    return Err(SettingError::new(&file_name, format_args!("and {name} are both set: set only one")));
+                }
+                Some((None, Some(path))) => {
+                    let text = read_value(Path::new(&path))
+                        .map_err(|problem| SettingError::new(&file_name, format_args!("{path} {problem}")))?;
+                    self.from_value_files.insert(name.to_owned(), text);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The value of a setting: from the strongest source that has it, there under its name or else
     /// under its deprecated name.
     pub fn get(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.from_value_files.get(name) {
+            return Some(value.clone());
+        }
         let deprecated = DEPRECATED_SETTINGS.iter().find(|(_, new_name)| *new_name == name);
         let old_values = deprecated.map(|(old_name, _)| self.values(old_name)).unwrap_or_default();
         self.values(name).into_iter().zip(old_values).find_map(|(value, old_value)| value.or(old_value))
@@ -196,6 +233,21 @@ impl Sources {
         let in_map = |values: &BTreeMap<String, String>| values.get(name).cloned();
         [in_map(&self.flags), std::env::var(name).ok(), in_map(&self.dotenv), in_map(&self.file)]
             .map(|value| value.filter(|value| !value.is_empty()))
+    }
+}
+
+/// The content of a file without the line break at its end.
+fn read_value(path: &Path) -> Result<String, String> {
+    let cannot_read = |error| format!("cannot be read: {}", one_line(error));
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(cannot_read)?;
+    file.take(MAX_VALUE_FILE_BYTES + 1).read_to_string(&mut text).map_err(cannot_read)?;
+    if text.len() as u64 > MAX_VALUE_FILE_BYTES {
+        return Err(format!("is larger than {MAX_VALUE_FILE_BYTES} bytes"));
+    }
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("is empty".to_owned()),
+        value => Ok(value.to_owned()),
     }
 }
 
@@ -221,7 +273,9 @@ fn read_file(path: Option<&Path>) -> Result<BTreeMap<String, String>, SettingErr
         .map(|(key, value)| {
             let name =
                 if key.starts_with(PREFIX) { key.clone() } else { format!("{PREFIX}{}", key.to_ascii_uppercase()) };
+            let names_value_file = name.strip_suffix("_FILE").is_some_and(|name| VALUES_IN_FILES.contains(&name));
             if ![LISTEN, COMPONENT, STORE, MAX_CONNECTIONS].contains(&&*name)
+                && !names_value_file
                 && !tollgate_gate::SETTINGS.iter().any(|(known, _)| *known == name)
                 && !DEPRECATED_SETTINGS.iter().any(|(known, _)| *known == name)
             {

@@ -154,9 +154,10 @@ impl Settings {
     pub fn from_pairs<N: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Settings, SettingError> {
-        Settings::from_sources(&Sources::from_environment(
-            pairs.into_iter().map(|(name, value)| (name.into(), value.into())),
-        ))
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let mut sources = Sources::from_environment(pairs);
+        sources.read_secret_files()?;
+        Settings::from_sources(&sources)
     }
 
     /// The issuer of an origin that listens on `bound`.

@@ -102,6 +102,14 @@ impl Setting {
         self.flag.replace('-', "_")
     }
 
+    /// The name under which a file with the value can be set: only secrets have one, and not the
+    /// master key, whose file is a setting of its own and is created at the first start.
+    #[must_use]
+    pub fn file_name(&self) -> Option<String> {
+        let may_be_a_file = self.secrecy != Secrecy::Open && self.name != "TOLLGATE_MASTER_KEY";
+        may_be_a_file.then(|| format!("{}_FILE", self.name))
+    }
+
     /// `value` with its secret parts replaced by asterisks.
     #[must_use]
     pub fn redacted(&self, value: &str) -> String {

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::setting::{Group, Setting};
 
 const PREFIX: &str = "TOLLGATE_";
+/// More than any secret has.
+const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
 
-/// Where a value is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a value is set, from the strongest source to the weakest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// On the command line.
     Flag,
@@ -17,7 +20,7 @@ pub enum Source {
     Environment,
     /// In the file `.env`.
     DotEnv,
-    /// In this TOML file.
+    /// In this TOML file, or, for a secret, alone in this file.
     File(String),
 }
 
@@ -105,6 +108,7 @@ impl Sources {
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(unreadable(source, &error)),
         }
+        sources.read_secret_files()?;
         sources.reject_unknown_in_file()?;
         Ok(sources)
     }
@@ -122,8 +126,34 @@ impl Sources {
     pub(super) fn from_file_for(table: &'static [Group], text: &str) -> Result<Sources, SettingError> {
         let (mut sources, file) = (Sources::new(table), Source::File("tollgate.toml".to_owned()));
         sources.add(file.clone(), read_toml(text, &file)?);
+        sources.read_secret_files()?;
         sources.reject_unknown_in_file()?;
         Ok(sources)
+    }
+
+    /// Reads the files named by `NAME_FILE` for each setting `NAME` that is a secret or may contain
+    /// one, as container platforms provide secrets. A stronger source of `NAME` overrides the file.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is empty or too large, or one source sets both names.
+    pub(super) fn read_secret_files(&mut self) -> Result<(), SettingError> {
+        let names: Vec<(String, &'static str)> =
+            self.settings().filter_map(|setting| Some((setting.file_name()?, setting.name))).collect();
+        for (file_name, name) in names {
+            let Some(file) = self.values.remove(&file_name) else { continue };
+            let failed = |problem: String| SettingError { name: file_name, source: Some(file.source.clone()), problem };
+            match self.values.get(name) {
+                Some(value) if value.source < file.source => continue,
+                Some(value) if value.source == file.source => {
+                    return Err(failed(format!("{name} is set, too: set only one of them")));
+                }
+                _ => {}
+            }
+            let text =
+                read_secret(Path::new(&file.text)).map_err(|problem| failed(format!("{} {problem}", file.text)))?;
+            self.values.insert(name.to_owned(), Value { text, source: Source::File(file.text) });
+        }
+        Ok(())
     }
 
     fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
@@ -234,6 +264,22 @@ fn read_dotenv() -> Result<Vec<(String, String)>, SettingError> {
     variables.collect::<Result<_, _>>().map_err(|_| unreadable(Source::DotEnv, &"it has a line that is not NAME=VALUE"))
 }
 
+/// The content of a secret's file, without the line break at its end.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(MAX_SECRET_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > MAX_SECRET_FILE_BYTES {
+        return Err(format!("is larger than {MAX_SECRET_FILE_BYTES} bytes"));
+    }
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("is empty".to_owned()),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 /// `listen = "127.0.0.1:8080"` in the file is `TOLLGATE_LISTEN`.
 fn read_toml(text: &str, source: &Source) -> Result<Vec<(String, String)>, SettingError> {
     let table: toml::Table =
@@ -318,6 +364,48 @@ mod tests {
         let invalid = Sources::from_environment([pair("TOLLGATE_DRAIN", "soon")]);
         let error = drain(&invalid).expect_err("not a number").to_string();
         assert!(error.starts_with("TOLLGATE_DRAIN (environment)"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("a file");
+        write("url", "postgres://tollgate:hidden@db/tollgate\n");
+        let read = |pairs: Vec<(String, String)>| {
+            let mut sources = Sources::from_environment(pairs);
+            sources.read_secret_files().map(|()| sources)
+        };
+        let named = |file: &str| pair("TOLLGATE_DATABASE_URL_FILE", &path(file));
+
+        let sources = read(vec![named("url")]).expect("a secret");
+        let value = sources.get("TOLLGATE_DATABASE_URL").expect("its value");
+        assert_eq!(value.text, "postgres://tollgate:hidden@db/tollgate");
+        assert_eq!(value.source, Source::File(path("url")));
+        assert_eq!(sources.unknown().count(), 0);
+
+        write("empty", "\n");
+        write("large", &"x".repeat(64 * 1024 + 1));
+        let both = vec![named("url"), pair("TOLLGATE_DATABASE_URL", "sqlite://other.db")];
+        for pairs in [vec![named("missing")], vec![named("empty")], vec![named("large")], both] {
+            let error = read(pairs).expect_err("no secret").to_string();
+            assert!(error.starts_with("TOLLGATE_DATABASE_URL_FILE (environment): "), "{error}");
+            assert!(!error.contains('\n') && !error.contains("hidden"), "{error}");
+        }
+
+        let mut sources = Sources::new(&GROUPS);
+        sources.add(Source::Flag, [pair("TOLLGATE_DATABASE_URL", "sqlite://other.db")]);
+        sources.add(Source::Environment, [named("missing")]);
+        sources.read_secret_files().expect("the flag overrides the file");
+        assert_eq!(sources.get("TOLLGATE_DATABASE_URL").map(|value| &value.source), Some(&Source::Flag));
+    }
+
+    #[test]
+    fn master_key_file_stays_a_setting_of_its_own() {
+        let mut sources = Sources::from_environment([pair("TOLLGATE_MASTER_KEY_FILE", "created-later.key")]);
+        sources.read_secret_files().expect("the file is not read as a secret");
+        assert!(sources.get("TOLLGATE_MASTER_KEY").is_none());
+        assert!(sources.get("TOLLGATE_MASTER_KEY_FILE").is_some());
     }
 
     #[test]

@@ -77,6 +77,8 @@ fn help_of_secrets() -> String {
         let (name, meaning, allowed) = (setting.name, setting.meaning, setting.allowed_values);
         text.push_str(&format!("\n  {name}\n          {meaning}: {allowed} [default: {}]\n", default_text(setting)));
     }
+    let files: Vec<String> = all().filter_map(Setting::file_name).collect();
+    text.push_str(&format!("\nFiles that contain a secret and nothing else: {}\n", files.join(", ")));
     text
 }
 

@@ -1,6 +1,6 @@
-//! The command line, one file per noun. All commands except `serve`, `migrate`, `config`, `login`,
-//! `logout` and `token` work on the database directly, with the functions that the server uses; a
-//! running server picks up their changes.
+//! The command line, one file per noun. All commands except `serve`, `health`, `migrate`, `config`,
+//! `login`, `logout` and `token` work on the database directly, with the functions that the server
+//! uses; a running server picks up their changes.
 
 mod audit;
 mod change;
@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod edge;
 mod flags;
+mod health;
 mod input;
 mod issuer;
 mod key;
@@ -64,6 +65,7 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(ServeFlags),
+    Health(health::HealthFlags),
     /// Apply the migrations of this release to the database, or show which are pending
     Migrate(migrate::MigrateFlags),
     /// Show the settings, or print a documented settings file
@@ -165,6 +167,7 @@ pub fn run() -> ExitCode {
                 .and_then(|(settings, runtime)| runtime.block_on(Box::pin(flags.run(settings, output, common.issuer))));
             return migrated.unwrap_or_else(|error| exit_code(Err(error)));
         }
+        Command::Health(flags) => flags.run(&common, &output),
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),

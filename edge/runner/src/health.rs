@@ -1,0 +1,41 @@
+//! `tollgate-edge health`: asks a running edge whether its replica is fresh enough for decisions.
+//! For health checks of containers, whose images contain no other HTTP client.
+
+use crate::settings::parse_listen;
+use crate::{SettingError, Sources, StartError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks the edge that listens on `TOLLGATE_EDGE_LISTEN` on this machine, and returns the URL that
+/// answered with 200.
+///
+/// # Errors
+/// If the setting is invalid, or the edge does not answer with 200.
+pub async fn check_health(sources: &Sources) -> Result<String, StartError> {
+    let listen = parse_listen(sources.get("TOLLGATE_EDGE_LISTEN"))?;
+    if listen.port() == 0 {
+        return Err(SettingError::new("TOLLGATE_EDGE_LISTEN", "has port 0: its port is not known").into());
+    }
+    // Fails only if a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = format!("http://{}/_tollgate/health", reachable(listen));
+    let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let client = client.build().map_err(|error| StartError::Failed(error.to_string()))?;
+    match client.get(&url).send().await {
+        Ok(response) if response.status() == 200 => Ok(url),
+        Ok(response) => Err(StartError::Failed(format!("{url} responded with {}", response.status()))),
+        Err(error) => Err(StartError::Failed(format!("{url} does not answer: {error}"))),
+    }
+}
+
+/// The address at which a server that listens on `listen` can be reached from this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(address, listen.port())
+}
