@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use tollgate_model::{AuditFilter, AuditView, Malformed};
-use tollgate_storage::{MAX_AUDIT_PAGE, Store};
+use tollgate_services::admin::Registry;
 
 use super::audit_export;
 use super::auth::{AdminApi, authenticate};
@@ -52,7 +52,7 @@ pub(crate) async fn list(
     authenticate(&api, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(Json(page(&api.commands.store, &parse_filter(&query)?).await?))
+    Ok(Json(page(&api.commands, &parse_filter(&query)?).await?))
 }
 
 /// Downloads all entries that match the query, oldest first.
@@ -85,10 +85,8 @@ pub(crate) async fn export(
 }
 
 /// A page of the entries that match a filter.
-pub(crate) async fn page(store: &Store, filter: &AuditFilter) -> Result<AuditPage, Problem> {
-    let found = store.list_audit_entries(filter).await?;
-    let page_size = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
-    let next = found.last().filter(|_| found.len() as u64 == page_size).map(|entry| entry.number);
+async fn page(registry: &Registry, filter: &AuditFilter) -> Result<AuditPage, Problem> {
+    let (found, next) = registry.list_audit_entries(filter).await?;
     Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })
 }
 

@@ -50,7 +50,7 @@ struct ScopeDescription {
 )]
 pub(crate) async fn list(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
     authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.store.list_resources().await?))
+    Ok(Json(api.commands.list_resources().await?))
 }
 
 /// Registers or replaces the resource server of an audience.

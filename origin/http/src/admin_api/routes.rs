@@ -41,7 +41,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<Vec<RouteView>>, Problem> {
     authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.store.list_routes().await?.iter().map(RouteView::from).collect()))
+    Ok(Json(api.commands.list_routes().await?.iter().map(RouteView::from).collect()))
 }
 
 /// Adds a rule.

@@ -68,7 +68,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         Err(problem) => (AuditFilter::default(), form_error(problem)?),
     };
     let found = match problem.is_empty() {
-        true => admin.store().list_audit_entries(&filter).await?,
+        true => admin.commands().list_audit_entries(&filter).await?.0,
         false => Vec::new(),
     };
     let number = |entry: &AuditEntry| entry.number.to_string();

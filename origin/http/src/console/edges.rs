@@ -42,7 +42,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (newest, edges) = admin.commands().list_edges().await?;
     let now_ms = admin.commands().clock.now_ms();
     let edges = edges.iter().map(|edge| row(&admin, edge, now_ms)).collect();
-    Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest, edges }))
+    Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest: newest.unwrap_or_default(), edges }))
 }
 
 pub(super) fn row(admin: &AdminSession, edge: &EdgeView, now_ms: u64) -> Row {

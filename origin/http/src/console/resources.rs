@@ -84,7 +84,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         scopes: resource.scopes.into_iter().collect(),
         introspected_by: resource.introspected_by.as_ref().map(ClientId::to_string).unwrap_or_default(),
     };
-    let resources = admin.store().list_resources().await?;
+    let resources = admin.commands().list_resources().await?;
     Ok(admin.show(&ListPage {
         layout: admin.layout("resources"),
         flash: admin.flash(),

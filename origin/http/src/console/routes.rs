@@ -60,7 +60,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
             .finish();
         Row { label: route.to_string(), view, methods, query }
     };
-    let routes = admin.store().list_routes().await?;
+    let routes = admin.commands().list_routes().await?;
     Ok(admin.show(&ListPage {
         layout: admin.layout("routes"),
         flash: admin.flash(),

@@ -21,6 +21,14 @@ pub enum NewSecret {
 }
 
 impl Registry {
+    /// All clients, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_clients(&self) -> Result<Vec<Client>, AdminError> {
+        Ok(self.store.list_clients().await?)
+    }
+
     /// A page of clients.
     ///
     /// # Errors

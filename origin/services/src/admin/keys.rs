@@ -1,11 +1,107 @@
 //! The keys that sign tokens.
 
-use tollgate_keys::{KeyNotRevocable, PublicKey};
-use tollgate_model::key_schedule::KeySpec;
-use tollgate_model::{Actor, KeyPurpose, NewRevocation, Reason, Target, TokenAlg};
+use tollgate_keys::{KeyNotRevocable, KeyRing, MasterKey, PublicKey};
+use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
+use tollgate_model::{Actor, KeyPolicy, KeyPurpose, NewRevocation, Reason, StoredKey, Target, TokenAlg};
 
-use super::{AdminError, Administration};
-use crate::signing_keys::rotation::KeyRotation;
+use super::{AdminError, Administration, Registry};
+use crate::signing_keys::rotation::{self, KeyRotation};
+
+/// The next key of a purpose and algorithm.
+pub struct ScheduledKey {
+    /// The key, which may not be published yet.
+    pub key: StoredKey,
+    /// Whether it was scheduled before.
+    pub was_scheduled: bool,
+}
+
+/// Outcome of the revocation of a key.
+pub struct KeyRevocation {
+    /// Whether it was revoked before.
+    pub was_revoked: bool,
+    /// Keys that were made, or sign earlier, to replace it.
+    pub replaced_by: Vec<StoredKey>,
+}
+
+/// The keys that a rotation replaces: that of one algorithm, or all that sign with a private key.
+#[must_use]
+pub fn token_key_kinds(alg: Option<TokenAlg>) -> Vec<(KeyPurpose, TokenAlg)> {
+    match alg {
+        Some(TokenAlg::Hs256) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
+        Some(alg) => vec![(KeyPurpose::Token, alg)],
+        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec(),
+    }
+}
+
+impl Registry {
+    /// Makes the next key of each kind, which signs `ahead` seconds after its publication.
+    ///
+    /// # Errors
+    /// [`AdminError::Conflict`] when too many keys are still in use, or a snapshot key would sign
+    /// that edges do not know; or when the database or the random source fails.
+    pub async fn schedule_keys(
+        &self,
+        by: &Actor,
+        master: &MasterKey,
+        kinds: &[(KeyPurpose, TokenAlg)],
+        ahead: u64,
+    ) -> Result<Vec<ScheduledKey>, AdminError> {
+        let mut scheduled = Vec::new();
+        for &(purpose, alg) in kinds {
+            let spec = KeySpec { purpose, alg, ahead };
+            let (key, was_scheduled) = match rotation::rotate(
+                &self.store.with_actor(by),
+                master,
+                spec,
+                self.clock.now(),
+            )
+            .await?
+            {
+                KeyRotation::Changed(key) => (key, false),
+                KeyRotation::AlreadyScheduled(key) => (key, true),
+                KeyRotation::TooManyKeys => {
+                    return Err(AdminError::Conflict(format!(
+                        "there are {MAX_KEYS_PER_ALGORITHM} keys for {alg}, the maximum: wait until the tokens of the oldest have expired"
+                    )));
+                }
+                KeyRotation::NotPinned => {
+                    return Err(AdminError::Conflict(
+                            "there is no next snapshot key: create it with `tollgate key rotate --snapshot` and pin it at every edge first"
+                                .to_owned(),
+                        ));
+                }
+            };
+            tracing::info!(by = by.as_str(), kid = key.kid, was_scheduled, "rotated a key");
+            scheduled.push(ScheduledKey { key, was_scheduled });
+        }
+        Ok(scheduled)
+    }
+
+    /// Revokes a key and with it everything that it signed, and makes its successor, as a running
+    /// server does too: the first of the two does the work.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], [`AdminError::Conflict`] when the revocation would have no effect,
+    /// or when the database or the random source fails.
+    pub async fn revoke_and_replace_key(
+        &self,
+        by: &Actor,
+        master: &MasterKey,
+        keys: &KeyRing,
+        policy: KeyPolicy,
+        kid: &str,
+        reason: Option<Reason>,
+    ) -> Result<KeyRevocation, AdminError> {
+        check_revocable(keys, kid)?;
+        let now = self.clock.now();
+        let revocation = NewRevocation::any(Target::Key(kid.to_owned()), by.clone(), reason, now)?;
+        let was_revoked = !self.store.revoke(revocation).await?.is_new_to_edges;
+        tracing::info!(kid, by = by.as_str(), was_revoked, "revoked a key");
+        let changed = rotation::run_due_tasks(&self.store.with_actor(by), master, policy, now).await?;
+        let replaced_by = changed.into_iter().filter(|key| key.gone_at.is_none()).collect();
+        Ok(KeyRevocation { was_revoked, replaced_by })
+    }
+}
 
 impl Administration {
     /// The keys that `filter` accepts, of all that were ever made.
@@ -21,32 +117,16 @@ impl Administration {
     /// keys. With `immediately` they sign as soon as they are published.
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] when too many keys are still in use, or when the database or the
-    /// random source fails.
+    /// As [`Registry::schedule_keys`].
     pub async fn rotate_keys(
         &self,
         by: &Actor,
         alg: Option<TokenAlg>,
         immediately: bool,
     ) -> Result<Vec<PublicKey>, AdminError> {
-        let specs = match alg {
-            Some(TokenAlg::Hs256) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
-            Some(alg) => vec![(KeyPurpose::Token, alg)],
-            None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec(),
-        };
         let ahead = if immediately { 0 } else { self.key_policy.ahead };
-        let mut kids = Vec::new();
-        for (purpose, alg) in specs {
-            match self.keys.rotate(KeySpec { purpose, alg, ahead }, by).await? {
-                KeyRotation::Changed(key) | KeyRotation::AlreadyScheduled(key) => kids.push(key.kid),
-                KeyRotation::TooManyKeys | KeyRotation::NotPinned => {
-                    let problem = format!("too many keys for {alg} wait for their last tokens to expire");
-                    return Err(AdminError::Conflict(problem));
-                }
-            }
-        }
-        tracing::info!(by = by.as_str(), ?kids, "rotated keys");
-        self.list_keys(|key| kids.contains(&key.kid)).await
+        let scheduled = self.schedule_keys(by, self.keys.master(), &token_key_kinds(alg), ahead).await?;
+        self.list_keys(|key| scheduled.iter().any(|scheduled| scheduled.key.kid == key.kid)).await
     }
 
     /// Checks that a key exists and that its revocation has an effect.
@@ -54,10 +134,7 @@ impl Administration {
     /// # Errors
     /// [`AdminError::NotFound`] or [`AdminError::Conflict`], or when the database fails.
     pub async fn check_key_revocable(&self, kid: &str) -> Result<(), AdminError> {
-        self.keys.reload().await?.check_revocable(kid).map_err(|error| match error {
-            KeyNotRevocable::Unknown => AdminError::not_found("key", kid),
-            error => AdminError::Conflict(error.to_string()),
-        })
+        check_revocable(&self.keys.reload().await?, kid)
     }
 
     /// Revokes a key and with it everything that it signed; its successor is made automatically.
@@ -72,4 +149,11 @@ impl Administration {
         tracing::info!(kid, by = by.as_str(), was_revoked, "revoked a key");
         Ok(was_revoked)
     }
+}
+
+fn check_revocable(keys: &KeyRing, kid: &str) -> Result<(), AdminError> {
+    keys.check_revocable(kid).map_err(|error| match error {
+        KeyNotRevocable::Unknown => AdminError::not_found("key", kid),
+        error => AdminError::Conflict(error.to_string()),
+    })
 }

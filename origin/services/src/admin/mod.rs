@@ -5,6 +5,7 @@
 //! No command checks who may do it: the caller has authenticated an administrator and names them as
 //! `by`.
 
+mod audit;
 pub mod client_check;
 mod clients;
 mod edges;
@@ -15,6 +16,7 @@ mod refusals;
 mod resources;
 mod revocations;
 mod routes;
+mod streams;
 mod users;
 
 use std::ops::Deref;
@@ -33,6 +35,7 @@ pub use self::clients::{
     NewSecret, SECRET_OVERLAP, client_version, has_secret, invalid_client, parse_client_metadata, patch_client_metadata,
 };
 pub use self::error::AdminError;
+pub use self::keys::{KeyRevocation, ScheduledKey, token_key_kinds};
 pub use self::overview::{HashingView, MinuteView, Overview};
 pub use self::refusals::RefusalView;
 pub use self::resources::patch_resource;
@@ -44,8 +47,8 @@ use crate::signing_keys::SigningKeys;
 use crate::telemetry::Metrics;
 use crate::termination::termination;
 
-/// Commands on what is registered: clients, users, resource servers, routes and edges. They need no
-/// signing keys, so the command line runs them without the master key.
+/// Commands on what the database has: clients, users, resource servers, routes, edges, streams, the
+/// audit log. They need no running server; those on keys take the master key as an argument.
 pub struct Registry {
     /// The issuer's database.
     pub store: Store,

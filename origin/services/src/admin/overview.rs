@@ -68,7 +68,8 @@ impl Administration {
         for (reason, count) in hour.iter().flat_map(|minute| &minute.refused) {
             *refused_by_reason.entry(*reason).or_default() += count;
         }
-        let (newest_sequence, edges) = self.list_edges().await?;
+        let (newest, edges) = self.list_edges().await?;
+        let newest_sequence = newest.unwrap_or_default();
         let is_signing =
             |key: &PublicKey| key.state == KeyState::Active && matches!(key.purpose.as_str(), "token" | "snapshot");
         let load = self.passwords.load();

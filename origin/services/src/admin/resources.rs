@@ -7,6 +7,14 @@ use tollgate_storage::{ScopeError, StoreError};
 use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
 
 impl Registry {
+    /// All resource servers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_resources(&self) -> Result<Vec<Resource>, AdminError> {
+        Ok(self.store.list_resources().await?)
+    }
+
     /// Registers a resource server, or replaces the one of that audience.
     ///
     /// # Errors

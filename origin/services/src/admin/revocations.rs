@@ -82,8 +82,8 @@ impl Administration {
 }
 
 impl Registry {
-    /// A revocation of this target. A token must be on record: the id of a token that was never
-    /// issued is more likely mistyped.
+    /// A revocation of this target. A client must be registered and a token on record: the id of
+    /// one that never was is more likely mistyped.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Invalid`], or when the database fails.
@@ -94,6 +94,9 @@ impl Registry {
         reason: Option<Reason>,
     ) -> Result<NewRevocation, AdminError> {
         let (by, now) = (by.clone(), self.clock.now());
+        if let Target::Client(id) = &target {
+            self.get_client(id).await?;
+        }
         let Target::Token(jti) = &target else {
             return Ok(NewRevocation::any(target, by, reason, now)?);
         };

@@ -6,6 +6,14 @@ use tollgate_storage::AddRouteError;
 use super::{AdminError, Registry};
 
 impl Registry {
+    /// All routes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_routes(&self) -> Result<Vec<Route>, AdminError> {
+        Ok(self.store.list_routes().await?)
+    }
+
     /// Adds a route.
     ///
     /// # Errors

@@ -66,6 +66,14 @@ pub struct NewUser {
 }
 
 impl Registry {
+    /// All users, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_users(&self) -> Result<Vec<User>, AdminError> {
+        Ok(self.store.list_users().await?)
+    }
+
     /// A page of users.
     ///
     /// # Errors

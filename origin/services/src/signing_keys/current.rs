@@ -9,13 +9,11 @@ use tokio::sync::Mutex;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 use tollgate_keys::{KeyRing, MasterKey, UnsignedJwt, VerifiedToken};
-use tollgate_model::key_schedule::KeySpec;
-use tollgate_model::{Actor, TokenAlg};
+use tollgate_model::TokenAlg;
 use tollgate_storage::{Store, StoreError, StoredKeys};
 use tollgate_system::Clock;
 
 use super::error::{SigningError, SigningKeysError};
-use super::rotation::{self, KeyRotation};
 use super::signing_pool::SigningPool;
 use crate::worker_pool::WorkerLoad;
 
@@ -173,19 +171,11 @@ impl SigningKeys {
         if ring.has_unknown_key(token) { self.reload().await } else { Ok(ring) }
     }
 
-    /// Generates the next key, see [`rotation::rotate`]. The audit log names `actor`.
-    ///
-    /// # Errors
-    /// When the database fails or the key cannot be generated.
-    pub async fn rotate(&self, spec: KeySpec, actor: &Actor) -> Result<KeyRotation, SigningKeysError> {
-        rotation::rotate(&self.0.store.with_actor(actor), &self.0.master, spec, self.0.clock.now()).await
-    }
-
     pub(super) fn store(&self) -> &Store {
         &self.0.store
     }
 
-    pub(super) fn master(&self) -> &MasterKey {
+    pub(crate) fn master(&self) -> &MasterKey {
         &self.0.master
     }
 

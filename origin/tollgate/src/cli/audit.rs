@@ -62,8 +62,8 @@ impl AuditCommand {
         match self {
             AuditCommand::List { filter, limit } => {
                 let filter = AuditFilter { newest_first: true, limit: Some(limit.max(1)), ..filter.into() };
-                let views: Vec<_> =
-                    session.store.list_audit_entries(&filter).await?.into_iter().map(AuditView::from).collect();
+                let (entries, _) = session.registry()?.list_audit_entries(&filter).await?;
+                let views: Vec<_> = entries.into_iter().map(AuditView::from).collect();
                 let lines = |views: &Vec<AuditView>| views.iter().map(text).collect::<Vec<_>>().join("\n");
                 session.output.print(&views, |views| if views.is_empty() { "none".to_owned() } else { lines(views) })
             }
@@ -80,17 +80,17 @@ async fn export(session: &Session, filter: AuditFilter, csv: bool) -> anyhow::Re
     if csv {
         line(AuditView::CSV_HEADING)?;
     }
-    let mut filter = AuditFilter { after: Some(0), ..filter };
+    let (registry, mut filter) = (session.registry()?, AuditFilter { after: Some(0), ..filter });
     loop {
-        let page = session.store.list_audit_entries(&filter).await?;
-        let Some(newest) = page.last() else { return Ok(()) };
-        filter.after = Some(newest.number);
+        let (page, next) = registry.list_audit_entries(&filter).await?;
         for view in page.into_iter().map(AuditView::from) {
             match csv {
                 true => line(&view.to_csv())?,
                 false => session.output.print_line(&view, text)?,
             }
         }
+        let Some(last) = next else { return Ok(()) };
+        filter.after = Some(last);
     }
 }
 

@@ -325,7 +325,7 @@ impl ClientCommand {
         match self {
             ClientCommand::Create(flags) => create(*flags, session).await,
             ClientCommand::List => {
-                let clients = session.store.list_clients().await?;
+                let clients = session.registry()?.list_clients().await?;
                 let views: Vec<ClientView> = clients.iter().map(ClientView::from).collect();
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
@@ -390,7 +390,7 @@ async fn check(id: &ClientId, url: Option<&str>, session: &Session) -> anyhow::R
         Some(url) => {
             let issuer = session.issuer().await?;
             let audience = default_audience(&session.settings, &issuer)?;
-            let resources = session.store.list_resources().await?;
+            let resources = session.registry()?.list_resources().await?;
             check_authorization_url(&client, url, &issuer, &audience, &resources, now)
         }
         None => check_settings(&client, now),

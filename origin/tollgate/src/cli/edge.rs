@@ -1,15 +1,13 @@
 //! `tollgate edge add|list|key|remove`
 
-use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::json;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Edge, EdgeName, EdgeUrl, EdgeView};
-use tollgate_storage::StoreError;
 use tollgate_system::Clock;
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EdgeCommand {
@@ -35,15 +33,6 @@ pub(super) enum EdgeCommand {
     },
 }
 
-/// The newest sequence number; none before the first start of a server.
-async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
-    match session.store.get_feed_head().await {
-        Ok(head) => Ok(Some(head.sequence)),
-        Err(StoreError::NoIssuer) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// A new edge with its key.
 #[derive(Serialize)]
 struct AddedView {
@@ -66,16 +55,15 @@ impl EdgeCommand {
                 let created_at = Clock::system().now();
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
                 let key = edge_key(session, &edge).await?;
-                session.store.create_edge(&edge).await?;
-                let added = AddedView { edge: EdgeView::new(&edge, newest(session).await?), key };
+                let edge = session.registry()?.create_edge(&command_line_actor(), &edge).await?;
+                let added = AddedView { edge, key };
                 session.output.print(&added, |added| {
                     let (EdgeView { name, url, .. }, key) = (&added.edge, &added.key);
                     format!("added {name} at {url}\nsecret setting for this edge: TOLLGATE_EDGE_KEY={key}")
                 })
             }
             EdgeCommand::List => {
-                let (newest, edges) = (newest(session).await?, session.store.list_edges().await?);
-                let views: Vec<EdgeView> = edges.iter().map(|edge| EdgeView::new(edge, newest)).collect();
+                let views = session.registry()?.list_edges().await?.1;
                 session.output.print(&views, |views| {
                     let row = |view: &EdgeView| {
                         let lag = view.lag.map_or("-".to_owned(), |lag| lag.to_string());
@@ -92,15 +80,11 @@ impl EdgeCommand {
                 })
             }
             EdgeCommand::Key { name } => {
-                let edges = session.store.list_edges().await?;
-                let edge = edges.iter().find(|edge| edge.name == name);
-                let key = edge_key(session, edge.with_context(|| format!("edge {name} does not exist"))?).await?;
+                let key = edge_key(session, &session.registry()?.get_edge(&name).await?).await?;
                 session.output.print(&json!({ "name": name.as_str(), "key": key }), |_| key.clone())
             }
             EdgeCommand::Remove { name } => {
-                if !session.store.delete_edge(&name).await? {
-                    bail!("edge {name} does not exist");
-                }
+                session.registry()?.delete_edge(&command_line_actor(), &name).await?;
                 session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }
         }

@@ -1,13 +1,12 @@
 //! `tollgate key list|rotate|revoke|audience|snapshot`
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::encoding::base64url;
-use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
-use tollgate_model::{Audience, KeyPurpose, KeyState, NewRevocation, Reason, StoredKey, Target, TokenAlg};
-use tollgate_services::signing_keys::rotation::{self, KeyRotation};
+use tollgate_model::{Audience, KeyPurpose, KeyState, Reason, StoredKey, TokenAlg};
+use tollgate_services::admin::{ScheduledKey, token_key_kinds};
 use tollgate_system::Clock;
 
 use super::output::table;
@@ -130,43 +129,24 @@ async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
 async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     session.issuer().await?;
     let master = session.master_key().await?;
-    let wanted = match (args.snapshot, args.alg) {
-        (true, _) => vec![(KeyPurpose::Snapshot, TokenAlg::EdDsa)],
-        (false, Some(TokenAlg::Hs256)) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
-        (false, Some(alg)) => vec![(KeyPurpose::Token, alg)],
-        (false, None) => {
-            [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec()
-        }
+    let kinds = match args.snapshot {
+        true => vec![(KeyPurpose::Snapshot, TokenAlg::EdDsa)],
+        false => token_key_kinds(args.alg),
     };
     let ahead = if args.now { 0 } else { session.settings.keys.ahead };
-    let mut views = Vec::new();
-    for (purpose, alg) in wanted {
-        let wanted = KeySpec { purpose, alg, ahead };
-        let (key, already) = match rotation::rotate(&session.store, &master, wanted, Clock::system().now()).await? {
-            KeyRotation::Changed(key) => (key, false),
-            KeyRotation::AlreadyScheduled(key) => (key, true),
-            KeyRotation::TooManyKeys => bail!(
-                "there are {MAX_KEYS_PER_ALGORITHM} keys for {alg}, the maximum: wait until the tokens of the oldest have expired, see `tollgate key list`"
-            ),
-            KeyRotation::NotPinned => bail!(
-                "there is no next snapshot key: create it with `tollgate key rotate --snapshot` and pin it at every edge first"
-            ),
-        };
-        views.push(RotationView::new(key, already));
-    }
+    let scheduled = session.registry()?.schedule_keys(&command_line_actor(), &master, &kinds, ahead).await?;
+    let views: Vec<RotationView> = scheduled.into_iter().map(RotationView::from).collect();
     session.output.print(&views, |views| views.iter().map(RotationView::to_text).collect::<Vec<_>>().join("\n"))
 }
 
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
-    let (master, keys, now) = (session.master_key().await?, session.keys().await?, Clock::system().now());
+    let (master, keys, policy) = (session.master_key().await?, session.keys().await?, session.settings.keys);
     keys.check_revocable(&kid).map_err(|error| explain_not_revocable(&kid, &error))?;
-    let by = command_line_actor();
-    let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
-    // A running server does the same, and the first of the two does the work.
-    let replaced_by = rotation::run_due_tasks(&session.store, &master, session.settings.keys, now).await?;
-    let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
-    let view = RevokedKeyView { kid, already: !revoked.is_new_to_edges, replaced_by };
+    let (registry, by) = (session.registry()?, command_line_actor());
+    let revoked = registry.revoke_and_replace_key(&by, &master, &keys, policy, &kid, reason).await?;
+    let replaced_by = revoked.replaced_by.into_iter().map(|key| key.kid).collect();
+    let view = RevokedKeyView { kid, already: revoked.was_revoked, replaced_by };
     session.output.print(&view, |view| match view.already {
         true => format!("key {} was already revoked", view.kid),
         false => format!("revoked key {}", view.kid),
@@ -186,12 +166,14 @@ fn explain_not_revocable(kid: &str, error: &KeyNotRevocable) -> anyhow::Error {
     anyhow::anyhow!("{error}{help}")
 }
 
-impl RotationView {
-    fn new(key: StoredKey, already: bool) -> RotationView {
-        let StoredKey { kid, alg, purpose, published_at, signs_from, ahead, .. } = key;
-        RotationView { kid, alg, purpose, already, published_at, signs_from, ahead }
+impl From<ScheduledKey> for RotationView {
+    fn from(scheduled: ScheduledKey) -> RotationView {
+        let StoredKey { kid, alg, purpose, published_at, signs_from, ahead, .. } = scheduled.key;
+        RotationView { kid, alg, purpose, already: scheduled.was_scheduled, published_at, signs_from, ahead }
     }
+}
 
+impl RotationView {
     fn to_text(&self) -> String {
         let when = match (self.signs_from, self.purpose.as_str()) {
             (Some(from), _) => format!("signs {}", relative_time(from, Clock::system().now())),

@@ -147,7 +147,7 @@ impl ResourceCommand {
                 update(session, &audience, name, &resource, &change).await
             }
             ResourceCommand::List => {
-                let resources = session.store.list_resources().await?;
+                let resources = session.registry()?.list_resources().await?;
                 session.output.print(&resources, |resources| {
                     let row = |resource: &Resource| {
                         let scopes: Vec<&str> = resource.scopes.keys().map(String::as_str).collect();

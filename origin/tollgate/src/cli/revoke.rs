@@ -83,9 +83,6 @@ impl RevokeCommand {
         let now = Clock::system().now();
         let (target, reason) = self.target.resolve(session, &issuer, now).await?;
         let registry = session.registry()?;
-        if let Target::Client(id) = &target {
-            registry.get_client(id).await?;
-        }
         let revocation = registry.prepare_revocation(&command_line_actor(), target.clone(), reason).await?;
         let revoked = session.store.revoke(revocation).await?;
         let view = RevokedView {

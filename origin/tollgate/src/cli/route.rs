@@ -53,7 +53,7 @@ impl RouteCommand {
                 session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
             }
             RouteCommand::List => {
-                let routes = session.store.list_routes().await?;
+                let routes = session.registry()?.list_routes().await?;
                 let views: Vec<RouteView> = routes.iter().map(RouteView::from).collect();
                 session.output.print(&views, |views| {
                     let row = |view: &RouteView| {

@@ -65,7 +65,7 @@ impl ScopeCommand {
 async fn list(audience: Option<Audience>, session: &Session) -> anyhow::Result<()> {
     let resources = match audience {
         Some(audience) => vec![session.registry()?.get_resource(audience.as_str()).await?],
-        None => session.store.list_resources().await?,
+        None => session.registry()?.list_resources().await?,
     };
     let views: Vec<ScopeView> = resources.iter().flat_map(views).collect();
     session.output.print(&views, |views| {

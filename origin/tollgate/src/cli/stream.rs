@@ -1,15 +1,14 @@
 //! `tollgate stream add|list|remove`
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream, StreamName};
 use tollgate_model::{Audience, ClientId};
-use tollgate_storage::StoreError;
 use tollgate_system::Clock;
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum StreamCommand {
@@ -96,14 +95,12 @@ impl StreamCommand {
         match self {
             StreamCommand::Add(flags) => add(session, flags).await,
             StreamCommand::List => {
-                let streams = session.store.list_streams().await?;
+                let streams = session.registry()?.list_streams().await?;
                 let views: Vec<StreamView> = streams.iter().map(StreamView::from).collect();
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
             StreamCommand::Remove { name } => {
-                if !session.store.delete_stream(&name).await? {
-                    bail!("stream {name} does not exist");
-                }
+                session.registry()?.delete_stream(&command_line_actor(), &name).await?;
                 session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }
         }
@@ -111,11 +108,6 @@ impl StreamCommand {
 }
 
 async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
-    if let Some(client) = &flags.client
-        && session.store.find_client(client).await?.is_none()
-    {
-        bail!("client {client} does not exist");
-    }
     let mut events = if flags.events.is_empty() { EventType::ALL.to_vec() } else { flags.events };
     events.sort_unstable();
     events.dedup();
@@ -142,10 +134,7 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
         problem: None,
         created_at: Clock::system().now(),
     };
-    let stream = match session.store.create_stream(&stream).await {
-        Err(StoreError::AlreadyExists(_)) => bail!("stream {} already exists", stream.name),
-        created => created?,
-    };
+    let stream = session.registry()?.create_stream(&command_line_actor(), &stream).await?;
     session.output.print(&StreamView::from(&stream), |view| match &view.url {
         Some(url) => format!("added {}, which pushes to {url}", view.name),
         None => format!("added {}, to be polled at /ssf/poll/{}", view.name, view.name),

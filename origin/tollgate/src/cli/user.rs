@@ -172,7 +172,7 @@ impl UserCommand {
                 update(session, &name, new_name.as_ref(), &user, &change).await
             }
             UserCommand::List => {
-                let users = session.store.list_users().await?;
+                let users = session.registry()?.list_users().await?;
                 let views: Vec<UserView> = users.iter().map(UserView::from).collect();
                 session.output.print(&views, |views| {
                     let row = |view: &UserView| {

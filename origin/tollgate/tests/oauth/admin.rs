@@ -79,6 +79,17 @@ async fn enabled_client_authenticates_again_but_its_old_tokens_stay_revoked() {
     assert_eq!(log["entries"].as_array().map(Vec::len), Some(1), "{log}");
 }
 
+/// As `tollgate revoke client` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocation_of_a_client_that_does_not_exist_is_refused() {
+    let admin = Admin::start().await;
+    admin.origin.client("service", Origin::service("orders")).await;
+    for (name, expected) in [("nobody", 404), ("service", 201), ("service", 200)] {
+        let (status, body) = admin.ask(Method::POST, "/revocations", json!({ "kind": "client", "name": name })).await;
+        assert_eq!(status, expected, "{name}: {body}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn admin_api_refuses_a_bound_token_without_its_proof() {
     let mut admin = Admin::start().await;
