@@ -31,7 +31,7 @@ pub use master_key::MasterKeySource;
 pub use network::Network;
 pub use setting::{DefaultValue, FormerName, Group, Secrecy, Setting};
 pub use sources::{DeprecatedSetting, SettingError, Source, Sources, Value};
-pub use table::{GROUPS, all, find, sample};
+pub use table::{GROUPS, all, find, sample, settings_file};
 pub use telemetry::TelemetrySettings;
 pub use tls::{NamedFile, TlsClientAuth, TlsSettings};
 

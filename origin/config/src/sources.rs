@@ -94,13 +94,7 @@ impl Sources {
         flags: Vec<(String, String)>,
         file: Option<&Path>,
     ) -> Result<Sources, SettingError> {
-        let mut sources = Sources::new(table);
-        sources.add(Source::Flag, flags);
-        sources.add(
-            Source::Environment,
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        );
-        sources.add(Source::DotEnv, read_dotenv()?);
+        let mut sources = Sources::read_without_file_for(table, flags)?;
         let path = file.unwrap_or(Path::new("tollgate.toml"));
         let source = Source::File(path.display().to_string());
         match std::fs::read_to_string(path) {
@@ -110,6 +104,21 @@ impl Sources {
         }
         sources.read_secret_files()?;
         sources.reject_unknown_in_file()?;
+        Ok(sources)
+    }
+
+    /// Reads all sources except the settings file.
+    pub(super) fn read_without_file_for(
+        table: &'static [Group],
+        flags: Vec<(String, String)>,
+    ) -> Result<Sources, SettingError> {
+        let mut sources = Sources::new(table);
+        sources.add(Source::Flag, flags);
+        sources.add(
+            Source::Environment,
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
+        sources.add(Source::DotEnv, read_dotenv()?);
         Ok(sources)
     }
 

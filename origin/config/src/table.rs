@@ -89,6 +89,14 @@ impl Sources {
         Sources::read_for(&GROUPS, flags, file)
     }
 
+    /// Reads the environment and `.env` in the working directory: what overrides a settings file.
+    ///
+    /// # Errors
+    /// If `.env` cannot be read.
+    pub fn read_without_file() -> Result<Sources, SettingError> {
+        Sources::read_without_file_for(&GROUPS, Vec::new())
+    }
+
     /// Only these environment variables.
     #[must_use]
     pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Sources {
@@ -106,6 +114,12 @@ impl Sources {
 /// can change defaults. The value is the default, or an example if no value expresses the default.
 #[must_use]
 pub fn sample() -> String {
+    settings_file(&[])
+}
+
+/// The [`sample`] with these settings, by name, set to these values.
+#[must_use]
+pub fn settings_file(values: &[(&str, &str)]) -> String {
     let mut text = String::from(
         "# Settings of tollgate. Flags and the environment (TOLLGATE_…, also in .env) override this file.\n\
          # Remove the # before a setting to change it.\n",
@@ -118,7 +132,11 @@ pub fn sample() -> String {
                 DefaultValue::Description(description) => (format!("default: {description}"), setting.example),
             };
             let (meaning, allowed_values) = (setting.meaning, setting.allowed_values);
-            text.push_str(&format!("\n# {meaning}.\n# {allowed_values}; {note}\n#{} = \"{value}\"\n", setting.key()));
+            let line = match values.iter().find(|(name, _)| *name == setting.name) {
+                Some((_, set)) => format!("{} = {}", setting.key(), toml::Value::String((*set).to_owned())),
+                None => format!("#{} = \"{value}\"", setting.key()),
+            };
+            text.push_str(&format!("\n# {meaning}.\n# {allowed_values}; {note}\n{line}\n"));
         }
     }
     text
@@ -171,6 +189,35 @@ mod tests {
         // Only the source of the master key file's name differs.
         let without_source = |text: String| text.replace("named_by: Some(File(\"tollgate.toml\"))", "named_by: None");
         assert_eq!(without_source(format!("{:?}", settings_of(&set.join("\n")))), defaults);
+    }
+
+    #[test]
+    fn settings_file_sets_the_given_values_only() {
+        let odd = r#"sqlite:///srv/a "quoted"\ folder/tollgate.db"#;
+        let text = settings_file(&[("TOLLGATE_DATABASE_URL", odd), ("TOLLGATE_LISTEN", "127.0.0.1:1")]);
+        let settings = settings_of(&text);
+        assert_eq!((settings.database_url.as_str(), settings.listen.port()), (odd, 1));
+        let is_set = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        assert_eq!(text.lines().filter(is_set).count(), 2);
+    }
+
+    #[test]
+    fn env_example_is_in_step_with_the_table() {
+        let text = include_str!("../../../.env.example");
+        let is_line = |line: &&str| line.trim_start_matches('#').starts_with("TOLLGATE_");
+        let lines: Vec<&str> = text.lines().filter(is_line).map(|line| line.trim_start_matches('#')).collect();
+        assert!(lines.len() > 10, "{lines:?}");
+        let parsed = dotenvy::from_read_iter(lines.join("\n").as_bytes()).collect::<Result<Vec<_>, _>>();
+        let pairs = parsed.expect("each line is NAME=VALUE");
+        for (name, _) in &pairs {
+            assert!(find(name).is_some(), "{name} is no setting");
+        }
+        Settings::from_pairs(pairs).expect("all of them together are valid");
+        // Names in comments exist, too.
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        for name in words.filter(|word| word.starts_with("TOLLGATE_")) {
+            assert!(find(name).is_some(), "{name} is no setting");
+        }
     }
 
     #[test]

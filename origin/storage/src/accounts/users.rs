@@ -155,6 +155,20 @@ impl Store {
         Ok(one.is_some())
     }
 
+    /// Whether a user who may use the console can sign in: disabled users and those without a
+    /// password cannot.
+    pub async fn has_active_admin(&self) -> Result<bool, StoreError> {
+        let one = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>(
+                "SELECT id FROM users
+                 WHERE is_admin AND disabled_at IS NULL AND (password_hash IS NOT NULL OR auth_source <> 'local') LIMIT 1",
+            )
+            .fetch_optional(connection)
+            .await?
+        });
+        Ok(one.is_some())
+    }
+
     /// Replaces the claims of a user.
     pub async fn update_user_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;

@@ -1,6 +1,6 @@
-//! The command line, one file per noun. All commands except `serve`, `health`, `migrate`, `config`,
-//! `login`, `logout` and `token` work on the database directly, with the functions that the server
-//! uses; a running server picks up their changes.
+//! The command line, one file per noun. All commands except `serve`, `init`, `doctor`, `bench`,
+//! `health`, `migrate`, `config`, `login`, `logout` and `token` work on the database directly, with
+//! the functions that the server uses; a running server picks up their changes.
 
 mod audit;
 mod change;
@@ -9,6 +9,7 @@ mod config;
 mod edge;
 mod flags;
 mod health;
+mod init;
 mod input;
 mod issuer;
 mod key;
@@ -27,7 +28,7 @@ mod stream;
 mod token;
 mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -68,6 +69,8 @@ enum Command {
     Health(health::HealthFlags),
     /// Apply the migrations of this release to the database, or show which are pending
     Migrate(migrate::MigrateFlags),
+    /// Set up a new origin: settings file, keys, first administrator, first client
+    Init(init::InitFlags),
     /// Show the settings, or print a documented settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -168,6 +171,7 @@ pub fn run() -> ExitCode {
             return migrated.unwrap_or_else(|error| exit_code(Err(error)));
         }
         Command::Health(flags) => flags.run(&common, &output),
+        Command::Init(flags) => flags.run(&common, &output),
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
@@ -191,8 +195,12 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
 
 /// Reads the settings, from `flags` and [`CommonFlags`] first, and starts the log and the runtime.
 fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(Settings, Runtime)> {
-    let flags = [common.settings.settings(), flags].concat();
-    let sources = Sources::read(flags, common.config.as_deref())?;
+    start_from([common.settings.settings(), flags].concat(), common.config.as_deref())
+}
+
+/// Reads the settings, from `flags` first, and starts the log and the runtime.
+fn start_from(flags: Vec<(String, String)>, file: Option<&Path>) -> anyhow::Result<(Settings, Runtime)> {
+    let sources = Sources::read(flags, file)?;
     let settings = Settings::from_sources(&sources)?;
     start_log(&settings)?;
     for (name, source) in sources.unknown() {
