@@ -92,9 +92,11 @@ impl Sources {
     /// Reads the environment and `.env` in the working directory: what overrides a settings file.
     ///
     /// # Errors
-    /// If `.env` cannot be read.
+    /// If `.env` or the file of a secret cannot be read.
     pub fn read_without_file() -> Result<Sources, SettingError> {
-        Sources::read_without_file_for(&GROUPS, Vec::new())
+        let mut sources = Sources::read_without_file_for(&GROUPS, Vec::new())?;
+        sources.read_secret_files()?;
+        Ok(sources)
     }
 
     /// Only these environment variables.
