@@ -6,15 +6,32 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_model::{Audience, Resource, Verifier, text};
-use tollgate_services::admin::patch_resource;
+use tollgate_services::admin::{patch_resource, resource_version};
 
 use super::auth::{AdminApi, authenticate};
 use crate::oauth::parameters::Parameters;
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
+
+/// A registered resource server.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = RegisteredResource)]
+pub(crate) struct ResourceView {
+    #[serde(flatten)]
+    resource: Resource,
+    /// Changes with every change of the resource server. Send it back in `PUT` or `PATCH` to be
+    /// refused if somebody else has changed the resource server meanwhile.
+    version: String,
+}
+
+impl From<Resource> for ResourceView {
+    fn from(resource: Resource) -> ResourceView {
+        ResourceView { version: resource_version(&resource), resource }
+    }
+}
 
 /// A resource server to register.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -27,6 +44,9 @@ struct ResourceRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     verifier: Option<Verifier>,
+    /// The version to replace, as it was read; without it, whatever is registered is replaced.
+    #[serde(default)]
+    version: Option<String>,
 }
 
 /// Description of a scope value.
@@ -45,44 +65,55 @@ struct ScopeDescription {
 /// Lists resource servers.
 #[utoipa::path(
     get, path = "/admin/api/resources",
-    responses((status = 200, description = "Resource servers", body = Vec<Resource>), AdminErrors),
+    responses((status = 200, description = "Resource servers", body = Vec<ResourceView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
+pub(crate) async fn list(
+    State(api): State<Arc<AdminApi>>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<ResourceView>>, Problem> {
     authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.list_resources().await?))
+    Ok(Json(api.commands.list_resources().await?.into_iter().map(ResourceView::from).collect()))
 }
 
 /// Registers or replaces the resource server of an audience.
+///
+/// With the `version` that was read, a resource server that somebody else has changed since is not
+/// replaced (409).
 #[utoipa::path(
     put, path = "/admin/api/resources",
     request_body(content = ResourceRequest, content_type = "application/json"),
-    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors),
+    responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn put(
     State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Resource>, Problem> {
+) -> Result<Json<ResourceView>, Problem> {
     let by = authenticate(&api, &headers).await?;
-    let ResourceRequest { mut resource, verifier } = text::json(&body)
+    let ResourceRequest { mut resource, verifier, version } = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
     if let Some(verifier) = verifier {
         resource.tokens = resource.tokens.with_preset(verifier);
     }
-    Ok(Json(api.commands.save_resource(&by, resource).await?))
+    let saved = match version {
+        Some(version) => api.commands.replace_resource(&by, resource, &version).await?,
+        None => api.commands.save_resource(&by, resource).await?,
+    };
+    Ok(Json(saved.into()))
 }
 
 /// Changes single members of a resource server.
 ///
 /// The body is a merge patch (RFC 7396): a member that it lacks stays as it is, `null` removes a
-/// scope value or the client that introspects. Concurrent changes of other members are kept.
+/// scope value or the client that introspects. Concurrent changes of other members are kept, or
+/// refused (409) if the patch has the `version` that was read.
 #[utoipa::path(
     patch, path = "/admin/api/resources",
     params(("audience" = String, Query, description = "Audience of the resource server")),
-    request_body(content = Resource, content_type = "application/json"),
-    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors, NotFound, Conflict),
+    request_body(content = ResourceRequest, content_type = "application/json"),
+    responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn patch(
@@ -90,14 +121,14 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
     body: Bytes,
-) -> Result<Json<Resource>, Problem> {
+) -> Result<Json<ResourceView>, Problem> {
     let by = authenticate(&api, &headers).await?;
     let query = parse_query(query.as_deref())?;
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
     let patch: Value = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a change of a resource server: {error}")))?;
     let change = |resource: &Resource| patch_resource(resource, patch.clone());
-    Ok(Json(api.commands.change_resource(&by, audience, change).await?))
+    Ok(Json(api.commands.change_resource(&by, audience, change).await?.into()))
 }
 
 /// Deletes a resource server.
@@ -123,18 +154,19 @@ pub(crate) async fn delete(
 #[utoipa::path(
     put, path = "/admin/api/resources/scopes",
     request_body(content = ScopeDescription, content_type = "application/json"),
-    responses((status = 200, description = "The resource server", body = Resource), BadBody, AdminErrors, NotFound),
+    responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_scope(
     State(api): State<Arc<AdminApi>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Resource>, Problem> {
+) -> Result<Json<ResourceView>, Problem> {
     let by = authenticate(&api, &headers).await?;
     let scope: ScopeDescription = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a scope description: {error}")))?;
-    Ok(Json(api.commands.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?))
+    let described = api.commands.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?;
+    Ok(Json(described.into()))
 }
 
 /// Deletes the description of one scope value of a resource server.

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{AccessTokenType, ClientId, Malformed, Resource, TokenAlg, TokenFormat, TokenProfile, Verifier};
-use tollgate_services::admin::AdminError;
+use tollgate_services::admin::{AdminError, resource_version};
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -51,6 +51,8 @@ struct FormPage<'a> {
     token_format: String,
     token_lifetime: String,
     token_claims: String,
+    /// The version of the resource server that the form shows; empty for a new one.
+    version: &'a str,
     problem: &'a str,
 }
 
@@ -141,6 +143,7 @@ pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
         token_format: resource.tokens.format.map(|format| format.to_string()).unwrap_or_default(),
         token_lifetime: resource.tokens.lifetime.map(|seconds| seconds.to_string()).unwrap_or_default(),
         token_claims: Vec::from_iter(resource.tokens.claims.iter().map(String::as_str)).join(" "),
+        version: &resource_version(&resource),
         problem: "",
     };
     Ok(admin.show(&page))
@@ -154,7 +157,8 @@ pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
 )]
 pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
     admin.commands().get_resource(admin.param("audience").trim()).await?;
-    let changed = async { admin.commands().save_resource(&admin.actor(), parse(&admin)?).await };
+    let changed =
+        async { admin.commands().replace_resource(&admin.actor(), parse(&admin)?, admin.param("version")).await };
     match changed.await {
         Ok(resource) => Ok(redirect(&admin, "resource-updated", &resource.name)),
         Err(problem) => Ok(show_form(&admin, true, Some(form_error(problem)?))),
@@ -241,6 +245,7 @@ fn show_form(admin: &AdminSession, is_edit: bool, error: Option<(StatusCode, Str
         token_format: admin.param("token_format").to_owned(),
         token_lifetime: admin.param("token_lifetime").to_owned(),
         token_claims: admin.param("token_claims").to_owned(),
+        version: admin.param("version"),
         problem: &problem,
     };
     admin.show_with(status, &page)

@@ -155,6 +155,8 @@ pub(crate) struct ResourceForm {
     token_lifetime: Option<String>,
     /// Names of claims, separated by spaces.
     token_claims: Option<String>,
+    /// Version that the form shows, for an edit.
+    version: Option<String>,
 }
 
 /// Form to delete a resource server.

@@ -38,7 +38,7 @@ pub use self::error::AdminError;
 pub use self::keys::{KeyRevocation, ScheduledKey, token_key_kinds};
 pub use self::overview::{HashingView, MinuteView, Overview};
 pub use self::refusals::RefusalView;
-pub use self::resources::patch_resource;
+pub use self::resources::{patch_resource, resource_version};
 pub use self::revocations::{RevocationRequest, parse_reason};
 pub use self::users::{NewUser, UserProfile};
 use crate::password_hashing::PasswordHasher;

@@ -1,7 +1,7 @@
 //! Resource servers and the descriptions of their scope values.
 
 use serde_json::Value;
-use tollgate_model::{Actor, Audience, Resource};
+use tollgate_model::{Actor, Audience, Resource, Verifier};
 use tollgate_storage::{ScopeError, StoreError};
 
 use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
@@ -24,6 +24,20 @@ impl Registry {
         self.store.with_actor(by).save_resource(&resource).await?;
         tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
         Ok(resource)
+    }
+
+    /// Replaces a resource server that was read as `version`.
+    ///
+    /// # Errors
+    /// [`AdminError::Conflict`] when it was changed since, and as [`Registry::change_resource`].
+    pub async fn replace_resource(
+        &self,
+        by: &Actor,
+        resource: Resource,
+        version: &str,
+    ) -> Result<Resource, AdminError> {
+        let replace = |current: &Resource| check_version(current, version).map(|()| resource.clone());
+        self.change_resource(by, resource.audience.as_str(), replace).await
     }
 
     /// The resource server of this audience.
@@ -136,13 +150,40 @@ fn not_found(audience: &Audience) -> AdminError {
     AdminError::not_found("resource server", audience)
 }
 
-/// Applies a merge patch (RFC 7396) to a resource server. It is not checked.
+/// Fingerprint, by which a form or a request finds out whether the resource server was changed since
+/// it was read.
+#[must_use]
+pub fn resource_version(resource: &Resource) -> String {
+    super::version(resource)
+}
+
+fn check_version(current: &Resource, version: &str) -> Result<(), AdminError> {
+    match resource_version(current) == version {
+        true => Ok(()),
+        false => Err(AdminError::Conflict("the resource server was changed meanwhile: read it again".to_owned())),
+    }
+}
+
+/// Applies a merge patch (RFC 7396) to a resource server. `verifier` in it is a preset that replaces
+/// algorithm, type and format; with `version`, the patch is for that version only. The result is not
+/// checked.
 ///
 /// # Errors
-/// [`AdminError::Invalid`] for a patch that is no object, or names a member that a resource server
-/// does not have.
-pub fn patch_resource(resource: &Resource, patch: Value) -> Result<Resource, AdminError> {
-    super::patched(resource, patch).map_err(|error| AdminError::Invalid(format!("the resource server: {error}")))
+/// [`AdminError::Invalid`] for a patch that is no object, has an unknown preset, or names a member
+/// that a resource server does not have; [`AdminError::Conflict`] for another version.
+pub fn patch_resource(resource: &Resource, mut patch: Value) -> Result<Resource, AdminError> {
+    let mut take = |name: &str| patch.as_object_mut()?.remove(name).filter(|value| !value.is_null());
+    let (verifier, version) = (take("verifier"), take("version"));
+    if let Some(version) = version {
+        check_version(resource, version.as_str().unwrap_or_default())?;
+    }
+    let mut changed = super::patched(resource, patch)
+        .map_err(|error| AdminError::Invalid(format!("the resource server: {error}")))?;
+    if let Some(verifier) = verifier {
+        let verifier: Verifier = verifier.as_str().unwrap_or_default().parse()?;
+        changed.tokens = changed.tokens.with_preset(verifier);
+    }
+    Ok(changed)
 }
 
 impl From<ScopeError> for AdminError {

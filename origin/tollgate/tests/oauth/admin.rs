@@ -79,6 +79,25 @@ async fn enabled_client_authenticates_again_but_its_old_tokens_stay_revoked() {
     assert_eq!(log["entries"].as_array().map(Vec::len), Some(1), "{log}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn patch_of_a_resource_server_takes_a_preset_and_the_version_that_was_read() {
+    let admin = Admin::start().await;
+    let resource = json!({ "audience": "https://api.example", "name": "Orders", "access_token_lifetime": 60 });
+    let (_, registered) = admin.ask(Method::PUT, "/resources", resource).await;
+    let path = "/resources?audience=https%3A%2F%2Fapi.example";
+    let patch = json!({ "verifier": "spring", "version": registered["version"], "name": "All orders" });
+    let (status, patched) = admin.ask(Method::PATCH, path, patch.clone()).await;
+    assert_eq!((status, &patched["name"], &patched["access_token_lifetime"]), (200, &json!("All orders"), &json!(60)));
+    assert_eq!(
+        (&patched["access_token_signed_response_alg"], &patched["access_token_type"]),
+        (&json!("RS256"), &json!("JWT"))
+    );
+    assert_ne!(patched["version"], registered["version"]);
+    assert_eq!(admin.ask(Method::PATCH, path, patch).await.0, 409, "made from an earlier version");
+    assert_eq!(admin.ask(Method::PATCH, path, json!({ "verifier": "pigeon" })).await.0, 400);
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([patched]));
+}
+
 /// As `tollgate revoke client` does.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_of_a_client_that_does_not_exist_is_refused() {
@@ -120,8 +139,9 @@ async fn admin_api_manages_users_resources_and_routes() {
 
     let resource =
         json!({ "audience": "https://api.example", "name": "Orders", "scopes": { "orders": "See your orders" } });
-    assert_eq!(admin.ask(Method::PUT, "/resources", resource.clone()).await, (200, resource.clone()));
-    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]));
+    let (status, registered) = admin.ask(Method::PUT, "/resources", resource.clone()).await;
+    assert_eq!((status, &registered["scopes"]), (200, &resource["scopes"]));
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([registered]));
     let pay = json!({ "audience": "https://api.example", "value": "pay", "words": "Pay your orders" });
     let (status, more) = admin.ask(Method::PUT, "/resources/scopes", pay.clone()).await;
     assert_eq!((status, &more["scopes"]), (200, &json!({ "orders": "See your orders", "pay": "Pay your orders" })));
@@ -137,7 +157,11 @@ async fn admin_api_manages_users_resources_and_routes() {
         assert_eq!(admin.ask(Method::DELETE, pay, Value::Null).await.0, status);
     }
     assert_eq!(admin.ask(Method::DELETE, "/resources/scopes?value=pay", Value::Null).await.0, 400);
-    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]), "other scope values stay");
+    assert_eq!(
+        admin.ask(Method::GET, "/resources", Value::Null).await.1,
+        json!([registered]),
+        "other scope values stay"
+    );
     let gone = "/resources?audience=https%3A%2F%2Fapi.example";
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 204);
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 404);

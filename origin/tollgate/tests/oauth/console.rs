@@ -418,17 +418,23 @@ async fn console_and_api_change_resources_and_routes_alike() {
         ("introspected_by", "admin"),
     ];
     submit_and_follow(&root, "/admin/new/resource", &fields).await;
-    let resource = json!({
+    let mut resource = json!({
         "audience": "https://api.example", "name": "Orders", "introspected_by": "admin",
         "scopes": { "orders": "See your orders", "orders:write": "Change your orders" },
     });
-    assert_eq!(fixture.read("/resources").await, json!([resource]));
+    let listed = fixture.read("/resources").await;
+    resource["version"] = listed[0]["version"].clone();
+    assert_eq!(listed, json!([resource]));
     assert_eq!(submit(&root, "/admin/new/resource", &fields).await.status, 409);
     let mut changed = fields;
     changed[1] = ("name", "All orders");
     let edit = "/admin/resources/edit?audience=https%3A%2F%2Fapi.example";
     assert!(root.get(edit).await.body.contains("orders:write = Change your orders"));
     submit_and_follow(&root, edit, &changed).await;
+    assert_eq!(fixture.read("/resources").await[0]["name"], "All orders");
+    let earlier = [&fields[..], &[("version", text(&resource, "version"))]].concat();
+    assert_eq!(submit(&root, edit, &earlier).await.status, 409, "the form shows an earlier version");
+    assert_eq!(fixture.send(Method::PUT, "/resources", resource.clone()).await.0, 409, "so does the request");
     assert_eq!(fixture.read("/resources").await[0]["name"], "All orders");
 
     let tokens = [("token_lifetime", "120"), ("token_claims", "email name"), ("alg", "ES256")];
@@ -440,6 +446,7 @@ async fn console_and_api_change_resources_and_routes_alike() {
     assert!(page.contains("<option selected>RS256</option>") && page.contains("value=\"email name\""), "{page}");
     let mut wanted = resource.clone();
     wanted["name"] = json!("All orders");
+    wanted["version"] = by_form["version"].clone();
     wanted["access_token_lifetime"] = json!(120);
     wanted["access_token_claims"] = json!(["email", "name"]);
     wanted["verifier"] = json!("spring");
