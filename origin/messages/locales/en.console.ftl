@@ -94,6 +94,11 @@ client-grants = Grants
 client-authentication = Client authentication
 # $method: the method without authentication.
 client-authentication-hint = Choose { $method } for applications that cannot keep a secret.
+client-rotation = Refresh tokens
+client-rotation-hint = Tokens that stay the same suit clients that authenticate. Others need tokens that are bound to a DPoP key.
+client-rotation-default = Default
+client-rotation-on = A new one at each use
+client-rotation-off = The same at each use
 client-redirect-uris = Redirect URIs
 client-redirect-uris-hint = One per line. Required for the authorization code grant.
 client-logout-uris = Post-logout redirect URIs

@@ -130,6 +130,14 @@ impl Client {
     pub fn is_public(&self) -> bool {
         self.metadata.auth_method == AuthMethod::None
     }
+
+    /// Whether a use of one of its refresh tokens replaces it. A refresh token that neither client
+    /// authentication nor a key protects is always replaced, also one from before the client's
+    /// tokens had to be bound (RFC 9700 §4.14.2).
+    #[must_use]
+    pub fn rotates_refresh_token(&self, is_bound_to_key: bool) -> bool {
+        self.metadata.rotates_refresh_tokens() || (self.is_public() && !is_bound_to_key)
+    }
 }
 
 /// Characters of a chosen secret. Only rate limits protect it against guessing; programs send it,
@@ -174,6 +182,24 @@ mod tests {
             ["50%off50%off50%off", "a+b+c+d+e+f+g+h+i", "user:password:more", "with spaces in it", "zoë-zoë-zoë-zoë"]
         {
             assert!(secret_warning(special).is_some(), "{special}");
+        }
+    }
+
+    #[test]
+    fn refresh_token_of_a_public_client_is_kept_only_if_a_key_protects_it() {
+        let client = |auth_method, rotate_refresh_tokens| {
+            let metadata = ClientMetadata { auth_method, rotate_refresh_tokens, ..ClientMetadata::default() };
+            Client::new("shop".parse().expect("an id"), metadata, 0)
+        };
+        for (auth_method, rotates, is_bound, expected) in [
+            (AuthMethod::ClientSecretBasic, None, false, true),
+            (AuthMethod::ClientSecretBasic, Some(false), false, false),
+            (AuthMethod::None, Some(false), false, true),
+            (AuthMethod::None, Some(false), true, false),
+            (AuthMethod::None, None, true, true),
+        ] {
+            let client = client(auth_method, rotates);
+            assert_eq!(client.rotates_refresh_token(is_bound), expected, "{auth_method} {rotates:?} {is_bound}");
         }
     }
 

@@ -16,6 +16,13 @@ impl ClientMetadata {
         self.profile == Some(ClientProfile::Fapi2)
     }
 
+    /// Whether a use of a refresh token replaces it, unless nothing else protects that one: see
+    /// [`Client::rotates_refresh_token`](crate::Client::rotates_refresh_token).
+    #[must_use]
+    pub fn rotates_refresh_tokens(&self) -> bool {
+        self.rotate_refresh_tokens.unwrap_or(!self.is_fapi2())
+    }
+
     /// The metadata with the members that its profile sets.
     ///
     /// # Errors
@@ -41,6 +48,9 @@ impl ClientMetadata {
         if self.require_pkce.is_some_and(|required| required != PkceRequirement::Always) {
             return Err(Metadata("profile fapi2: require_pkce must be always (FAPI 2.0 section 5.3.2.2)"));
         }
+        if self.rotate_refresh_tokens == Some(true) {
+            return Err(Metadata("profile fapi2: refresh tokens are not rotated (FAPI 2.0 section 5.3.2.1)"));
+        }
         if self.allows(GrantType::Password) {
             return Err(Metadata("profile fapi2: the password grant is not allowed (FAPI 2.0 section 5.3.2.1)"));
         }
@@ -62,6 +72,7 @@ impl ClientMetadata {
         self.authorization_signed_response_alg.get_or_insert(TokenAlg::Es256);
         self.require_pushed_authorization_requests = true;
         self.require_pkce = Some(PkceRequirement::Always);
+        self.rotate_refresh_tokens = Some(false);
         // Section 5.3.2.1: tokens are bound to a key of the client, by mutual TLS or DPoP.
         self.dpop_bound_access_tokens |= !self.tls_client_certificate_bound_access_tokens;
         Ok(self)
@@ -89,6 +100,7 @@ mod tests {
         let checked = bank().checked().expect("good");
         assert!(checked.require_pushed_authorization_requests && checked.dpop_bound_access_tokens);
         assert_eq!(checked.pkce_requirement(), PkceRequirement::Always);
+        assert!(!checked.rotates_refresh_tokens() && !bank().rotates_refresh_tokens(), "stored earlier, too");
         assert_eq!((checked.id_token_alg(), checked.authorization_response_alg()), (TokenAlg::Es256, TokenAlg::Es256));
         let by_certificate = ClientMetadata { tls_client_certificate_bound_access_tokens: true, ..bank() };
         assert!(!by_certificate.checked().expect("good").dpop_bound_access_tokens);
@@ -97,11 +109,12 @@ mod tests {
 
     #[test]
     fn what_contradicts_fapi2_is_refused_by_the_rules_name() {
-        let changes: [fn(&mut ClientMetadata); 7] = [
+        let changes: [fn(&mut ClientMetadata); 8] = [
             |metadata| metadata.grant_types.push(GrantType::Password),
             |metadata| metadata.auth_method = AuthMethod::ClientSecretBasic,
             |metadata| metadata.auth_method = AuthMethod::None,
             |metadata| metadata.require_pkce = Some(PkceRequirement::Never),
+            |metadata| metadata.rotate_refresh_tokens = Some(true),
             |metadata| metadata.alg = TokenAlg::Hs256,
             |metadata| metadata.id_token_signed_response_alg = Some(TokenAlg::Rs256),
             |metadata| metadata.response_types = vec![ResponseType::CodeIdToken],

@@ -79,6 +79,9 @@ pub struct AuthorizationCode {
     pub jkt: Option<String>,
     /// The Unix second at which the code expires.
     pub expires_at: u64,
+    /// The Unix second at which the tokens have expired that the authorization response contains
+    /// besides the code, if it contains any. Until then the grant is kept.
+    pub tokens_expire_at: Option<u64>,
     /// When the code was redeemed, Unix seconds.
     pub redeemed_at: Option<u64>,
 }
@@ -207,6 +210,7 @@ pub(super) mod tests {
             nonce: None,
             jkt: None,
             expires_at: 160,
+            tokens_expire_at: None,
             redeemed_at: None,
         }
     }

@@ -297,6 +297,10 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub require_pkce: Option<PkceRequirement>,
+    /// Whether each use of a refresh token returns a new one that replaces it; `true` by default.
+    /// `false` for clients that authenticate, or whose tokens must be bound to a DPoP key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_refresh_tokens: Option<bool>,
     /// Subject identifier type.
     #[schema(value_type = String)]
     pub subject_type: SubjectType,
@@ -442,6 +446,15 @@ impl ClientMetadata {
         let lowers_pkce = self.require_pkce.is_some_and(|required| required != PkceRequirement::Always);
         if self.auth_method == AuthMethod::None && lowers_pkce {
             return Err(Metadata("require_pkce: a public client always needs PKCE (RFC 9700 section 2.1.1)"));
+        }
+        if self.auth_method == AuthMethod::None
+            && !self.dpop_bound_access_tokens
+            && self.rotate_refresh_tokens == Some(false)
+        {
+            return Err(Metadata(
+                "rotate_refresh_tokens: refresh tokens of a public client must be rotated, or bound to a key by \
+                 dpop_bound_access_tokens (RFC 9700 section 4.14.2)",
+            ));
         }
         if self.jwks.is_some() && self.jwks_uri.is_some() {
             return Err(Metadata("jwks and jwks_uri are mutually exclusive"));
@@ -642,6 +655,19 @@ mod tests {
         let public = ClientMetadata { auth_method: AuthMethod::None, ..never };
         assert_eq!(public.pkce_requirement(), PkceRequirement::Always);
         assert!(public.checked().is_err());
+    }
+
+    #[test]
+    fn refresh_tokens_that_nothing_binds_are_rotated() {
+        let kept = ClientMetadata { rotate_refresh_tokens: Some(false), ..web() };
+        assert!(kept.clone().checked().is_ok(), "the client authenticates");
+        let public = ClientMetadata { auth_method: AuthMethod::None, ..kept };
+        let refusal = public.clone().checked().expect_err("refused").to_string();
+        assert!(refusal.starts_with("rotate_refresh_tokens: "), "{refusal}");
+        let by_certificate = ClientMetadata { tls_client_certificate_bound_access_tokens: true, ..public.clone() };
+        assert!(by_certificate.checked().is_err(), "refresh tokens are not bound to certificates");
+        let bound = ClientMetadata { dpop_bound_access_tokens: true, ..public };
+        assert!(bound.checked().is_ok());
     }
 
     #[test]

@@ -198,8 +198,8 @@ pub struct RefreshState {
     pub current: SecretHash,
     /// Hash of the previous token.
     pub previous: Option<SecretHash>,
-    /// When the current token replaced the previous one, or was returned again after
-    /// the reuse grace, Unix seconds.
+    /// When the current token replaced the previous one, was returned again after the
+    /// reuse grace, or was used without rotation, Unix seconds.
     pub refreshed_at: Option<u64>,
     pub late_retries: LateRetries,
 }
@@ -209,6 +209,8 @@ pub struct RefreshState {
 pub enum RefreshUse {
     /// The current token returns its successor. Contains the new state.
     Rotated(RefreshState),
+    /// The current token stays the current one. Contains the new state.
+    Kept(RefreshState),
     /// The previous token returns the current one again, within the reuse grace. The
     /// state does not change.
     Repeated,
@@ -256,6 +258,22 @@ impl RefreshState {
             }),
             RefreshTokenGeneration::Previous if self.current == successor && grace > 0 => self.retry(grace, at),
             RefreshTokenGeneration::Previous | RefreshTokenGeneration::Older => RefreshUse::Reused,
+        }
+    }
+
+    /// Uses a refresh token of a client whose refresh tokens are not rotated. The
+    /// current token stays the current one; since it is used now, the previous one
+    /// does not return it again. Any other token is from the time when they were
+    /// rotated, and is judged as then.
+    #[must_use]
+    pub fn use_without_rotation(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
+        match self.generation(&hash) {
+            RefreshTokenGeneration::Current => {
+                RefreshUse::Kept(RefreshState { previous: None, refreshed_at: Some(at), ..*self })
+            }
+            RefreshTokenGeneration::Previous | RefreshTokenGeneration::Older => {
+                self.use_token(hash, successor, grace, at)
+            }
         }
     }
 
@@ -416,6 +434,27 @@ mod tests {
         let RefreshUse::Rotated(after) = use_token(&next, "r3", "r4", 10, AT + 90) else { panic!("the current one") };
         assert_eq!(use_token(&after, "r2", "r3", 10, AT + 99), RefreshUse::Reused);
         assert!(matches!(use_token(&after, "r3", "r4", 10, AT + 200), RefreshUse::RetriedLate(_)), "the next outage");
+    }
+
+    #[test]
+    fn token_that_is_not_rotated_stays_usable_and_ends_its_predecessor() {
+        let keep =
+            |state: &RefreshState, from: &str, to: &str, at| state.use_without_rotation(hash(from), hash(to), 10, at);
+        let RefreshUse::Kept(kept) = keep(&state(), "r2", "r3", AT + 1) else { panic!("the current one") };
+        assert_eq!((kept.current, kept.previous, kept.refreshed_at), (hash("r2"), None, Some(AT + 1)));
+        let again = RefreshState { refreshed_at: Some(AT + 5000), ..kept };
+        assert_eq!(keep(&kept, "r2", "r3", AT + 5000), RefreshUse::Kept(again), "as often as it is used");
+        for from in ["r1", "r0"] {
+            assert_eq!(keep(&kept, from, "r2", AT + 2), RefreshUse::Reused, "{from}: the current one was used");
+        }
+        // A response was lost before the client's refresh tokens ceased to be rotated.
+        assert_eq!(keep(&state(), "r1", "r2", AT + 5), RefreshUse::Repeated);
+        assert!(matches!(keep(&state(), "r1", "r2", AT + 60), RefreshUse::RetriedLate(_)));
+        // Rotated again later, a token that was returned late is still known to have two holders.
+        let RefreshUse::RetriedLate(late) = use_token(&state(), "r1", "r2", 10, AT + 60) else { panic!("late") };
+        let RefreshUse::Kept(kept) = keep(&late, "r2", "r3", AT + 70) else { panic!("the current one") };
+        let RefreshUse::Rotated(next) = use_token(&kept, "r2", "r3", 10, AT + 80) else { panic!("the current one") };
+        assert_eq!((next.previous, next.late_retries), (Some(hash("r2")), LateRetries::NotAllowed));
     }
 
     #[test]

@@ -131,6 +131,7 @@ fn limit_to_operator_metadata(
             || limits.require_pushed_authorization_requests,
         profile: limits.profile.or(requested.profile),
         require_pkce: PkceRequirement::limited(requested.require_pkce, limits.require_pkce),
+        rotate_refresh_tokens: limits.rotate_refresh_tokens.or(requested.rotate_refresh_tokens),
         dpop_bound_access_tokens: requested.dpop_bound_access_tokens || limits.dpop_bound_access_tokens,
         tls_client_certificate_bound_access_tokens: requested.tls_client_certificate_bound_access_tokens
             || limits.tls_client_certificate_bound_access_tokens,
@@ -222,6 +223,7 @@ const MEMBERS: &[&str] = &[
     "require_pushed_authorization_requests",
     "require_signed_request_object",
     "response_types",
+    "rotate_refresh_tokens",
     "scope",
     "sector_identifier_uri",
     "subject_type",

@@ -446,6 +446,8 @@ async fn update_changes_only_what_its_flags_name() {
     let updated = cli.json(&flags.concat());
     assert_eq!(updated["token_endpoint_auth_method"], json!("client_secret_post"));
     assert_eq!(updated["require_pkce"], json!("always"));
+    let kept = cli.json(&["client", "update", "shop", "--rotate-refresh-tokens", "false"]);
+    assert_eq!(kept["rotate_refresh_tokens"], json!(false));
     assert_eq!((&updated["access_token_lifetime"], &updated["contacts"]), (&json!(300), &json!(["ops@shop.example"])));
     assert_eq!(updated["tos_uri"], json!("https://shop.example/terms"));
     assert_eq!(updated["backchannel_logout_uri"], json!("https://shop.example/out"));
@@ -456,6 +458,7 @@ async fn update_changes_only_what_its_flags_name() {
         &["client", "update", "shop", "--remove", "redirect_uris=https://other.example/"],
         &["client", "update", "shop", "--clear", "redirect_uris"],
         &["client", "update", "shop", "--scope", "tollgate:admin"],
+        &["client", "update", "shop", "--public"],
     ] {
         assert!(!cli.run(refused).1, "{refused:?}");
     }

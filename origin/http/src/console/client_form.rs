@@ -7,12 +7,13 @@ use tollgate_services::admin::{AdminError, client_version, invalid_client, parse
 use super::admin_session::AdminSession;
 
 /// The members of the metadata that have fields of their own.
-const FIELD_MEMBERS: [&str; 11] = [
+const FIELD_MEMBERS: [&str; 12] = [
     "client_name",
     "owner",
     "first_party",
     "token_endpoint_auth_method",
     "grant_types",
+    "rotate_refresh_tokens",
     "redirect_uris",
     "post_logout_redirect_uris",
     "scope",
@@ -31,6 +32,8 @@ pub(super) struct ClientForm {
     pub(super) first_party: bool,
     pub(super) auth_method: String,
     pub(super) grants: Vec<&'static Grant>,
+    /// Whether refresh tokens are rotated: `true`, `false`, or empty for the default.
+    pub(super) rotation: String,
     pub(super) redirect_uris: String,
     pub(super) post_logout_redirect_uris: String,
     pub(super) scope: String,
@@ -114,6 +117,7 @@ impl ClientForm {
             first_party: metadata.first_party,
             auth_method: metadata.auth_method.to_string(),
             grants: GRANTS.iter().filter(|grant| metadata.allows(grant.grant)).collect(),
+            rotation: metadata.rotate_refresh_tokens.map(|rotates| rotates.to_string()).unwrap_or_default(),
             redirect_uris: lines(metadata.redirect_uris.iter().map(ToString::to_string).collect()),
             post_logout_redirect_uris: lines(
                 metadata.post_logout_redirect_uris.iter().map(ToString::to_string).collect(),
@@ -137,6 +141,7 @@ impl ClientForm {
             first_party: admin.is_checked("first_party"),
             auth_method: trimmed("auth_method"),
             grants: GRANTS.iter().filter(|grant| admin.is_checked(grant.field)).collect(),
+            rotation: trimmed("rotation"),
             redirect_uris: trimmed("redirect_uris"),
             post_logout_redirect_uris: trimmed("post_logout_redirect_uris"),
             scope: trimmed("scope"),
@@ -155,6 +160,7 @@ impl ClientForm {
             ("name", &self.name),
             ("owner", &self.owner),
             ("auth_method", &self.auth_method),
+            ("rotation", &self.rotation),
             ("redirect_uris", &self.redirect_uris),
             ("post_logout_redirect_uris", &self.post_logout_redirect_uris),
             ("scope", &self.scope),
@@ -185,6 +191,11 @@ impl ClientForm {
         AuthMethod::ALL
     }
 
+    /// The choices of rotation: values and names of messages.
+    pub(super) fn rotations() -> [(&'static str, &'static str); 3] {
+        [("", "client-rotation-default"), ("true", "client-rotation-on"), ("false", "client-rotation-off")]
+    }
+
     pub(super) fn token_formats() -> &'static [TokenFormat] {
         TokenFormat::ALL
     }
@@ -212,12 +223,17 @@ impl ClientForm {
         let words = |text: &str| Value::from(text.split_whitespace().collect::<Vec<_>>());
         let scope = self.scope.split_whitespace().collect::<Vec<_>>().join(" ");
         let grants: Vec<&str> = self.grants.iter().map(|grant| grant.grant.as_str()).collect();
+        let rotation: Option<bool> = match self.rotation.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| invalid_client(&"rotation must be true, false or empty"))?),
+        };
         let own: [Value; FIELD_MEMBERS.len()] = [
             self.name.as_str().into(),
             Some(self.owner.as_str()).filter(|owner| !owner.is_empty()).into(),
             self.first_party.into(),
             self.auth_method.as_str().into(),
             grants.into(),
+            rotation.into(),
             words(&self.redirect_uris),
             words(&self.post_logout_redirect_uris),
             scope.into(),

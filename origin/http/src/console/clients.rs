@@ -381,11 +381,16 @@ fn facts(admin: &AdminSession, client: &Client) -> Vec<(String, Vec<String>)> {
         .with("algorithm", metadata.alg.as_str())
         .to_string();
     let first_party = if metadata.first_party { "client-first-party-yes" } else { "client-first-party-no" };
-    let own: [(&str, Vec<String>); 9] = [
+    let rotation = metadata.rotate_refresh_tokens.map(|rotates| match rotates {
+        true => text("client-rotation-on"),
+        false => text("client-rotation-off"),
+    });
+    let own: [(&str, Vec<String>); 10] = [
         ("client-owner", metadata.owner.iter().cloned().collect()),
         ("client-first-party", vec![text(first_party)]),
         ("client-authentication", vec![metadata.auth_method.to_string()]),
         ("client-grants", metadata.grant_types.iter().map(|grant| short_name(*grant).to_owned()).collect()),
+        ("client-rotation", rotation.into_iter().collect()),
         ("client-redirect-uris", uris(&metadata.redirect_uris)),
         ("client-logout-uris", uris(&metadata.post_logout_redirect_uris)),
         ("console-scope", metadata.scope.values().map(str::to_owned).collect()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use tollgate_keys::jose;
 use tollgate_model::authorization::REQUEST_LIFETIME;
 use tollgate_model::encoding::base64url;
 use tollgate_model::user::PASSWORD_ACR;
@@ -296,6 +297,9 @@ pub(crate) async fn issue_code(
     let secret = Secret::new(SecretKind::Code, &rng::random()?);
     let mut grant = grant_of(endpoint, client, &user, login, request.access.clone())?;
     grant.terms.claims = request.claims.clone();
+    // Verifiers accept the token for the leeway longer.
+    let tokens_lifetime = endpoint.issuer.token_lifetime.saturating_add(jose::LEEWAY);
+    let has_token = request.response_type.has_token();
     let code = AuthorizationCode {
         hash: secret.hash(),
         redirect_uri: request.redirect_uri_named.then(|| request.redirect_uri.clone()),
@@ -303,6 +307,7 @@ pub(crate) async fn issue_code(
         nonce: request.nonce.clone(),
         jkt: request.jkt.clone(),
         expires_at: grant.created_at.saturating_add(client.metadata.lifetimes.of_authorization_code()),
+        tokens_expire_at: has_token.then(|| grant.created_at.saturating_add(tokens_lifetime)),
         redeemed_at: None,
         grant,
     };

@@ -82,7 +82,9 @@ async fn access_token(issuer: &TokenIssuer, granted: &FrontChannelGrant<'_>) -> 
     let credential = RedeemCredential::Code { hash: granted.code.hash, refresh: None };
     let redeem = RedeemRequest { credential, grant: grant.id.clone(), issue, at: issuer.clock.now() };
     match issuer.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => issuer.answer(granted.client, &token, text).await,
+        RedeemOutcome::Issued(token) | RedeemOutcome::IssuedWithoutRotation(token) => {
+            issuer.answer(granted.client, &token, text).await
+        }
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }

@@ -38,7 +38,10 @@ pub(crate) struct ClientForm {
     grant_device_code: Option<String>,
     grant_token_exchange: Option<String>,
     grant_jwt_bearer: Option<String>,
+    grant_password: Option<String>,
     auth_method: String,
+    /// Whether refresh tokens are rotated: `true`, `false`, or empty for the default.
+    rotation: Option<String>,
     /// Separated by line breaks or spaces.
     redirect_uris: Option<String>,
     /// Separated by line breaks or spaces.

@@ -80,6 +80,7 @@ pub fn check_settings(client: &Client, now: u64) -> Vec<Finding> {
         check_redirect_uri(metadata, uri, &mut findings);
     }
     check_pkce(metadata, &mut findings);
+    check_rotation(metadata, &mut findings);
     check_algorithms(metadata, &mut findings);
     if metadata.scope.is_admin() {
         findings.warn("scope", "has tollgate:admin: its tokens may do everything in the admin API");
@@ -159,6 +160,17 @@ fn check_pkce(metadata: &ClientMetadata, findings: &mut Findings) {
         PkceRequirement::Never => findings
             .warn("require_pkce", "never: without PKCE or a nonce, a stolen code can be used (RFC 9700 section 2.1.1)"),
         requirement => findings.ok("require_pkce", requirement.as_str()),
+    }
+}
+
+fn check_rotation(metadata: &ClientMetadata, findings: &mut Findings) {
+    const SUBJECT: &str = "rotate_refresh_tokens";
+    if !metadata.allows(GrantType::RefreshToken) {
+        return;
+    }
+    match metadata.rotates_refresh_tokens() {
+        true => findings.ok(SUBJECT, "true: each use of a refresh token returns a new one"),
+        false => findings.ok(SUBJECT, "false: a refresh token stays the same, protected by authentication or a key"),
     }
 }
 

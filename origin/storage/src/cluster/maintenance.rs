@@ -36,10 +36,11 @@ const DELETE_VOID_REVOCATIONS: &str =
 const DELETE_VOID_MARKS: &str =
     "DELETE FROM marks WHERE (kind, id) IN (SELECT kind, id FROM marks WHERE void_after < $1 LIMIT $2)";
 /// A grant is deleted with its codes and with its device code; its refresh tokens are
-/// part of it.
+/// part of it. It is kept as long as an access token that names it can be valid.
 const DELETE_EXPIRED_RECORDS: [&str; 7] = [
     "DELETE FROM grants WHERE id IN
-     (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
+     (SELECT grant_id FROM codes
+      WHERE redeemed_at IS NULL AND expires_at < $1 AND COALESCE(tokens_expire_at, 0) < $1 LIMIT $2)",
     "DELETE FROM grants WHERE id IN
      (SELECT grant_id FROM device_codes WHERE grant_id IS NOT NULL AND redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
     "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ends_at < $1 LIMIT $2)",

@@ -85,6 +85,7 @@ struct CodeRow {
     nonce: Option<String>,
     jkt: Option<String>,
     expires_at: i64,
+    tokens_expire_at: Option<i64>,
     redeemed_at: Option<i64>,
 }
 
@@ -143,8 +144,8 @@ impl Store {
         }
         with_connection!(&mut tx, connection => {
             sqlx::query(
-                "INSERT INTO codes (hash, grant_id, redirect_uri, challenge, nonce, jkt, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO codes (hash, grant_id, redirect_uri, challenge, nonce, jkt, expires_at, tokens_expire_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(code.hash.as_bytes().as_slice())
             .bind(code.grant.id.as_str())
@@ -153,6 +154,7 @@ impl Store {
             .bind(&code.nonce)
             .bind(&code.jkt)
             .bind(to_sql(code.expires_at))
+            .bind(code.tokens_expire_at.map(to_sql))
             .execute(connection)
             .await?;
         });
@@ -174,7 +176,7 @@ impl Store {
     pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<AuthorizationCode>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, CodeRow>(concat!(
-                "SELECT c.hash, c.redirect_uri, c.challenge, c.nonce, c.jkt, c.expires_at, c.redeemed_at, ",
+                "SELECT c.hash, c.redirect_uri, c.challenge, c.nonce, c.jkt, c.expires_at, c.tokens_expire_at, c.redeemed_at, ",
                 grant_columns!(),
                 "FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.hash = $1"
             ))
@@ -191,6 +193,7 @@ impl Store {
                 nonce: row.nonce,
                 jkt: row.jkt,
                 expires_at: from_sql(row.expires_at),
+                tokens_expire_at: row.tokens_expire_at.map(from_sql),
                 redeemed_at: row.redeemed_at.map(from_sql),
             })
         };

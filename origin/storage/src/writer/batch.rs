@@ -180,7 +180,8 @@ impl Tx {
         epoch: u32,
         preconditions: &IssuancePreconditions,
     ) -> Result<Vec<Result<RedeemOutcome<TokenNumber>, StoreError>>, StoreError> {
-        let redeemed = redemptions.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Redeemed);
+        let is_issued = |verdict: &Verdict| matches!(verdict, Verdict::Redeemed | Verdict::Kept);
+        let redeemed = redemptions.iter().zip(verdicts).filter(|(_, verdict)| is_issued(verdict));
         let issuances: Vec<(&IssueRequest, u32)> = redeemed.map(|(redeem, _)| (&redeem.issue, epoch)).collect();
         let mut issued = self.issue_tokens(&issuances, preconditions).await?.into_iter();
         let codes = redemptions.iter().zip(verdicts).filter(|(redeem, verdict)| {
@@ -192,8 +193,10 @@ impl Tx {
             NewAuditEntry::new(redeem.at, by, AuditAction::Redeem, AuditKind::SESSION, redeem.grant.as_str())
         };
         self.write_audit_entries(&codes.map(entry).collect::<Vec<_>>()).await?;
+        let mut next = || issued.next().unwrap_or_else(|| Err(no_result()));
         let outcome = |(redeem, verdict): (&RedeemRequest, &Verdict)| match verdict {
-            Verdict::Redeemed => issued.next().unwrap_or_else(|| Err(no_result())).map(RedeemOutcome::Issued),
+            Verdict::Redeemed => next().map(RedeemOutcome::Issued),
+            Verdict::Kept => next().map(RedeemOutcome::IssuedWithoutRotation),
             Verdict::Replayed => Ok(RedeemOutcome::Replayed),
             Verdict::Ended => Ok(RedeemOutcome::Ended),
             Verdict::Expired => Ok(RedeemOutcome::Expired),

@@ -1,5 +1,5 @@
-//! Fast path of the writer: batches that only issue tokens and rotate refresh tokens, in as few
-//! round trips as possible.
+//! Fast path of the writer: batches that only issue tokens and use refresh tokens, in as few round
+//! trips as possible.
 //!
 //! It relies on the preconditions that the previous batch observed. Never: it writes anything if
 //! they no longer hold. Each statement checks them itself; if one of them finds a change, nothing
@@ -19,8 +19,8 @@ use crate::store::Store;
 use crate::store::connections::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE};
 use crate::writer::outcomes::WrittenBatch;
 use crate::writer::preconditions::ObservedPreconditions;
+use crate::writer::refresh_update::{RefreshUpdate, WriteRefreshUpdates};
 use crate::writer::requests::{Batch, CallersWaiting, IssueRequest, RedeemCredential, RedeemRequest};
-use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 use crate::writer::token_records::{NewTokenRow, RecordTokens, TokenNumber};
 
 /// Batches that one connection writes in a row before it goes back to the pool, so that others who
@@ -31,7 +31,7 @@ const MAX_CONSECUTIVE_BATCHES: usize = 8;
 struct FastPathBatch<'a> {
     /// The tokens; those of refreshes first.
     issuances: Vec<&'a IssueRequest>,
-    rotations: Vec<Rotation<'a>>,
+    refreshes: Vec<RefreshUpdate<'a>>,
     /// Unix second of the refreshes.
     at: u64,
     /// Version of clients and resource servers by which the batch was decided, if it depends on
@@ -59,23 +59,23 @@ impl<'a> FastPathBatch<'a> {
         let mut versions = issuances.iter().filter_map(|issue| issue.registrations_version);
         let registrations = versions.next();
         let have_one_version = versions.all(|version| Some(version) == registrations);
-        let rotations: Vec<Rotation> = redemptions.iter().map(rotation).collect::<Option<_>>()?;
-        let grants: HashSet<&str> = rotations.iter().map(|rotation| rotation.grant_id).collect();
+        let refreshes: Vec<RefreshUpdate> = redemptions.iter().map(refresh).collect::<Option<_>>()?;
+        let grants: HashSet<&str> = refreshes.iter().map(|refresh| refresh.grant_id).collect();
         // The requests of a batch arrived within moments; a difference of a second is irrelevant.
         let at = redemptions.first().map_or(0, |redeem| redeem.at);
-        let is_possible = have_one_version && grants.len() == rotations.len();
-        is_possible.then_some(FastPathBatch { issuances, rotations, at, registrations })
+        let is_possible = have_one_version && grants.len() == refreshes.len();
+        is_possible.then_some(FastPathBatch { issuances, refreshes, at, registrations })
     }
 }
 
-/// The rotation by a refresh token, if it is its grant's current one.
-fn rotation(redeem: &RedeemRequest) -> Option<Rotation<'_>> {
-    let RedeemCredential::RefreshToken { hash, successor, .. } = &redeem.credential else {
+/// The use of a refresh token, if it is its grant's current one.
+fn refresh(redeem: &RedeemRequest) -> Option<RefreshUpdate<'_>> {
+    let RedeemCredential::RefreshToken { hash, successor, rotates, .. } = &redeem.credential else {
         return None;
     };
-    let first = RefreshState::first(successor.hash);
-    let state = RefreshState { previous: Some(*hash), refreshed_at: Some(redeem.at), ..first };
-    Some(Rotation { grant_id: redeem.grant.as_str(), state, next: successor })
+    let (current, previous) = if *rotates { (successor.hash, Some(*hash)) } else { (*hash, None) };
+    let state = RefreshState { previous, refreshed_at: Some(redeem.at), ..RefreshState::first(current) };
+    Some(RefreshUpdate { grant_id: redeem.grant.as_str(), used: Some(*hash), state, token: successor })
 }
 
 impl Store {
@@ -100,7 +100,7 @@ impl Store {
         };
         connection.keep(acquired);
         let numbers = numbers.into_iter().map(|number| TokenNumber { epoch, number });
-        Ok(Some(WrittenBatch::all_issued(numbers, batch.redemptions.len())))
+        Ok(Some(WrittenBatch::all_issued(numbers, &batch.redemptions)))
     }
 }
 
@@ -114,7 +114,7 @@ impl FastPathBatch<'_> {
         mut connection: Connection,
         callers_waiting: CallersWaiting<'_>,
     ) -> Result<Option<(Vec<u64>, Connection)>, StoreError> {
-        if self.rotations.is_empty() {
+        if self.refreshes.is_empty() {
             // A single statement is a transaction of its own.
             let numbers =
                 with_connection!(&mut connection, connection => connection.record_tokens(rows, Some(observed)).await?);
@@ -125,10 +125,10 @@ impl FastPathBatch<'_> {
             return Ok(Some((numbers, connection)));
         }
         let mut tx = connection.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await?;
-        let rotated = with_connection!(&mut tx, connection => {
-            connection.rotate_refresh_tokens(&self.rotations, Some(self.at)).await?
+        let used = with_connection!(&mut tx, connection => {
+            connection.write_refresh_updates(&self.refreshes, Some(self.at)).await?
         });
-        if rotated < self.rotations.len() as u64 {
+        if used < self.refreshes.len() as u64 {
             return Ok(None);
         }
         let numbers = with_connection!(&mut tx, connection => connection.record_tokens(rows, Some(observed)).await?);

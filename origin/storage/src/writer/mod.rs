@@ -11,8 +11,8 @@ pub(crate) mod first_use;
 pub(crate) mod outcomes;
 pub(crate) mod preconditions;
 pub(crate) mod redeem;
+pub(crate) mod refresh_update;
 pub(crate) mod requests;
-pub(crate) mod rotation;
 pub(crate) mod token_records;
 
 use std::time::Duration;

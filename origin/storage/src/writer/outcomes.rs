@@ -4,7 +4,7 @@ use tollgate_model::AccessToken;
 
 use crate::error::StoreError;
 use crate::revocation::revocations::{ReinstateOutcome, RevokeOutcome};
-use crate::writer::requests::Batch;
+use crate::writer::requests::{Batch, RedeemCredential, RedeemRequest};
 use crate::writer::token_records::TokenNumber;
 
 /// Results of a batch, each list in the order of the requests.
@@ -27,6 +27,8 @@ pub struct BatchOutcome {
 pub enum RedeemOutcome<T = Box<AccessToken>> {
     /// The access token and the new refresh token are recorded.
     Issued(T),
+    /// The access token is recorded; the used refresh token stays the current one.
+    IssuedWithoutRotation(T),
     /// The credential had been redeemed before. The grant is revoked now.
     Replayed,
     /// The grant was revoked or has ended.
@@ -39,6 +41,7 @@ impl<T> RedeemOutcome<T> {
     pub(crate) fn map<U>(self, issued: impl FnOnce(T) -> U) -> RedeemOutcome<U> {
         match self {
             RedeemOutcome::Issued(token) => RedeemOutcome::Issued(issued(token)),
+            RedeemOutcome::IssuedWithoutRotation(token) => RedeemOutcome::IssuedWithoutRotation(issued(token)),
             RedeemOutcome::Replayed => RedeemOutcome::Replayed,
             RedeemOutcome::Ended => RedeemOutcome::Ended,
             RedeemOutcome::Expired => RedeemOutcome::Expired,
@@ -57,10 +60,17 @@ pub(crate) struct WrittenBatch {
 }
 
 impl WrittenBatch {
-    /// A batch that only issued tokens, all of them; the first `redemptions` tokens are those of
-    /// redemptions.
-    pub(crate) fn all_issued(mut numbers: impl Iterator<Item = TokenNumber>, redemptions: usize) -> WrittenBatch {
-        let redeemed = numbers.by_ref().take(redemptions).map(|number| Ok(RedeemOutcome::Issued(number))).collect();
+    /// A batch that only issued tokens, all of them; the first ones are those of the redemptions,
+    /// which used current refresh tokens.
+    pub(crate) fn all_issued(
+        mut numbers: impl Iterator<Item = TokenNumber>,
+        redemptions: &[RedeemRequest],
+    ) -> WrittenBatch {
+        let outcome = |(redeem, number): (&RedeemRequest, TokenNumber)| match redeem.credential {
+            RedeemCredential::RefreshToken { rotates: false, .. } => Ok(RedeemOutcome::IssuedWithoutRotation(number)),
+            _ => Ok(RedeemOutcome::Issued(number)),
+        };
+        let redeemed = redemptions.iter().zip(numbers.by_ref()).map(outcome).collect();
         WrittenBatch { redeemed, issued: numbers.map(Ok).collect(), ..WrittenBatch::default() }
     }
 

@@ -14,13 +14,15 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::oauth::grants::{is_user_active_sql, refresh_state};
 use crate::writer::preconditions::IssuancePreconditions;
+use crate::writer::refresh_update::{RefreshUpdate, WriteRefreshUpdates};
 use crate::writer::requests::{NewRefreshToken, RedeemCredential, RedeemRequest};
-use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 
 /// Verdict on a credential, before the access token is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Redeemed,
+    /// As `Redeemed`, and the refresh token stays the current one.
+    Kept,
     Replayed,
     Ended,
     Expired,
@@ -34,7 +36,7 @@ struct ActiveGrant<'a> {
     /// State of its refresh tokens, if it has any, and the Unix second at which the current one
     /// expires.
     state: Option<(RefreshState, u64)>,
-    /// The refresh token that this batch makes the current one.
+    /// Expiry and key of the current refresh token, if this batch changes the state.
     next: Option<&'a NewRefreshToken>,
 }
 
@@ -49,27 +51,35 @@ impl<'a> ActiveGrant<'a> {
                     return Verdict::Replayed;
                 }
                 if let Some(first) = refresh {
-                    self.rotate(RefreshState::first(first.hash), first);
+                    self.set_state(RefreshState::first(first.hash), first);
                 }
                 Verdict::Redeemed
             }
-            RedeemCredential::RefreshToken { hash, successor, grace } => {
-                self.refresh(hash, successor, *grace, redeem.at)
+            RedeemCredential::RefreshToken { hash, successor, rotates, grace } => {
+                let Some((state, expires_at)) = self.state else {
+                    return Verdict::Ended;
+                };
+                let usage = match *rotates {
+                    true => state.use_token(*hash, successor.hash, *grace, redeem.at),
+                    false => state.use_without_rotation(*hash, successor.hash, *grace, redeem.at),
+                };
+                self.refresh(usage, successor, redeem.at >= expires_at)
             }
         }
     }
 
-    /// The first request of a batch that presents the current refresh token rotates it. Any later
-    /// one that presents the same token, in this batch or another, gets the same successor within
-    /// the reuse grace, and has the grant revoked after it.
-    fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefreshToken, grace: u64, at: u64) -> Verdict {
-        let Some((state, expires_at)) = self.state else {
-            return Verdict::Ended;
-        };
-        match state.use_token(*hash, successor.hash, grace, at) {
-            RefreshUse::Rotated(_) | RefreshUse::RetriedLate(_) if at >= expires_at => Verdict::Expired,
+    /// The first request of a batch that presents the current refresh token rotates it, if it is
+    /// rotated. Any later one that presents the same token, in this batch or another, gets the same
+    /// successor within the reuse grace, and has the grant revoked after it.
+    fn refresh(&mut self, usage: RefreshUse, successor: &'a NewRefreshToken, is_expired: bool) -> Verdict {
+        match usage {
+            RefreshUse::Rotated(_) | RefreshUse::RetriedLate(_) | RefreshUse::Kept(_) if is_expired => Verdict::Expired,
+            RefreshUse::Kept(state) => {
+                self.set_state(state, successor);
+                Verdict::Kept
+            }
             RefreshUse::Rotated(next) | RefreshUse::RetriedLate(next) => {
-                self.rotate(next, successor);
+                self.set_state(next, successor);
                 Verdict::Redeemed
             }
             RefreshUse::Repeated => Verdict::Redeemed,
@@ -77,7 +87,7 @@ impl<'a> ActiveGrant<'a> {
         }
     }
 
-    fn rotate(&mut self, state: RefreshState, token: &'a NewRefreshToken) {
+    fn set_state(&mut self, state: RefreshState, token: &'a NewRefreshToken) {
         self.state = Some((state, token.expires_at));
         self.next = Some(token);
     }
@@ -120,12 +130,13 @@ impl Tx {
                 Some(grant) => grant.redeem(redeem, &mut redeemed),
             });
         }
-        let rotations = grants.iter().filter_map(|(id, grant)| {
-            Some(Rotation { grant_id: id.as_str(), state: grant.state?.0, next: grant.next? })
+        let updates = grants.iter().filter_map(|(id, grant)| {
+            let (state, token) = (grant.state?.0, grant.next?);
+            Some(RefreshUpdate { grant_id: id.as_str(), used: None, state, token })
         });
-        let rotations: Vec<Rotation> = rotations.collect();
-        for rotations in statement_chunks(&rotations) {
-            with_connection!(&mut *self, connection => connection.rotate_refresh_tokens(rotations, None).await?);
+        let updates: Vec<RefreshUpdate> = updates.collect();
+        for updates in statement_chunks(&updates) {
+            with_connection!(&mut *self, connection => connection.write_refresh_updates(updates, None).await?);
         }
         Ok(verdicts)
     }

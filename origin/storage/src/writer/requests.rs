@@ -98,8 +98,11 @@ pub enum RedeemCredential {
     RefreshToken {
         /// Hash of the presented refresh token.
         hash: SecretHash,
-        /// The refresh token that replaces it.
+        /// The refresh token that replaces it; without rotation, its expiry is that of the kept
+        /// one.
         successor: NewRefreshToken,
+        /// Whether the use replaces it.
+        rotates: bool,
         /// Reuse grace in seconds: so long, presenting the token again returns the same successor.
         grace: u64,
     },

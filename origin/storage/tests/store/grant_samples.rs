@@ -54,6 +54,7 @@ pub(crate) async fn sample_code(store: &Store) -> AuthorizationCode {
         nonce: Some("n".to_owned()),
         jkt: None,
         expires_at: NOW + 60,
+        tokens_expire_at: None,
         redeemed_at: None,
     };
     assert!(store.create_code(&code, Some(&code.grant.terms.access)).await.expect("recorded"));
@@ -75,10 +76,19 @@ pub(crate) fn new(text: &str) -> NewRefreshToken {
 pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> RedeemRequest {
     redeem(
         grant,
-        RedeemCredential::RefreshToken { hash: SecretHash::of(from), successor: new(to), grace: 10 },
+        RedeemCredential::RefreshToken { hash: SecretHash::of(from), successor: new(to), rotates: true, grace: 10 },
         number,
         at,
     )
+}
+
+/// As [`refresh`], of a client whose refresh tokens are not rotated. The token expires 10,000
+/// seconds after the use.
+pub(crate) fn refresh_without_rotation(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> RedeemRequest {
+    let successor = NewRefreshToken { expires_at: at + 10_000, ..new(to) };
+    let credential =
+        RedeemCredential::RefreshToken { hash: SecretHash::of(from), successor, rotates: false, grace: 10 };
+    redeem(grant, credential, number, at)
 }
 
 /// A grant whose code was redeemed for this first refresh token.

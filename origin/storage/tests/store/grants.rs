@@ -11,7 +11,8 @@ use tollgate_storage::{Batch, NewRefreshToken, RedeemCredential, RedeemOutcome, 
 
 use crate::database::Database;
 use crate::grant_samples::{
-    grant_with_refresh_token, is_ended, new, numbered_grant_with_refresh_token, random, redeem, refresh, sample_code,
+    grant_with_refresh_token, is_ended, new, numbered_grant_with_refresh_token, random, redeem, refresh,
+    refresh_without_rotation, sample_code,
 };
 use crate::samples::{NOW, reinstate, revoke_any, secret, termination};
 
@@ -33,6 +34,11 @@ on_both_databases!(
     revocations_end_grants,
     grant_of_a_disabled_user_is_not_created,
     sweep_deletes_expired_grants_with_their_codes,
+    sweep_keeps_a_grant_as_long_as_tokens_beside_its_code,
+    refresh_without_rotation_keeps_the_token_and_extends_its_expiry,
+    refresh_without_rotation_keeps_reuse_detection_of_older_tokens,
+    refreshes_without_rotation_in_one_batch_are_judged_by_grant,
+    refresh_without_rotation_ends_with_the_grant,
 );
 
 /// Generations of the grant's refresh tokens among these texts.
@@ -273,8 +279,12 @@ async fn refresh_token_keeps_its_expiry_and_key(database: &Database) {
     assert_eq!(seen("r0").await, (RefreshTokenGeneration::Current, NOW + 50, Some("key".to_owned())));
     let grants = store.list_user_grants(&code.grant.user, None, 10, NOW).await.expect("read");
     assert_eq!(grants[0].used_at, NOW, "the code was redeemed then");
-    let credential =
-        RedeemCredential::RefreshToken { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
+    let credential = RedeemCredential::RefreshToken {
+        hash: SecretHash::of("r0"),
+        successor: bound("r1", NOW + 90),
+        rotates: true,
+        grace: 10,
+    };
     store.redeem(redeem(&code.grant, credential, 2, NOW + 40)).await.expect("redeemed");
     assert_eq!(seen("r0").await, (RefreshTokenGeneration::Previous, NOW + 90, Some("key".to_owned())));
     assert_eq!(seen("r1").await, (RefreshTokenGeneration::Current, NOW + 90, Some("key".to_owned())));
@@ -374,4 +384,116 @@ async fn sweep_deletes_expired_grants_with_their_codes(database: &Database) {
     store.sweep(NOW + 100_001).await.expect("swept");
     assert!(generations(store, &grant, &["r0"]).await.is_empty());
     assert!(store.find_grant(&grant.id).await.expect("read").is_none());
+}
+
+async fn sweep_keeps_a_grant_as_long_as_tokens_beside_its_code(database: &Database) {
+    let store = &database.store;
+    let code = sample_code(store).await;
+    let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
+    let tokens_expire_at = Some(NOW + 3600);
+    let hybrid = AuthorizationCode { hash: secret(SecretKind::Code).hash(), grant, tokens_expire_at, ..code.clone() };
+    assert!(store.create_code(&hybrid, None).await.expect("recorded"));
+    assert_eq!(store.find_code(&hybrid.hash).await.expect("read").as_ref(), Some(&hybrid));
+    store.sweep(NOW + 3600).await.expect("swept");
+    assert!(store.find_grant(&code.grant.id).await.expect("read").is_none(), "nothing else names it");
+    assert!(store.find_grant(&hybrid.grant.id).await.expect("read").is_some(), "its token can be used still");
+    store.sweep(NOW + 3601).await.expect("swept");
+    assert!(store.find_grant(&hybrid.grant.id).await.expect("read").is_none());
+}
+
+fn is_kept(outcome: &RedeemOutcome) -> bool {
+    matches!(outcome, RedeemOutcome::IssuedWithoutRotation(_))
+}
+
+async fn refresh_without_rotation_keeps_the_token_and_extends_its_expiry(database: &Database) {
+    let grant = grant_with_refresh_token(database, "r0").await;
+    let store = &database.store;
+    let mut number = 2;
+    for at in [NOW + 5, NOW + 60, NOW + 9_000, NOW + 18_000] {
+        let used = refresh_without_rotation(&grant, "r0", "r1", number, at);
+        let outcome = store.redeem(used).await.expect("answered");
+        let RedeemOutcome::IssuedWithoutRotation(token) = outcome else { panic!("{at}: {outcome:?}") };
+        assert_eq!(store.find_token(token.id).await.expect("read").as_ref(), Some(&*token));
+        let presented = PresentedRefreshToken { grant: grant.id.clone(), hash: SecretHash::of("r0") };
+        let found = store.find_refresh_token(presented).await.expect("read").expect("there");
+        assert_eq!((found.generation, found.expires_at), (RefreshTokenGeneration::Current, at + 10_000));
+        let grants = store.list_user_grants(&grant.user, None, 10, at).await.expect("read");
+        assert_eq!(grants[0].used_at, at);
+        number += 1;
+    }
+    let late = refresh_without_rotation(&grant, "r0", "r1", number, NOW + 28_000);
+    assert_eq!(store.redeem(late).await.expect("answered"), RedeemOutcome::Expired);
+    assert!(!is_ended(database, &grant).await);
+}
+
+async fn refresh_without_rotation_keeps_reuse_detection_of_older_tokens(database: &Database) {
+    let store = &database.store;
+    for (first, old, at) in [(10, "r1", NOW + 7), (20, "r0", NOW + 7), (30, "r1", NOW + 60)] {
+        let grant = numbered_grant_with_refresh_token(database, "r0", first).await;
+        for (from, to, number) in [("r0", "r1", first + 1), ("r1", "r2", first + 2)] {
+            store.redeem(refresh(&grant, from, to, number, NOW + 5)).await.expect("answered");
+        }
+        // From now on without rotation. A response that was lost before is repeated.
+        let mut number = first + 2;
+        let mut keep = async |from: &str, to: &str, at: u64| {
+            number += 1;
+            store.redeem(refresh_without_rotation(&grant, from, to, number, at)).await.expect("answered")
+        };
+        let again = keep("r1", "r2", NOW + 6).await;
+        assert!(matches!(again, RedeemOutcome::Issued(_)), "{again:?}");
+        let used = keep("r2", "r3", NOW + 6).await;
+        assert!(is_kept(&used), "{used:?}");
+        assert_eq!(keep(old, "r2", at).await, RedeemOutcome::Replayed, "{old} at {at}");
+        assert!(is_ended(database, &grant).await);
+        assert_eq!(keep("r2", "r3", at).await, RedeemOutcome::Ended);
+    }
+}
+
+async fn refreshes_without_rotation_in_one_batch_are_judged_by_grant(database: &Database) {
+    let store = &database.store;
+    let mut grants = Vec::new();
+    for number in 0..3 {
+        grants.push(numbered_grant_with_refresh_token(database, "r0", number).await);
+    }
+    let keep = |nth: usize, from: &str, number| refresh_without_rotation(&grants[nth], from, "r1", number, NOW + 5);
+    // The normal path, because two requests are about one grant, then the fast path.
+    let answers = together(store, vec![keep(0, "r0", 10), keep(0, "r0", 11), keep(1, "r0", 12)]).await;
+    assert!(answers.iter().all(is_kept), "{answers:?}");
+    let rotated = refresh(&grants[2], "r0", "r1", 20, NOW + 5);
+    let answers = together(store, vec![keep(0, "r0", 21), rotated, keep(1, "r0", 22)]).await;
+    assert!(
+        matches!(
+            answers.as_slice(),
+            [
+                RedeemOutcome::IssuedWithoutRotation(_),
+                RedeemOutcome::Issued(_),
+                RedeemOutcome::IssuedWithoutRotation(_)
+            ]
+        ),
+        "{answers:?}"
+    );
+    // A foreign token ends its own grant alone.
+    let answers = together(store, vec![keep(0, "x", 30), keep(1, "r0", 31), keep(2, "r1", 32)]).await;
+    assert_eq!((&answers[0], is_kept(&answers[1]), is_kept(&answers[2])), (&RedeemOutcome::Replayed, true, true));
+    for (grant, ended) in grants.iter().zip([true, false, false]) {
+        assert_eq!(is_ended(database, grant).await, ended);
+    }
+}
+
+async fn refresh_without_rotation_ends_with_the_grant(database: &Database) {
+    let grant = grant_with_refresh_token(database, "r0").await;
+    let store = &database.store;
+    let keep = |number, at| refresh_without_rotation(&grant, "r0", "r1", number, at);
+    assert!(is_kept(&store.redeem(keep(2, NOW + 5)).await.expect("answered")));
+    let other_process = database.reopen().await;
+    other_process.revoke(revoke_any(Target::Session(grant.id.to_string()), NOW + 6)).await.expect("revoked");
+    assert_eq!(store.redeem(keep(3, NOW + 7)).await.expect("answered"), RedeemOutcome::Ended);
+    other_process.close().await;
+    let lasting = numbered_grant_with_refresh_token(database, "r0", 10).await;
+    for (number, at) in (20..).zip((1..=11).map(|nth| NOW + nth * 9_000)) {
+        let used = store.redeem(refresh_without_rotation(&lasting, "r0", "r1", number, at)).await.expect("answered");
+        assert!(is_kept(&used), "{at}: {used:?}");
+    }
+    let over = refresh_without_rotation(&lasting, "r0", "r1", 40, NOW + 100_000);
+    assert_eq!(store.redeem(over).await.expect("answered"), RedeemOutcome::Ended, "however often it was used");
 }

@@ -126,8 +126,8 @@ struct ClientFlags {
     #[arg(long, value_name = "FORM")]
     token_format: Option<TokenFormat>,
     /// Grant type that it may use; repeatable. Short names: authorization_code, client_credentials,
-    /// refresh_token, device_code, token_exchange, jwt_bearer [default: client_credentials;
-    /// with --redirect-uri: authorization_code, refresh_token]
+    /// refresh_token, device_code, token_exchange, jwt_bearer, password [default:
+    /// client_credentials; with --redirect-uri: authorization_code, refresh_token]
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
     /// Redirect URI for authorization responses; repeatable
@@ -153,6 +153,10 @@ struct ClientFlags {
     /// for public clients]
     #[arg(long, value_name = "WHEN")]
     require_pkce: Option<PkceRequirement>,
+    /// Whether each use of a refresh token replaces it: true or false; false only for clients that
+    /// authenticate or whose tokens are bound by DPoP [default: true; false with --profile fapi2]
+    #[arg(long, value_name = "BOOLEAN")]
+    rotate_refresh_tokens: Option<bool>,
     /// Response type that it may use, e.g. 'code id_token'; repeatable [default: code]
     #[arg(long, value_name = "TYPE")]
     response_type: Vec<ResponseType>,
@@ -291,6 +295,7 @@ impl ClientFlags {
         self.lifetimes.apply(&mut metadata.lifetimes);
         metadata.jwks_uri = self.jwks_uri.clone().or(metadata.jwks_uri);
         metadata.require_pkce = self.require_pkce.or(metadata.require_pkce);
+        metadata.rotate_refresh_tokens = self.rotate_refresh_tokens.or(metadata.rotate_refresh_tokens);
         metadata.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(metadata.backchannel_logout_uri);
         add(&mut metadata.response_types, self.response_type.clone());
         let uri = |uri: &String| uri.parse::<RedirectUri>().with_context(|| uri.clone());

@@ -130,6 +130,7 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (BrowserSession, Secret, Ve
             nonce: None,
             jkt: None,
             expires_at: now + 60,
+            tokens_expire_at: None,
             redeemed_at: None,
         };
         assert!(store.create_code(&code, None).await.expect("recorded"));

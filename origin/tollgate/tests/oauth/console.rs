@@ -158,6 +158,7 @@ async fn console_and_api_register_the_same_client() {
         ("grant_authorization_code", "on"),
         ("grant_refresh_token", "on"),
         ("auth_method", "client_secret_post"),
+        ("rotation", "false"),
         ("redirect_uris", "https://shop.example/cb\r\nhttps://shop.example/cb2"),
         ("post_logout_redirect_uris", "https://shop.example/bye"),
         ("scope", "openid  orders"),
@@ -180,7 +181,7 @@ async fn console_and_api_register_the_same_client() {
     let body = json!({
         "client_id": "wire", "client_name": "A shop", "owner": "Shop Ltd", "first_party": true,
         "grant_types": ["authorization_code", "refresh_token"], "token_endpoint_auth_method": "client_secret_post",
-        "redirect_uris": ["https://shop.example/cb", "https://shop.example/cb2"],
+        "rotate_refresh_tokens": false, "redirect_uris": ["https://shop.example/cb", "https://shop.example/cb2"],
         "post_logout_redirect_uris": ["https://shop.example/bye"], "scope": "openid orders",
         "audiences": ["https://api.example"], "access_token_format": "opaque",
         "access_token_signed_response_alg": "ES256", "subject_type": "pairwise", "default_max_age": 60,
@@ -188,6 +189,7 @@ async fn console_and_api_register_the_same_client() {
     assert_eq!(fixture.send(Method::POST, "/clients", body).await.0, 201);
     let [paper, wire] = [fixture.read("/clients/paper").await, fixture.read("/clients/wire").await];
     assert_eq!(comparable(paper.clone()), comparable(wire));
+    assert_eq!(paper["rotate_refresh_tokens"], json!(false));
     // The form shows the whole client, and keeps members that it has no control for.
     let mut changed = fields.to_vec();
     changed.retain(|(name, _)| *name != "first_party");

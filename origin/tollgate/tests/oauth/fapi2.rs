@@ -1,5 +1,6 @@
 //! Clients with the FAPI 2.0 Security Profile.
 
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile};
 use tollgate_system::Clock;
@@ -12,12 +13,16 @@ const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type
 
 /// Posts a form as the client `bank`, whose assertion has this audience.
 async fn post(origin: &Origin, key: &ClientKey, path: &str, audience: Value, form: &[(&str, &str)]) -> (u16, Value) {
+    answer(request(origin, key, path, audience, form)).await
+}
+
+fn request(origin: &Origin, key: &ClientKey, path: &str, audience: Value, form: &[(&str, &str)]) -> RequestBuilder {
     let claims = json!({
         "iss": "bank", "sub": "bank", "aud": audience, "exp": Clock::system().now() + 60, "jti": random_id(),
     });
     let assertion = key.sign(&json!({}), &claims);
     let authentication = [("client_assertion_type", CLIENT_ASSERTION_TYPE), ("client_assertion", assertion.as_str())];
-    answer(origin.http.post(origin.url(path)).form(&[form, &authentication].concat())).await
+    origin.http.post(origin.url(path)).form(&[form, &authentication].concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +66,18 @@ async fn fapi2_client_pushes_binds_and_names_the_issuer_alone() {
     let with_verifier = [&redemption[..], &[("code_verifier", CODE_VERIFIER)]].concat();
     let (_, refused) = post(&origin, &key, "/oauth/token", json!(issuer), &with_verifier).await;
     assert_eq!(refused["error"], "invalid_dpop_proof", "tokens are bound to a key");
+    let url = format!("{issuer}/oauth/token");
+    let bound = async |form: &[(&str, &str)]| {
+        let proof = key.proof("POST", &url, json!({}));
+        answer(request(&origin, &key, "/oauth/token", json!(issuer), form).header("dpop", proof)).await
+    };
+    let (status, tokens) = bound(&with_verifier).await;
+    assert_eq!(status, 200, "{tokens}");
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+    for _ in 0..2 {
+        let (status, refreshed) = bound(&refresh).await;
+        assert_eq!((status, refreshed.get("refresh_token")), (200, None), "not rotated: {refreshed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,12 @@ impl Origin {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), client);
     }
 
+    /// Replaces the metadata of a client.
+    pub(crate) async fn update_client(&self, id: &str, metadata: ClientMetadata) {
+        let id = id.parse().expect("a client id");
+        assert!(self.server.store().update_client(&id, &metadata).await.expect("changed"));
+    }
+
     /// Registers a user.
     pub(crate) async fn user(&self, name: &str) -> UserId {
         users::register_user(self, name).await.expect("registered").0

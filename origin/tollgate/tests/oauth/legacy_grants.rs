@@ -2,10 +2,12 @@
 //! client's registration must both turn them on.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::{ClientMetadata, GrantType, ResponseType};
+use tollgate_system::Clock;
 use tollgate_test_kit::jwt::base64url;
 use tollgate_test_kit::users::PASSWORD;
 
@@ -147,4 +149,26 @@ async fn implicit_responses_have_no_code_and_can_be_posted() {
     let in_query = [("response_type", "id_token"), ("nonce", "n"), ("response_mode", "query")];
     assert_eq!(fragment(&browser, &in_query).await["error"], "invalid_request");
     assert_eq!(fragment(&browser, &[("response_type", "id_token")]).await["error"], "invalid_request", "no nonce");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hybrid_token_is_valid_until_it_expires_although_the_code_is_not_redeemed() {
+    let (clock, time) = Clock::manual(Clock::system().now_ms());
+    let origin = Origin::start_with_clock(&[FRONT_CHANNEL], clock.clone()).await;
+    origin.user("ada").await;
+    origin.client("old", hybrid()).await;
+    let changes = [("response_type", "code id_token token"), ("nonce", "n-1")];
+    let response = fragment(&UserBrowser::new(&origin, "ada"), &changes).await;
+    let token = response["access_token"].as_str();
+    time.advance(Duration::from_secs(120));
+    origin.server.store().sweep(clock.now()).await.expect("swept");
+    assert_eq!(origin.token_error("old", &redemption(&response["code"])).await, "invalid_grant", "the code expired");
+    let userinfo = || origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(token);
+    assert_eq!(answer(userinfo()).await.0, 200, "as edges accept it");
+    assert_eq!(origin.introspect("old", token).await["active"], true);
+    time.advance(Duration::from_secs(3600 + 120));
+    origin.server.store().sweep(clock.now()).await.expect("swept");
+    assert_eq!(answer(userinfo()).await.0, 401);
+    let sid = claims(token)["sid"].as_str().expect("a grant").parse().expect("a grant id");
+    assert!(origin.server.store().find_grant(&sid).await.expect("read").is_none());
 }

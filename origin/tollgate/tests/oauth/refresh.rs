@@ -151,3 +151,106 @@ async fn foreign_or_forged_refresh_token_revokes_nothing() {
         origin.token("shop", &form).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_without_rotation_stays_valid_until_its_grant_ends() {
+    let (clock, time) = Clock::manual(Clock::system().now_ms());
+    let settings = [("TOLLGATE_REFRESH_IDLE_TIMEOUT", "1000"), ("TOLLGATE_REFRESH_LIFETIME", "3000")];
+    let origin = Origin::start_with_clock(&settings, clock).await;
+    origin.user("ada").await;
+    origin.client("shop", ClientMetadata { rotate_refresh_tokens: Some(false), ..Origin::web() }).await;
+    let code = origin.code(&UserBrowser::new(&origin, "ada"), "shop", &[("scope", "openid orders email")]).await;
+    let first = origin.redeem("shop", &code).await;
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&first, "refresh_token"))];
+    // Each use extends the idle time, and a narrower scope applies to its own access token alone.
+    for scope in ["orders", "", "email"] {
+        time.advance(Duration::from_secs(900));
+        let form = [&refresh[..], &[("scope", scope)]].concat();
+        let tokens = origin.token("shop", &form).await;
+        assert_eq!(tokens.get("refresh_token"), None, "{tokens}");
+        assert_eq!(tokens["scope"], if scope.is_empty() { "email openid orders" } else { scope });
+        assert_eq!(origin.introspect("shop", text(&tokens, "access_token")).await["active"], true);
+        assert_eq!(origin.introspect("shop", text(&first, "refresh_token")).await, json!({ "active": true }));
+    }
+    time.advance(Duration::from_secs(300));
+    assert_eq!(
+        origin.token_error("shop", &refresh).await,
+        "invalid_grant",
+        "the grant ends, however often it was used"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_without_rotation_expires_unused_and_can_be_revoked() {
+    let (clock, time) = Clock::manual(Clock::system().now_ms());
+    let origin = Origin::start_with_clock(&[("TOLLGATE_REFRESH_IDLE_TIMEOUT", "1000")], clock).await;
+    origin.user("ada").await;
+    origin.client("shop", ClientMetadata { rotate_refresh_tokens: Some(false), ..Origin::web() }).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    for ends_idle in [true, false] {
+        let code = origin.code(&browser, "shop", &[]).await;
+        let tokens = origin.redeem("shop", &code).await;
+        let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+        origin.token("shop", &refresh).await;
+        match ends_idle {
+            true => time.advance(Duration::from_secs(1000)),
+            false => {
+                let revoke = [("token", text(&tokens, "refresh_token"))];
+                assert_eq!(origin.post("/oauth/revoke", "shop", &revoke).await.0, 200);
+            }
+        }
+        assert_eq!(origin.token_error("shop", &refresh).await, "invalid_grant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn switching_rotation_off_keeps_reuse_detection_of_earlier_tokens() {
+    let (origin, first) = start(&[("TOLLGATE_REFRESH_REUSE_GRACE", "60")]).await;
+    let form = |token: &Value| {
+        [("grant_type", "refresh_token".to_owned()), ("refresh_token", text(token, "refresh_token").to_owned())]
+    };
+    let use_token = async |token: &Value| {
+        let form = form(token);
+        origin.post("/oauth/token", "shop", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await
+    };
+    let (_, second) = use_token(&first).await;
+    origin.update_client("shop", ClientMetadata { rotate_refresh_tokens: Some(false), ..Origin::web() }).await;
+    let (status, again) = use_token(&first).await;
+    assert_eq!((status, &again["refresh_token"]), (200, &second["refresh_token"]), "the response was lost");
+    for _ in 0..2 {
+        let (status, tokens) = use_token(&second).await;
+        assert_eq!((status, tokens.get("refresh_token")), (200, None), "{tokens}");
+    }
+    assert_eq!(use_token(&first).await.1["error"], "invalid_grant", "its successor was used");
+    assert_eq!(use_token(&second).await.1["error"], "invalid_grant", "the reuse revoked the grant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_clients_refresh_token_is_kept_only_by_its_dpop_key() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    let public = ClientMetadata { auth_method: AuthMethod::None, ..Origin::web() };
+    origin.client("app", public.clone()).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let (key, url) = (ClientKey::generate(), format!("{}/oauth/token", origin.server.issuer()));
+    let post = async |form: &[(&str, &str)]| {
+        let proof = key.proof("POST", &url, json!({}));
+        answer(origin.form("/oauth/token", "app", form).header("dpop", proof)).await
+    };
+    // From before its tokens had to be bound.
+    let code = origin.code(&browser, "app", &[]).await;
+    let unbound = origin.redeem("app", &code).await;
+    let bound = ClientMetadata { dpop_bound_access_tokens: true, rotate_refresh_tokens: Some(false), ..public };
+    origin.update_client("app", bound.checked().expect("good")).await;
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&unbound, "refresh_token"))];
+    let (status, rotated) = post(&refresh).await;
+    assert!(status == 200 && rotated["refresh_token"].is_string(), "no key protects it: {rotated}");
+    let code = origin.code(&browser, "app", &[]).await;
+    let (_, bound) = post(&redemption(&code)).await;
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&bound, "refresh_token"))];
+    for _ in 0..2 {
+        let (status, tokens) = post(&refresh).await;
+        assert_eq!((status, tokens.get("refresh_token")), (200, None), "{tokens}");
+    }
+    assert_ne!(origin.post("/oauth/token", "app", &refresh).await.0, 200, "without a proof");
+}

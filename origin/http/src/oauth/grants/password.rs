@@ -46,6 +46,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         nonce: None,
         jkt: None,
         expires_at: endpoint.clock.now().saturating_add(CODE_LIFETIME),
+        tokens_expire_at: None,
         redeemed_at: None,
     };
     if !endpoint.store.create_code(&code, None).await? {

@@ -19,7 +19,7 @@ pub(super) struct GrantRedemption<'a> {
     pub(super) claim: RedeemCredential,
     /// Access of the new token.
     pub(super) access: Access,
-    /// Refresh token to return.
+    /// Refresh token to return, unless the used one is kept.
     pub(super) refresh: Option<Secret>,
     /// `nonce` of the ID token.
     pub(super) nonce: Option<&'a str>,
@@ -54,14 +54,15 @@ pub(super) async fn redeem_grant(
     let (issue, text) = drafted.parts(caller);
     let redeem =
         RedeemRequest { credential: redemption.claim, grant: grant.id.clone(), issue, at: endpoint.clock.now() };
-    let token = match endpoint.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => token,
+    let (token, refresh) = match endpoint.writer.redeem(redeem).await? {
+        RedeemOutcome::Issued(token) => (token, redemption.refresh),
+        RedeemOutcome::IssuedWithoutRotation(token) => (token, None),
         RedeemOutcome::Replayed => return Err(replay_error(client, grant)),
         RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
         RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
     let mut tokens = endpoint.tokens.answer(client, &token, text).await?;
-    tokens.refresh_token = redemption.refresh.map(|refresh| refresh.reveal().to_owned());
+    tokens.refresh_token = refresh.map(|refresh| refresh.reveal().to_owned());
     if scope.has("openid") {
         let id_token = id_token_of(endpoint, client, grant, &scope, redemption.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);

@@ -1,5 +1,6 @@
 //! The refresh token grant (RFC 6749 §6) with rotation: each use returns a new refresh token and
-//! invalidates the used one (RFC 9700 §4.14.2).
+//! invalidates the used one (RFC 9700 §4.14.2). For clients without rotation, the used one stays
+//! valid.
 
 use tollgate_model::GrantError;
 use tollgate_storage::{NewRefreshToken, RedeemCredential};
@@ -23,8 +24,10 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let rules = client.metadata.lifetimes.refresh_within(endpoint.refresh);
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
+    let rotates = client.rotates_refresh_token(family.jkt.is_some());
     // Reuse is detected in the transaction that rotates the token: of two simultaneous requests,
     // only one may be first.
-    let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.reuse_grace };
+    let claim =
+        RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, rotates, grace: rules.reuse_grace };
     redeem_grant(request, GrantRedemption { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }

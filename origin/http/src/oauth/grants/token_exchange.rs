@@ -98,7 +98,9 @@ async fn record(
     let (issue, text) = drafted.parts(caller);
     let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: endpoint.clock.now() };
     match endpoint.writer.redeem(redeem).await? {
-        RedeemOutcome::Issued(token) => endpoint.tokens.answer(&caller.client, &token, text).await,
+        RedeemOutcome::Issued(token) | RedeemOutcome::IssuedWithoutRotation(token) => {
+            endpoint.tokens.answer(&caller.client, &token, text).await
+        }
         RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }
