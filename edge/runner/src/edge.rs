@@ -52,8 +52,8 @@ impl Edge {
     pub async fn start(settings: Settings) -> Result<Edge, StartError> {
         // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let path = settings.component_path()?;
-        let loaded = tokio::task::spawn_blocking(move || Program::load(&path));
+        let component = settings.component_source()?;
+        let loaded = tokio::task::spawn_blocking(move || Program::from_source(&component));
         let program = loaded.await.map_err(|error| StartError::Failed(error.to_string()))?;
         let program = program.map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error))?;
         let cannot_bind = |error| {

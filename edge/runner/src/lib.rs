@@ -26,7 +26,7 @@ mod wasm;
 
 pub use edge::{Edge, StartError};
 pub use health::check_health;
-pub use settings::{GateKind, SettingError, Settings, Sources, find_component};
+pub use settings::{ComponentSource, GateKind, SettingError, Settings, Sources, find_component};
 pub use validator::{Decision, OpenError, Question, Refresh, Request, Response, Validator, Verdict};
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

@@ -1,18 +1,30 @@
 //! Command line of the wasmtime edge.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tollgate_edge::{Edge, GateKind, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
+/// musl's allocator takes one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Version, commit and build, as `cargo xtask dist` sets them.
+const BUILD: &str = match option_env!("TOLLGATE_BUILD") {
+    Some(build) => build,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (commit unknown, build unknown)"),
+};
+
 /// Tollgate edge gate on wasmtime: verifies access tokens locally and forwards allowed requests to
 /// the upstream.
 #[derive(Parser)]
-#[command(name = "tollgate-edge", version, args_conflicts_with_subcommands = true)]
+#[command(name = "tollgate-edge", version, long_version = BUILD, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -28,6 +40,17 @@ enum Command {
     Verify(Box<VerifyArgs>),
     /// Ask the edge on this machine whether its replica is fresh; exit code 1 if not
     Health(HealthArgs),
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// Shell that reads the script
+        shell: Shell,
+    },
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    ManPages {
+        /// Existing folder for the pages
+        folder: PathBuf,
+    },
 }
 
 /// The address is that of TOLLGATE_EDGE_LISTEN.
@@ -118,7 +141,8 @@ struct Serve {
     /// the system allows]
     #[arg(long, value_name = "COUNT")]
     max_connections: Option<String>,
-    /// File of the component [TOLLGATE_EDGE_COMPONENT; default: in the folder of this program]
+    /// File of the component [TOLLGATE_EDGE_COMPONENT; default: in this program, or else in its
+    /// folder]
     #[arg(long, value_name = "FILE")]
     component: Option<String>,
     /// Folder for the cold-start store [TOLLGATE_EDGE_STORE; default: memory only]
@@ -170,20 +194,45 @@ fn main() -> ExitCode {
             Err(error) => stop(&error.into()),
         },
         Some(Command::Health(args)) => block_on(health(&args)),
+        Some(Command::Completions { shell }) => exit_code(print_completions(shell)),
+        Some(Command::ManPages { folder }) => exit_code(write_man_pages(&folder)),
     }
+}
+
+/// Prints the script that completes this command line in `shell`.
+fn print_completions(shell: Shell) -> Result<(), StartError> {
+    // Into memory first: the generator panics if it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tollgate-edge", &mut script);
+    match std::io::stdout().lock().write_all(&script) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(StartError::Failed(format!("cannot print the script: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_man_pages(folder: &Path) -> Result<(), StartError> {
+    clap_mangen::generate_to(Cli::command(), folder)
+        .map_err(|error| StartError::Failed(format!("cannot write manual pages to {}: {error}", folder.display())))
 }
 
 fn serve(args: &Serve) -> ExitCode {
     block_on(run(args))
 }
 
-/// Runs `task` to its end, and prints its error.
+/// Runs `task` to its end.
 fn block_on(task: impl Future<Output = Result<(), StartError>>) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return stop(&StartError::Failed(format!("the async runtime cannot start: {error}"))),
     };
-    match runtime.block_on(task) {
+    exit_code(runtime.block_on(task))
+}
+
+/// Prints an error.
+fn exit_code(result: Result<(), StartError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => stop(&error),
     }

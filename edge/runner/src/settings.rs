@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tollgate_gate::{DEPRECATED_SETTINGS, DeprecatedSetting, TrustedProxies, deprecated_settings};
 
+/// Components from the build script; `None` where the build embeds none.
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/embedded_components.rs"));
+}
+
 /// Settings file that is read if it exists.
 const FILE: &str = "tollgate-edge.toml";
 const PREFIX: &str = "TOLLGATE_EDGE_";
@@ -62,7 +67,7 @@ pub struct Settings {
     pub gate: GateKind,
     /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// File of the component; by default in the executable's folder.
+    /// File of the component; by default the embedded one, or the file in the executable's folder.
     pub component: Option<PathBuf>,
     /// Cold-start store: a folder; by default memory only.
     pub store: Option<PathBuf>,
@@ -119,11 +124,12 @@ impl Settings {
         &self.upstream
     }
 
-    /// File of the component: as set, else in the executable's folder, else where cargo builds it.
+    /// The component: as set, else the embedded one, else the file in the executable's folder or
+    /// where cargo builds it.
     ///
     /// # Errors
     /// If there is no such file.
-    pub fn component_path(&self) -> Result<PathBuf, SettingError> {
+    pub fn component_source(&self) -> Result<ComponentSource, SettingError> {
         find_component(self.component.as_deref(), self.gate)
     }
 }
@@ -136,26 +142,37 @@ pub(crate) fn parse_listen(set: Option<String>) -> Result<SocketAddr, SettingErr
     })
 }
 
-/// Finds the file of the component for `gate`; `set` is the value of `TOLLGATE_EDGE_COMPONENT`.
+/// Where a component is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentSource {
+    File(PathBuf),
+    /// The bytes that the program was built with.
+    Embedded(&'static [u8]),
+}
+
+/// Finds the component for `gate`; `set` is the value of `TOLLGATE_EDGE_COMPONENT`.
 ///
 /// # Errors
 /// If there is no such file.
-pub fn find_component(set: Option<&Path>, gate: GateKind) -> Result<PathBuf, SettingError> {
+pub fn find_component(set: Option<&Path>, gate: GateKind) -> Result<ComponentSource, SettingError> {
     if let Some(path) = set {
         return path
             .is_file()
-            .then(|| path.to_owned())
+            .then(|| ComponentSource::File(path.to_owned()))
             .ok_or_else(|| SettingError::new(COMPONENT, format_args!("is not a file: {}", path.display())));
     }
-    let (name, package) = match gate {
-        GateKind::Component => ("tollgate_component.wasm", "tollgate-component"),
-        GateKind::Spin => ("tollgate_spin.wasm", "tollgate-spin"),
+    let (name, package, embedded) = match gate {
+        GateKind::Component => ("tollgate_component.wasm", "tollgate-component", embedded::COMPONENT),
+        GateKind::Spin => ("tollgate_spin.wasm", "tollgate-spin", embedded::SPIN_COMPONENT),
     };
+    if let Some(bytes) = embedded {
+        return Ok(ComponentSource::Embedded(bytes));
+    }
     let executable = std::env::current_exe().unwrap_or_default();
     // Cargo builds executables in target/PROFILE, and tests in target/PROFILE/deps.
     let above = executable.ancestors().skip(1).take(3);
     let candidates = above.flat_map(|folder| [folder.join(name), folder.join("wasm32-wasip2/release").join(name)]);
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+    candidates.into_iter().find(|path| path.is_file()).map(ComponentSource::File).ok_or_else(|| {
         let build = format!("cargo build --release --target wasm32-wasip2 --package {package}");
         SettingError::new(
             COMPONENT,

@@ -118,8 +118,8 @@ fn gate_settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) ->
 
 fn load_program(sources: &Sources) -> Result<Program, String> {
     let set = sources.get("TOLLGATE_EDGE_COMPONENT").map(PathBuf::from);
-    let path = find_component(set.as_deref(), GateKind::Component).map_err(|error| error.to_string())?;
-    Program::load(&path).map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error).to_string())
+    let component = find_component(set.as_deref(), GateKind::Component).map_err(|error| error.to_string())?;
+    Program::from_source(&component).map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error).to_string())
 }
 
 fn base64url(bytes: &[u8]) -> String {

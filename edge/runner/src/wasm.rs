@@ -1,7 +1,8 @@
 //! The wasmtime engine of both modes: limits on time and memory, and a cache of compiled
 //! components.
 
-use std::path::{Path, PathBuf};
+use crate::ComponentSource;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,25 +27,39 @@ pub struct Program {
 /// Why a component could not be loaded.
 #[derive(Debug)]
 pub struct LoadError {
-    path: PathBuf,
+    /// File of the component, or what it is embedded in.
+    component: String,
     source: wasmtime::Error,
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The inner causes take many lines; the outermost one names the error.
-        write!(f, "is not a component that can be hosted: {}: {}", self.path.display(), self.source)
+        write!(f, "is not a component that can be hosted: {}: {}", self.component, self.source)
     }
 }
 
 impl std::error::Error for LoadError {}
 
 impl Program {
-    /// Loads and compiles a component.
+    /// Loads and compiles a component from a file.
     pub fn load(path: &Path) -> Result<Program, LoadError> {
-        let failed = |source| LoadError { path: path.to_owned(), source };
-        let engine = engine().map_err(failed)?;
-        let component = Component::from_file(&engine, path).map_err(failed)?;
+        let compiled = Program::compile(|engine| Component::from_file(engine, path));
+        compiled.map_err(|source| LoadError { component: path.display().to_string(), source })
+    }
+
+    /// Loads and compiles a component.
+    pub fn from_source(source: &ComponentSource) -> Result<Program, LoadError> {
+        match source {
+            ComponentSource::File(path) => Program::load(path),
+            ComponentSource::Embedded(bytes) => Program::compile(|engine| Component::from_binary(engine, bytes))
+                .map_err(|source| LoadError { component: "embedded in this program".to_owned(), source }),
+        }
+    }
+
+    fn compile(component: impl FnOnce(&Engine) -> wasmtime::Result<Component>) -> wasmtime::Result<Program> {
+        let engine = engine()?;
+        let component = component(&engine)?;
         Ok(Program { _clock: Arc::new(EpochClock::start(engine.clone())), engine, component })
     }
 }

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod edge;
 mod flags;
+mod generated;
 mod health;
 mod init;
 mod input;
@@ -47,12 +48,18 @@ use tracing_subscriber::EnvFilter;
 use self::flags::SettingFlags;
 use self::output::Output;
 
+/// Version, commit and build, as `cargo xtask dist` sets them.
+const BUILD: &str = match option_env!("TOLLGATE_BUILD") {
+    Some(build) => build,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (commit unknown, build unknown)"),
+};
+
 /// OAuth 2.0 and OpenID Connect server whose revocations take effect at every edge within a second
 ///
 /// Settings are read from flags, then the environment (TOLLGATE_*), then .env, then tollgate.toml;
 /// the first value found applies.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, max_term_width = 100)]
+#[command(name = "tollgate", version, long_version = BUILD, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     common: CommonFlags,
@@ -81,6 +88,11 @@ enum Command {
     Login(login::LoginFlags),
     /// Revoke the tokens of a login and delete them
     Logout(login::LogoutFlags),
+    /// Print a script that completes this command line in a shell
+    Completions(generated::CompletionsFlags),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    ManPages(generated::ManPagesFlags),
     #[command(flatten)]
     Database(DatabaseCommand),
 }
@@ -176,6 +188,8 @@ pub fn run() -> ExitCode {
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
         Command::Logout(flags) => return flags.run(&output),
+        Command::Completions(flags) => flags.run(),
+        Command::ManPages(flags) => flags.run(),
         Command::Database(command) => start(&common, Vec::new())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output, common.issuer)))),
     };
