@@ -27,6 +27,7 @@ impl FailedAuthentications {
     /// names are not recorded, because users sometimes type secrets there. Failing to record is not
     /// an error.
     pub(crate) async fn record(&self, kind: CredentialKind, name: Option<&str>, address: Option<IpAddr>) {
+        self.metrics.authentication_failed(kind, address);
         let Some(omitted) = self.metrics.may_log_failure(kind) else { return };
         let name = name.unwrap_or("unknown");
         let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());

@@ -58,7 +58,7 @@ use crate::oauth::token_request::TokenEndpoint;
 use crate::oidc::metadata::ServerFeatures;
 use crate::oidc::userinfo::UserInfoEndpoint;
 use crate::operations::observe::RequestObserver;
-use crate::operations::state::{DatabaseStatus, Operations};
+use crate::operations::state::{DatabaseStatus, LastCounts, Operations};
 use crate::pages::brand::Appearance;
 use crate::pages::browser::BrowserSessions;
 use crate::pages::error::PublicPages;
@@ -248,6 +248,7 @@ impl RouterState {
             clock: common.clock.clone(),
             database: DatabaseStatus::new(common.store.clone()),
             writer: common.writer.clone(),
+            cache: common.cache.clone(),
             keys: common.keys.clone(),
             feed,
             feed_changes: feed_changes.clone(),
@@ -258,6 +259,7 @@ impl RouterState {
             metrics: Arc::clone(&common.metrics),
             metrics_public,
             draining,
+            last_counts: LastCounts::default(),
         };
         let receivers = SignalReceivers {
             issuer: Arc::clone(&common.issuer),

@@ -23,6 +23,7 @@ use tollgate_model::{
     AccessToken, Audience, Client, ClientId, GrantId, PresentedRefreshToken, RefreshFamily, RefreshToken, Resource,
 };
 use tollgate_storage::{Store, StoreError, VersionReader, Versions};
+use tollgate_system::current_request::{Part, measure};
 
 use crate::revocation_feed::edge_config;
 
@@ -103,6 +104,7 @@ impl RegistrationCache {
     /// Reads the versions in the database. Concurrent callers share a query that begins after the
     /// call.
     pub async fn versions(&self) -> Result<Versions, StoreError> {
+        let _measured = measure(Part::Database, "versions");
         let mut results = self.version_results.clone();
         // A read that is running already may have missed the newest commit.
         let begun = self.version_requests.reads_begun.load(Ordering::SeqCst);
@@ -199,6 +201,7 @@ impl RegistrationCache {
     /// Looks up a refresh token, as [`Store::find_refresh_token`]. Concurrent lookups share a
     /// query.
     pub async fn refresh_token(&self, presented: PresentedRefreshToken) -> Result<Option<RefreshToken>, StoreError> {
+        let _measured = measure(Part::Database, "refresh token");
         let (sender, result) = oneshot::channel();
         if self.lookups.send((presented.clone(), sender)).await.is_ok()
             && let Ok(token) = result.await
@@ -212,6 +215,19 @@ impl RegistrationCache {
     /// The record of a token that was valid, if nothing was revoked since. It may have expired.
     pub fn valid_token(&self, unverified_token: &str, versions: Versions) -> Option<Arc<AccessToken>> {
         self.tokens.get(&token_hash(unverified_token), versions.sequence)
+    }
+
+    /// Hits, misses and sizes of the caches since the start.
+    #[must_use]
+    pub fn statistics(&self) -> [CacheStatistics; 6] {
+        [
+            self.clients.statistics("clients"),
+            self.resources.statistics("resources"),
+            self.all_resources.statistics("all_resources"),
+            self.tokens.statistics("tokens"),
+            self.edge_config.statistics("edge_config"),
+            self.refresh_families.statistics("refresh_families"),
+        ]
     }
 
     /// Caches a token that is valid as of `versions` or later.
@@ -261,27 +277,57 @@ async fn run_lookups(store: Store, mut queue: mpsc::Receiver<Lookup>) {
     }
 }
 
+/// Statistics of a cache.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheStatistics {
+    /// Name of the cache.
+    pub cache: &'static str,
+    /// Lookups that found a value of the wanted version.
+    pub hits: u64,
+    /// Lookups that found none.
+    pub misses: u64,
+    /// Values in the cache.
+    pub entries: u64,
+}
+
 /// Values by key, each with the version at which it was read.
-struct VersionedCache<K, V>(Mutex<HashMap<K, (u64, Arc<V>)>>);
+struct VersionedCache<K, V> {
+    entries: Mutex<HashMap<K, (u64, Arc<V>)>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
 
 impl<K, V> Default for VersionedCache<K, V> {
     fn default() -> VersionedCache<K, V> {
-        VersionedCache(Mutex::default())
+        VersionedCache { entries: Mutex::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 }
 
 impl<K: Eq + Hash, V> VersionedCache<K, V> {
     fn get(&self, key: &K, version: u64) -> Option<Arc<V>> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(key).filter(|(cached_at, _)| *cached_at == version).map(|(_, value)| Arc::clone(value))
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = entries.get(key).filter(|(cached_at, _)| *cached_at == version).map(|(_, value)| Arc::clone(value));
+        drop(entries);
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
     }
 
     fn insert(&self, key: K, version: u64, value: Arc<V>) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MAX_CACHED_ENTRIES {
             entries.clear();
         }
         entries.insert(key, (version, value));
+    }
+
+    fn statistics(&self, cache: &'static str) -> CacheStatistics {
+        CacheStatistics {
+            cache,
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            entries: self.entries.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
+        }
     }
 }
 

@@ -147,7 +147,7 @@ impl Resolve for PublicNames {
 /// Whether an address belongs to the public Internet: it is in none of the ranges that IANA's
 /// special-purpose registries (RFC 6890) reserve for private networks, loopback, documentation,
 /// benchmarking or multicast.
-fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

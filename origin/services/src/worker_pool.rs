@@ -6,8 +6,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tollgate_system::current_request::{self, Part};
+use tollgate_system::histogram::{Durations, Histogram};
 
 /// Error: work was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct WorkerLoad {
     pub refused: u64,
     /// Jobs dropped since the start because their caller was cancelled.
     pub abandoned: u64,
+    /// Waits of jobs in the queue.
+    pub waits: Durations,
+    /// Durations of jobs, without the wait.
+    pub runs: Durations,
 }
 
 /// Worker threads. Each has a state of type `S`, which its jobs reuse. When the pool is dropped,
@@ -43,6 +50,9 @@ pub(crate) struct WorkerPool<S> {
     shared: Arc<Shared<S>>,
     workers: usize,
     capacity: usize,
+    /// What a request waits for while its job is done.
+    part: Part,
+    name: &'static str,
 }
 
 struct Shared<S> {
@@ -52,6 +62,8 @@ struct Shared<S> {
     done: AtomicU64,
     refused: AtomicU64,
     abandoned: AtomicU64,
+    waits: Histogram,
+    runs: Histogram,
 }
 
 struct Queue<S> {
@@ -62,12 +74,13 @@ struct Queue<S> {
 struct Job<S> {
     /// Alive while the caller waits for the result.
     caller: Weak<()>,
+    queued_at: Instant,
     work: Box<dyn FnOnce(&mut S) + Send>,
 }
 
 impl<S: Default + 'static> WorkerPool<S> {
     /// Starts threads of this name, of ten characters at most.
-    pub(crate) fn start(name: &str, workers: usize, capacity: usize) -> io::Result<WorkerPool<S>> {
+    pub(crate) fn start(name: &'static str, part: Part, workers: usize, capacity: usize) -> io::Result<WorkerPool<S>> {
         let shared = Shared {
             queue: Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false }),
             filled: Condvar::new(),
@@ -75,8 +88,10 @@ impl<S: Default + 'static> WorkerPool<S> {
             done: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
+            waits: Histogram::default(),
+            runs: Histogram::default(),
         };
-        let pool = WorkerPool { shared: Arc::new(shared), workers, capacity };
+        let pool = WorkerPool { shared: Arc::new(shared), workers, capacity, part, name };
         for nth in 0..workers {
             let shared = Arc::clone(&pool.shared);
             std::thread::Builder::new().name(format!("{name} {nth}")).spawn(move || shared.run_worker())?;
@@ -107,16 +122,20 @@ impl<S: Default + 'static> WorkerPool<S> {
         capacity: usize,
         work: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> Result<T, WorkerPoolError> {
-        let caller = Arc::new(());
+        let (caller, queued_at) = (Arc::new(()), Instant::now());
         let (sender, result) = oneshot::channel();
         let work = Box::new(move |state: &mut S| {
+            let began = Instant::now();
             // Fails if the caller was cancelled in the meantime.
-            let _ = sender.send(work(state));
+            let _ = sender.send((work(state), began));
         });
-        self.push(Job { caller: Arc::downgrade(&caller), work }, capacity)?;
+        self.push(Job { caller: Arc::downgrade(&caller), queued_at, work }, capacity)?;
         let result = result.await.map_err(|_| WorkerPoolError::Interrupted);
         drop(caller);
-        result
+        let (result, began) = result?;
+        current_request::record(Part::Queue, self.name, queued_at, began.saturating_duration_since(queued_at));
+        current_request::record(self.part, self.name, began, began.elapsed());
+        Ok(result)
     }
 
     /// Refuses a caller early, before its other work, if the queue is full.
@@ -135,6 +154,8 @@ impl<S: Default + 'static> WorkerPool<S> {
             done: shared.done.load(Ordering::Relaxed),
             refused: shared.refused.load(Ordering::Relaxed),
             abandoned: shared.abandoned.load(Ordering::Relaxed),
+            waits: shared.waits.read(),
+            runs: shared.runs.read(),
         }
     }
 
@@ -173,12 +194,15 @@ impl<S> Shared<S> {
         let mut state = S::default();
         while let Some(job) = self.next() {
             self.working.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
+            self.waits.observe(began.saturating_duration_since(job.queued_at));
             // A panic must not end the worker thread. The caller gets an error because its channel
             // is dropped.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut state))).is_err() {
                 tracing::error!("work of a worker thread panicked");
                 state = S::default();
             }
+            self.runs.observe(began.elapsed());
             self.working.fetch_sub(1, Ordering::Relaxed);
         }
     }

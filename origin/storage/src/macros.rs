@@ -16,7 +16,7 @@ macro_rules! supervised {
     ($handle:expr, $connection:ident => $body:expr) => {{
         let ($connection, supervisor) = $handle.parts()?;
         let work = async { Ok::<_, $crate::error::StoreError>($body) };
-        supervisor.run(work).await?
+        supervisor.run(concat!(module_path!(), ":", line!()), work).await?
     }};
 }
 

@@ -17,7 +17,7 @@ use tollgate_storage::FeedHead;
 use super::state::{DatabaseStatus, Operations};
 
 /// Longest duration of a check. Load balancers rarely wait longer.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {

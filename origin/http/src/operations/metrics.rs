@@ -1,36 +1,46 @@
-//! `GET /metrics`: the issuer's metrics in Prometheus text format.
+//! `GET /metrics`: the issuer's metrics, and those of the process.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, KeyState};
+use tollgate_services::cache::CacheStatistics;
 use tollgate_services::rate_limit::RateLimiter;
-use tollgate_services::telemetry::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram, Metrics};
+use tollgate_services::telemetry::{AddressClass, CredentialKind, LabelledCounter, LabelledHistogram, Metrics};
 use tollgate_services::worker_pool::WorkerLoad;
+use tollgate_storage::{LiveCounts, PoolStatistics, WriterStatistics};
+use tollgate_system::process::ProcessResources;
 use tower::{Service, ServiceExt as _};
 
+use super::exposition::{Exposition, Format, Kind};
+use super::health::CHECK_TIMEOUT;
 use super::state::Operations;
 use crate::problem::{self, Problem};
 
 /// A gauge of each edge: name, help text, and value (edge, newest sequence, Unix milliseconds).
-type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
+type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<f64>);
 
-const EDGE_GAUGES: [EdgeGauge; 3] = [
+const EDGE_GAUGES: [EdgeGauge; 4] = [
     ("tollgate_edge_acknowledged_sequence", "The highest sequence that the edge acknowledged.", |edge, _, _| {
-        Some(edge.acknowledged)
+        Some(edge.acknowledged as f64)
     }),
     ("tollgate_edge_lag", "Changes that the edge has not acknowledged.", |edge, newest, _| {
-        Some(newest.saturating_sub(edge.acknowledged))
+        Some(newest.saturating_sub(edge.acknowledged) as f64)
     }),
     ("tollgate_edge_contact_age_milliseconds", "Milliseconds since the edge's last request.", |edge, _, now_ms| {
-        edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at))
+        edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at) as f64)
+    }),
+    ("tollgate_edge_contact_age_seconds", "Seconds since the edge's last request.", |edge, _, now_ms| {
+        edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at) as f64 / 1000.0)
     }),
 ];
 
@@ -56,73 +66,98 @@ where
     })
 }
 
-/// Prometheus metrics. 503 while the database cannot be read.
+/// Metrics. While the database cannot be read, those that come from it are absent.
 #[utoipa::path(
     get, path = "/metrics",
     responses(
         (
             status = 200,
-            description = "Metrics in Prometheus text format",
+            description = "Metrics in Prometheus text format, or in OpenMetrics if that is preferred by `Accept`",
             body = String,
             content_type = "text/plain; version=0.0.4; charset=utf-8",
         ),
         (status = 404, description = "Not served on this listener: see TOLLGATE_METRICS_LISTEN and TOLLGATE_METRICS_PUBLIC", body = problem::Body, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer"),
     ),
 )]
 pub(crate) async fn get(
     State(operations): State<Arc<Operations>>,
     on_metrics_listener: Option<Extension<OnMetricsListener>>,
+    headers: HeaderMap,
 ) -> Response {
     if !operations.metrics_public && on_metrics_listener.is_none() {
         return Problem::not_found().into_response();
     }
-    match metrics_text(&operations).await {
-        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics cannot be read");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
+    let format = Format::accepted(&headers);
+    ([(CONTENT_TYPE, format.content_type())], metrics_text(&operations, format).await).into_response()
+}
+
+/// What the database says.
+struct Stored {
+    newest_sequence: u64,
+    edges: Vec<Edge>,
+    counts: LiveCounts,
+}
+
+/// Reads what the database says; none if it does not answer in time.
+async fn read_stored(operations: &Operations) -> Option<Stored> {
+    let database = &operations.database;
+    let reading = async {
+        let (head, edges, counts) = tokio::try_join!(database.feed_head(), database.edges(), operations.live_counts())?;
+        Ok::<_, tollgate_storage::StoreError>(Stored { newest_sequence: head.sequence, edges, counts })
+    };
+    match timeout(CHECK_TIMEOUT, Box::pin(reading)).await {
+        Ok(Ok(stored)) => Some(stored),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "metrics of the database cannot be read");
+            None
+        }
+        Err(_) => {
+            tracing::error!("metrics of the database could not be read in time");
+            None
         }
     }
 }
 
-async fn metrics_text(operations: &Operations) -> Result<String, tollgate_storage::StoreError> {
-    let (head, edges) = (operations.database.feed_head().await?, operations.database.edges().await?);
-    let mut text = Text::default();
+async fn metrics_text(operations: &Operations, format: Format) -> String {
+    let (stored, resources) = tokio::join!(read_stored(operations), spawn_blocking(ProcessResources::read));
+    let mut text = Exposition::new(format);
+    text.metric("tollgate_build_info", Kind::Gauge, "Version of this origin.")
+        .add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.counters(&operations.metrics);
-    text.scalar("tollgate_feed_sequence", "Newest sequence of the revocation log.", "counter", head.sequence);
-    text.scalar("tollgate_writer_queue", "Queued write requests.", "gauge", operations.writer.queued());
+    text.failed_authentications(&operations.metrics);
+    text.database(operations, stored.is_some());
+    text.feed(operations);
+    text.writer(operations);
     text.limits(&operations.rate_limiter);
-    text.scalar(
+    text.caches(&operations.cache.statistics());
+    text.counter(
         "tollgate_allowed_origins_reads_total",
         "Times that all clients were read to find the origins that CORS allows.",
-        "counter",
         operations.allowed_origins.read_count(),
     );
-    text.scalar(
+    text.gauge(
         "tollgate_long_polls",
         "Waiting long polls of edges and event receivers.",
-        "gauge",
-        u64::try_from(operations.long_polls.waiting_count()).unwrap_or(u64::MAX),
+        operations.long_polls.waiting_count(),
     );
     text.hashing(&operations.password_hasher.load());
     text.signing(&operations.keys.signing_load());
     text.keys(operations.keys.current().listing(), operations.clock.now());
-    text.edges(&edges, head.sequence, operations.clock.now_ms());
-    Ok(text.0)
+    if let Some(stored) = stored {
+        text.stored(&stored, operations.clock.now_ms());
+    }
+    text.runtime(&Handle::current());
+    text.process(&resources.unwrap_or_default());
+    text.finish()
 }
 
-/// Prometheus text. Escapes label values; names and help texts are constants without special
-/// characters.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
+impl Exposition {
     fn counters(&mut self, metrics: &Metrics) {
         let Metrics { requests, durations, issued, refused, introspected, revoked, .. } = metrics;
         let name = "tollgate_http_requests_total";
         self.counter_family(name, "Responses by route and status class.", ["route", "status"], requests);
-        self.histogram("tollgate_http_request_duration_seconds", "Response times by route.", durations);
+        self.durations_by_route("tollgate_http_request_duration_seconds", "Response times by route.", durations);
+        self.gauge("tollgate_http_requests_in_flight", "Requests that are being answered.", metrics.in_flight());
         self.counter_family(
             "tollgate_tokens_issued_total",
             "Access tokens issued by grant type.",
@@ -135,133 +170,195 @@ impl Text {
         self.counter_family("tollgate_revocations_total", "Revocations by kind.", ["kind"], revoked);
     }
 
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<String> =
-            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn scalar(&mut self, name: &str, help: &str, kind: &str, value: u64) {
-        self.head(name, help, kind);
-        self.sample(name, &[], value);
-    }
-
     fn counter_family<const N: usize>(
         &mut self,
-        name: &str,
+        name: &'static str,
         help: &str,
         labels: [&str; N],
         family: &LabelledCounter<N>,
     ) {
-        self.head(name, help, "counter");
+        let mut samples = self.metric(name, Kind::Counter, help);
         for (values, count) in family.read() {
             let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
-            self.sample(name, &pairs, count);
+            samples.add(&pairs, count);
         }
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &LabelledHistogram) {
-        self.head(name, help, "histogram");
-        for ([route], durations) in histogram.read() {
-            let mut cumulative = 0;
-            for (class, count) in durations.counts.iter().enumerate() {
-                cumulative += count;
-                let bound = BUCKET_BOUNDS_SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-                self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], cumulative);
-            }
-            self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
-            self.sample(&format!("{name}_count"), &[("route", &route)], cumulative);
+    fn durations_by_route(&mut self, name: &'static str, help: &str, histogram: &LabelledHistogram) {
+        let mut samples = self.metric(name, Kind::Histogram, help);
+        for ([route], entry) in histogram.read() {
+            samples.add_histogram(&[("route", &route)], &entry.durations, Some(&entry.exemplars));
         }
+    }
+
+    fn failed_authentications(&mut self, metrics: &Metrics) {
+        let help = "Failed authentications by credentials and by class of the client's address.";
+        let mut samples = self.metric("tollgate_failed_authentications_total", Kind::Counter, help);
+        for kind in CredentialKind::ALL {
+            for class in AddressClass::ALL {
+                let labels = [("credentials", kind.label()), ("address", class.name())];
+                samples.add(&labels, metrics.failed_authentications(kind, class));
+            }
+        }
+    }
+
+    fn database(&mut self, operations: &Operations, answers: bool) {
+        let database = &operations.database;
+        let help = "Whether the database answers.";
+        self.gauge("tollgate_database_up", help, u8::from(answers && database.is_up()));
+        let pools = database.pool_statistics();
+        let mut samples =
+            self.metric("tollgate_database_connections", Kind::Gauge, "Open database connections by pool and state.");
+        for PoolStatistics { pool, open, idle, .. } in pools {
+            samples.add(&[("pool", pool), ("state", "busy")], open.saturating_sub(idle));
+            samples.add(&[("pool", pool), ("state", "idle")], idle);
+        }
+        let help = "Limit of the database connections by pool.";
+        let mut samples = self.metric("tollgate_database_connections_max", Kind::Gauge, help);
+        pools.iter().for_each(|pool| samples.add(&[("pool", pool.pool)], pool.max));
+        let help = "Waits for a database connection by pool.";
+        let mut samples = self.metric("tollgate_database_wait_seconds", Kind::Histogram, help);
+        pools.iter().for_each(|pool| samples.add_histogram(&[("pool", pool.pool)], &pool.waits, None));
+        let help = "Durations of database statements by pool.";
+        let mut samples = self.metric("tollgate_database_statement_seconds", Kind::Histogram, help);
+        pools.iter().for_each(|pool| samples.add_histogram(&[("pool", pool.pool)], &pool.statements, None));
+        let help = "Database statements that failed, by pool.";
+        let mut samples = self.metric("tollgate_database_failures_total", Kind::Counter, help);
+        pools.iter().for_each(|pool| samples.add(&[("pool", pool.pool)], pool.failures));
+        let help = "Database statements that took longer than the threshold of slow queries.";
+        self.counter("tollgate_database_slow_statements_total", help, database.slow_statement_count());
+    }
+
+    fn feed(&mut self, operations: &Operations) {
+        let is_watching = operations.feed_changes.borrow().is_watching;
+        let help = "Whether changes of the database are noticed.";
+        self.gauge("tollgate_feed_watching", help, u8::from(is_watching));
+        let help = "Whether snapshots for edges are published.";
+        self.gauge("tollgate_feed_publishing", help, u8::from(!operations.feed.is_failing()));
+        let help = "Whether this machine's clock agrees with the database's.";
+        self.gauge("tollgate_clock_trusted", help, u8::from(operations.database.is_clock_trusted()));
+    }
+
+    fn writer(&mut self, operations: &Operations) {
+        let writer = &operations.writer;
+        let WriterStatistics { waits, batches } = writer.statistics();
+        self.gauge("tollgate_writer_queue", "Queued write requests.", writer.queued());
+        self.gauge("tollgate_writer_queue_capacity", "Capacity of the write queue.", writer.capacity());
+        self.histogram("tollgate_writer_wait_seconds", "Waits of requests in the write queue.", &waits);
+        self.histogram("tollgate_writer_batch_seconds", "Durations of batches of the writer.", &batches);
     }
 
     fn limits(&mut self, rate_limiter: &RateLimiter) {
-        let name = "tollgate_rate_limited_total";
-        self.head(name, "Requests refused by rate limits, by limit.", "counter");
+        let help = "Requests refused by rate limits, by limit.";
+        let mut samples = self.metric("tollgate_rate_limited_total", Kind::Counter, help);
         for (limit, refused) in rate_limiter.refusal_counts() {
-            self.sample(name, &[("limit", limit.as_str())], refused);
+            samples.add(&[("limit", limit.as_str())], refused);
         }
+        if let Some(is_connected) = rate_limiter.is_redis_connected() {
+            self.gauge("tollgate_redis_up", "Whether Redis is connected.", u8::from(is_connected));
+        }
+    }
+
+    fn caches(&mut self, caches: &[CacheStatistics]) {
+        let mut samples = self.metric("tollgate_cache_hits_total", Kind::Counter, "Cache hits by cache.");
+        caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.hits));
+        let mut samples = self.metric("tollgate_cache_misses_total", Kind::Counter, "Cache misses by cache.");
+        caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.misses));
+        let mut samples = self.metric("tollgate_cache_entries", Kind::Gauge, "Cached values by cache.");
+        caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.entries));
     }
 
     fn hashing(&mut self, load: &WorkerLoad) {
-        let WorkerLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
-        for (name, help, kind, value) in [
-            ("tollgate_hashing_queue", "Queued password hashes.", "gauge", queued as u64),
-            ("tollgate_hashing_queue_capacity", "Capacity of the password hashing queue.", "gauge", capacity as u64),
-            ("tollgate_hashing_workers", "Password hashing threads.", "gauge", workers as u64),
-            ("tollgate_hashing_workers_busy", "Busy password hashing threads.", "gauge", working as u64),
-            ("tollgate_hashes_total", "Password hashes computed.", "counter", done),
-            (
-                "tollgate_hashes_refused_total",
-                "Password hashes refused because the queue was full.",
-                "counter",
-                refused,
-            ),
-            (
-                "tollgate_hashes_abandoned_total",
-                "Password hashes dropped because the request had ended.",
-                "counter",
-                abandoned,
-            ),
-        ] {
-            self.scalar(name, help, kind, value);
-        }
+        self.gauge("tollgate_hashing_queue", "Queued password hashes.", load.queued);
+        self.gauge("tollgate_hashing_queue_capacity", "Capacity of the password hashing queue.", load.capacity);
+        self.gauge("tollgate_hashing_workers", "Password hashing threads.", load.workers);
+        self.gauge("tollgate_hashing_workers_busy", "Busy password hashing threads.", load.working);
+        self.counter("tollgate_hashes_total", "Password hashes computed.", load.done);
+        let help = "Password hashes refused because the queue was full.";
+        self.counter("tollgate_hashes_refused_total", help, load.refused);
+        let help = "Password hashes dropped because the request had ended.";
+        self.counter("tollgate_hashes_abandoned_total", help, load.abandoned);
+        self.histogram("tollgate_hashing_wait_seconds", "Waits in the password hashing queue.", &load.waits);
+        self.histogram("tollgate_hashing_duration_seconds", "Durations of password hashes.", &load.runs);
     }
 
     fn signing(&mut self, load: &WorkerLoad) {
-        let WorkerLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
-        for (name, help, kind, value) in [
-            ("tollgate_signing_queue", "Queued RSA signatures.", "gauge", queued as u64),
-            ("tollgate_signing_queue_capacity", "Capacity of the queue of RSA signatures.", "gauge", capacity as u64),
-            ("tollgate_signing_workers", "RSA signing threads.", "gauge", workers as u64),
-            ("tollgate_signing_workers_busy", "Busy RSA signing threads.", "gauge", working as u64),
-            ("tollgate_rsa_signatures_total", "RSA signatures made.", "counter", done),
-            (
-                "tollgate_rsa_signatures_refused_total",
-                "Requests refused because the queue of RSA signatures was full.",
-                "counter",
-                refused,
-            ),
-            (
-                "tollgate_rsa_signatures_abandoned_total",
-                "RSA signatures dropped because the request had ended.",
-                "counter",
-                abandoned,
-            ),
-        ] {
-            self.scalar(name, help, kind, value);
-        }
+        self.gauge("tollgate_signing_queue", "Queued RSA signatures.", load.queued);
+        self.gauge("tollgate_signing_queue_capacity", "Capacity of the queue of RSA signatures.", load.capacity);
+        self.gauge("tollgate_signing_workers", "RSA signing threads.", load.workers);
+        self.gauge("tollgate_signing_workers_busy", "Busy RSA signing threads.", load.working);
+        self.counter("tollgate_rsa_signatures_total", "RSA signatures made.", load.done);
+        let help = "Requests refused because the queue of RSA signatures was full.";
+        self.counter("tollgate_rsa_signatures_refused_total", help, load.refused);
+        let help = "RSA signatures dropped because the request had ended.";
+        self.counter("tollgate_rsa_signatures_abandoned_total", help, load.abandoned);
+        self.histogram("tollgate_signing_wait_seconds", "Waits in the queue of RSA signatures.", &load.waits);
+        self.histogram("tollgate_signing_duration_seconds", "Durations of RSA signatures.", &load.runs);
     }
 
     /// Age of the active signing keys.
     fn keys(&mut self, keys: &[PublicKey], now: u64) {
-        let name = "tollgate_signing_key_age_seconds";
-        self.head(name, "Seconds since the active key began to sign.", "gauge");
+        let help = "Seconds since the active key began to sign.";
+        let mut samples = self.metric("tollgate_signing_key_age_seconds", Kind::Gauge, help);
         for key in keys.iter().filter(|key| key.state == KeyState::Active) {
             let began = key.signs_from.unwrap_or(key.created_at);
             let labels = [("purpose", key.purpose.as_str()), ("alg", &key.alg), ("kid", &key.kid)];
-            self.sample(name, &labels, now.saturating_sub(began));
+            samples.add(&labels, now.saturating_sub(began));
         }
     }
 
-    fn edges(&mut self, edges: &[Edge], newest: u64, now_ms: u64) {
+    fn stored(&mut self, stored: &Stored, now_ms: u64) {
+        let Stored { newest_sequence, edges, counts } = stored;
+        self.gauge("tollgate_feed_sequence", "Newest sequence of the revocation log.", newest_sequence);
+        self.gauge("tollgate_sessions", "Live browser sessions, counted up to 100000.", counts.sessions);
+        let help = "Device codes that wait for a user's decision, counted up to 100000.";
+        self.gauge("tollgate_device_codes", help, counts.device_codes);
+        self.gauge("tollgate_edges", "Registered edges.", edges.len());
         for (name, help, value) in EDGE_GAUGES {
-            self.head(name, help, "gauge");
+            let mut samples = self.metric(name, Kind::Gauge, help);
             for edge in edges {
-                if let Some(value) = value(edge, newest, now_ms) {
-                    self.sample(name, &[("edge", edge.name.as_str())], value);
+                if let Some(value) = value(edge, *newest_sequence, now_ms) {
+                    samples.add(&[("edge", edge.name.as_str())], value);
                 }
             }
         }
     }
-}
 
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    /// The asynchronous runtime of this process.
+    fn runtime(&mut self, runtime: &Handle) {
+        let metrics = runtime.metrics();
+        self.gauge("tollgate_runtime_tasks", "Tasks of the runtime.", metrics.num_alive_tasks());
+        self.gauge("tollgate_runtime_workers", "Threads of the runtime that run tasks.", metrics.num_workers());
+        let help = "Tasks that wait in the runtime's global queue.";
+        self.gauge("tollgate_runtime_queue", help, metrics.global_queue_depth());
+        let help = "Time that each thread of the runtime was busy with tasks.";
+        let mut samples = self.metric("tollgate_runtime_busy_seconds_total", Kind::Counter, help);
+        for worker in 0..metrics.num_workers() {
+            let busy = metrics.worker_total_busy_duration(worker).as_secs_f64();
+            samples.add(&[("worker", &worker.to_string())], busy);
+        }
+    }
+
+    /// Resources of this process, under the names that Prometheus' own clients use.
+    fn process(&mut self, resources: &ProcessResources) {
+        if let Some(seconds) = resources.cpu_seconds {
+            self.counter("process_cpu_seconds_total", "Processor time, user and system.", seconds);
+        }
+        if let Some(at) = resources.started_at {
+            self.gauge("process_start_time_seconds", "Start of the process, Unix time.", at);
+        }
+        for (name, help, value) in [
+            ("process_resident_memory_bytes", "Memory in RAM.", resources.resident_bytes),
+            ("process_virtual_memory_bytes", "Address space.", resources.virtual_bytes),
+            ("process_threads", "Threads.", resources.threads),
+            ("process_open_fds", "Open file descriptors.", resources.open_files),
+            ("process_max_fds", "Limit of the open file descriptors.", resources.max_files),
+        ] {
+            if let Some(value) = value {
+                self.gauge(name, help, value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -273,10 +370,13 @@ mod tests {
     #[test]
     fn counters_and_histograms_are_rendered() {
         let metrics = Metrics::new(tollgate_system::Clock::system());
-        metrics.answered("/oauth/token", 200, Duration::from_micros(900));
+        metrics.answered("/oauth/token", 200, Duration::from_micros(900), Some([7; 16]));
         metrics.refused("/oauth/token", "invalid_client");
-        let mut text = Text::default();
+        metrics.authentication_failed(CredentialKind::Client, Some([10, 0, 0, 1].into()));
+        let mut text = Exposition::new(Format::Prometheus);
         text.counters(&metrics);
+        text.failed_authentications(&metrics);
+        let text = text.finish();
         for line in [
             "# TYPE tollgate_http_requests_total counter",
             "tollgate_http_requests_total{route=\"/oauth/token\",status=\"2xx\"} 1",
@@ -285,15 +385,10 @@ mod tests {
             "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"+Inf\"} 1",
             "tollgate_http_request_duration_seconds_sum{route=\"/oauth/token\"} 0.0009",
             "tollgate_refusals_total{route=\"/oauth/token\",reason=\"invalid_client\"} 1",
+            "tollgate_failed_authentications_total{credentials=\"client\",address=\"private\"} 1",
+            "tollgate_failed_authentications_total{credentials=\"client\",address=\"public\"} 0",
         ] {
-            assert!(text.0.lines().any(|other| other == line), "{line} in\n{}", text.0);
+            assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
         }
-    }
-
-    #[test]
-    fn label_values_are_escaped() {
-        let mut text = Text::default();
-        text.sample("m", &[("l", "a\"b\\c\nd")], 1);
-        assert_eq!(text.0, "m{l=\"a\\\"b\\\\c\\nd\"} 1\n");
     }
 }

@@ -1,5 +1,6 @@
 //! Health checks, metrics, and the log and trace of each request.
 
+mod exposition;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod observe;

@@ -50,6 +50,7 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
     let traceparent = single_header(request.headers(), "traceparent");
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
+    let _in_flight = observer.metrics.begin_request();
     let (began_at_ms, started) = (observer.clock.now_ms(), Instant::now());
     let admin_address = admin_credentials_address(&observer.proxies, route, &request);
     // Without a valid ID, which cannot happen, the response has an empty one.
@@ -57,7 +58,7 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
     let answering = RequestContext::new(id).scope(next.run(request).instrument(span.clone()));
     let (mut response, noted) = trace.scope(answering).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    observer.metrics.answered(route, status, took);
+    observer.metrics.answered(route, status, took, trace.sampled.then_some(trace.trace));
     if let Some(Refusal(reason)) = response.extensions().get() {
         observer.metrics.refused(route, reason);
     }

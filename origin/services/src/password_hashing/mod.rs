@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use tollgate_config::HashSettings;
 use tollgate_model::HashCost;
+use tollgate_system::current_request::Part;
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
@@ -45,7 +46,7 @@ impl PasswordHasher {
     pub fn new(settings: &HashSettings) -> Result<PasswordHasher, PasswordHashingError> {
         let password = Zeroizing::new(rng::random::<32>().map_err(failed)?);
         let dummy_hash = argon2id::hash(password.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
-        let pool = WorkerPool::start("hash", settings.workers, settings.queue).map_err(failed)?;
+        let pool = WorkerPool::start("hash", Part::Hashing, settings.workers, settings.queue).map_err(failed)?;
         Ok(PasswordHasher { pool: Arc::new(pool), cost: settings.cost, dummy_hash: dummy_hash.into() })
     }
 

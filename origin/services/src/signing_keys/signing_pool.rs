@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tollgate_keys::UnsignedJwt;
 use tollgate_model::TokenAlg;
+use tollgate_system::current_request::Part;
 
 use super::error::SigningError;
 use crate::worker_pool::{WorkerLoad, WorkerPool};
@@ -32,7 +33,7 @@ impl SigningPool {
     }
 
     fn with_workers(workers: usize) -> std::io::Result<SigningPool> {
-        Ok(SigningPool(Arc::new(WorkerPool::start("sign", workers, workers * QUEUE_PER_WORKER)?)))
+        Ok(SigningPool(Arc::new(WorkerPool::start("sign", Part::Signing, workers, workers * QUEUE_PER_WORKER)?)))
     }
 
     /// Runs `work` on a worker thread, for tests and embedders.

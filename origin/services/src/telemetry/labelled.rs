@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Upper bounds of the histogram buckets, in seconds. A bucket without a bound follows.
-pub const BUCKET_BOUNDS_SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use tollgate_system::histogram::{BUCKETS, Durations, Histogram};
 
 /// Entries by label. When the table is full, new labels count as `other`.
 #[derive(Debug)]
@@ -65,31 +63,33 @@ impl<const N: usize> LabelledCounter<N> {
     }
 }
 
-/// A histogram of durations with one label.
+/// A histogram of durations with one label, and an exemplar for each bucket.
 #[derive(Debug)]
-pub struct LabelledHistogram(Table<Buckets, 1>);
+pub struct LabelledHistogram(Table<ExemplarHistogram, 1>);
 
 #[derive(Debug, Default)]
-struct Buckets {
-    counts: [AtomicU64; BUCKET_BOUNDS_SECONDS.len() + 1],
-    nanoseconds: AtomicU64,
+struct ExemplarHistogram {
+    histogram: Histogram,
+    exemplars: [Mutex<Option<Exemplar>>; BUCKETS],
+}
+
+/// A recent duration with its trace.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exemplar {
+    /// ID of the trace.
+    pub trace: [u8; 16],
+    /// The duration.
+    pub took: Duration,
+    /// End of the duration, in Unix milliseconds.
+    pub at_ms: u64,
 }
 
 /// Durations of one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Durations {
-    /// Number of durations per bucket, not cumulated; see [`BUCKET_BOUNDS_SECONDS`].
-    pub counts: [u64; BUCKET_BOUNDS_SECONDS.len() + 1],
-    /// Sum of all durations.
-    pub sum: Duration,
-}
-
-impl Durations {
-    /// Number of durations.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
+#[derive(Debug, Clone, Copy)]
+pub struct LabelledDurations {
+    pub durations: Durations,
+    /// An exemplar for each bucket that has one.
+    pub exemplars: [Option<Exemplar>; BUCKETS],
 }
 
 impl LabelledHistogram {
@@ -97,25 +97,24 @@ impl LabelledHistogram {
         LabelledHistogram(Table::new(max_series))
     }
 
-    pub(super) fn observe(&self, label: &str, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket =
-            BUCKET_BOUNDS_SECONDS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKET_BOUNDS_SECONDS.len());
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.0.update([label], |buckets| {
-            if let Some(count) = buckets.counts.get(bucket) {
-                count.fetch_add(1, Relaxed);
+    pub(super) fn observe(&self, label: &str, took: Duration, exemplar: Option<Exemplar>) {
+        self.0.update([label], |entry| {
+            let bucket = entry.histogram.observe(took);
+            // Another request that stores its exemplar now serves as well.
+            if let (Some(exemplar), Some(slot)) = (exemplar, entry.exemplars.get(bucket))
+                && let Ok(mut slot) = slot.try_lock()
+            {
+                *slot = Some(exemplar);
             }
-            buckets.nanoseconds.fetch_add(nanoseconds, Relaxed);
         });
     }
 
     /// Durations by label.
     #[must_use]
-    pub fn read(&self) -> Vec<([String; 1], Durations)> {
-        self.0.read(|buckets| Durations {
-            counts: std::array::from_fn(|bucket| buckets.counts.get(bucket).map_or(0, |count| count.load(Relaxed))),
-            sum: Duration::from_nanos(buckets.nanoseconds.load(Relaxed)),
+    pub fn read(&self) -> Vec<([String; 1], LabelledDurations)> {
+        self.0.read(|entry| LabelledDurations {
+            durations: entry.histogram.read(),
+            exemplars: entry.exemplars.each_ref().map(|slot| *slot.lock().unwrap_or_else(PoisonError::into_inner)),
         })
     }
 }
@@ -135,13 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_counted_in_their_buckets() {
+    fn buckets_keep_their_newest_exemplar() {
         let histogram = LabelledHistogram::new(1);
-        for micros in [500, 501, 20_000_000] {
-            histogram.observe("x", Duration::from_micros(micros));
+        let exemplar = |trace, micros| Exemplar { trace: [trace; 16], took: Duration::from_micros(micros), at_ms: 7 };
+        for (trace, micros) in [(1, 900), (2, 800), (3, 20_000_000)] {
+            histogram.observe("x", Duration::from_micros(micros), Some(exemplar(trace, micros)));
         }
-        let (_, durations) = histogram.read().remove(0);
-        assert_eq!((durations.counts[0], durations.counts[1], durations.counts[14]), (1, 1, 1));
-        assert_eq!((durations.count(), durations.sum), (3, Duration::from_micros(20_001_001)));
+        histogram.observe("x", Duration::from_micros(700), None);
+        let (_, read) = histogram.read().remove(0);
+        assert_eq!((read.durations.count(), read.durations.counts[1]), (4, 3));
+        assert_eq!((read.exemplars[0], read.exemplars[1]), (None, Some(exemplar(2, 800))));
+        assert_eq!(read.exemplars[14], Some(exemplar(3, 20_000_000)));
     }
 }

@@ -7,17 +7,21 @@
 //! The library `prometheus-client` is not used: its metrics have no limit on labels, so the tables
 //! here would remain, and only the text format, a few lines in `tollgate-http`, would go.
 
+mod address_class;
 mod labelled;
 mod last_hour;
 mod otlp;
 mod trace_context;
 
-pub use labelled::{BUCKET_BOUNDS_SECONDS, LabelledCounter, LabelledHistogram};
+pub use address_class::AddressClass;
+pub use labelled::{Exemplar, LabelledCounter, LabelledDurations, LabelledHistogram};
 pub use last_hour::MinuteStats;
 pub use otlp::{Span, SpanExporter};
 pub use trace_context::TraceContext;
 pub use trace_context::{hex, traced};
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +54,18 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
+    pub const ALL: [CredentialKind; 3] = [CredentialKind::SignIn, CredentialKind::Client, CredentialKind::AdminApi];
+
+    /// Value of the metrics' label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            CredentialKind::SignIn => "sign_in",
+            CredentialKind::Client => "client",
+            CredentialKind::AdminApi => "admin_api",
+        }
+    }
+
     /// Name for the log.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -76,6 +92,10 @@ pub struct Metrics {
     pub introspected: LabelledCounter<1>,
     /// Revocations in the feed by kind, of all origins and of the command line.
     pub revoked: LabelledCounter<1>,
+    /// Failed authentications by [`CredentialKind`] and [`AddressClass`].
+    failed_authentications: [[AtomicU64; AddressClass::ALL.len()]; CredentialKind::ALL.len()],
+    /// Requests that were not answered yet.
+    in_flight: AtomicI64,
     last_hour: LastHour,
     /// By [`CredentialKind`].
     failure_logs: [Mutex<LogLimit>; 3],
@@ -93,6 +113,8 @@ impl Metrics {
             refused: LabelledCounter::new(MAX_SERIES),
             introspected: LabelledCounter::new(MAX_SERIES),
             revoked: LabelledCounter::new(MAX_SERIES),
+            failed_authentications: Default::default(),
+            in_flight: AtomicI64::new(0),
             last_hour: LastHour::default(),
             failure_logs: Default::default(),
             clock,
@@ -100,10 +122,38 @@ impl Metrics {
         }
     }
 
-    /// Counts a response.
-    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+    /// Counts a response. `trace` is the request's trace, if it is recorded.
+    pub fn answered(&self, route: &str, status: u16, took: Duration, trace: Option<[u8; 16]>) {
         self.requests.add([route, status_class(status)]);
-        self.durations.observe(route, took);
+        let exemplar = trace.map(|trace| Exemplar { trace, took, at_ms: self.clock.now_ms() });
+        self.durations.observe(route, took, exemplar);
+    }
+
+    /// Counts a request as being answered until the returned value is dropped.
+    pub fn begin_request(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    /// Number of requests that are being answered.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Counts a failed authentication.
+    pub fn authentication_failed(&self, kind: CredentialKind, address: Option<IpAddr>) {
+        self.failed(kind, AddressClass::of(address)).fetch_add(1, Relaxed);
+    }
+
+    /// Number of failed authentications.
+    #[must_use]
+    pub fn failed_authentications(&self, kind: CredentialKind, class: AddressClass) -> u64 {
+        self.failed(kind, class).load(Relaxed)
+    }
+
+    fn failed(&self, kind: CredentialKind, class: AddressClass) -> &AtomicU64 {
+        &self.failed_authentications[kind as usize][class as usize]
     }
 
     /// Counts an issued access token.
@@ -161,6 +211,17 @@ fn status_class(status: u16) -> &'static str {
     }
 }
 
+/// A request that is being answered.
+#[derive(Debug)]
+#[must_use = "the request counts until this is dropped"]
+pub struct InFlight<'a>(&'a AtomicI64);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,8 +244,8 @@ mod tests {
     #[test]
     fn metrics_count_responses_tokens_and_refusals() {
         let metrics = Metrics::new(Clock::manual(6_000_000_000).0);
-        metrics.answered("/oauth/token", 200, Duration::from_millis(3));
-        metrics.answered("/oauth/token", 401, Duration::from_millis(3));
+        metrics.answered("/oauth/token", 200, Duration::from_millis(3), None);
+        metrics.answered("/oauth/token", 401, Duration::from_millis(3), Some([1; 16]));
         metrics.issued("client_credentials");
         metrics.issued("client_credentials");
         metrics.refused("/oauth/token", "invalid_client");
@@ -195,6 +256,13 @@ mod tests {
         assert_eq!(sum(|minute| minute.refused.get("invalid_client").copied().unwrap_or(0)), 1);
         assert_eq!(metrics.requests.read().len(), 2);
         assert_eq!(metrics.issued.read(), [(["client_credentials".to_owned()], 2)]);
-        assert_eq!(metrics.durations.read()[0].1.count(), 2);
+        assert_eq!(metrics.durations.read()[0].1.durations.count(), 2);
+        metrics.authentication_failed(CredentialKind::Client, None);
+        assert_eq!(metrics.failed_authentications(CredentialKind::Client, AddressClass::Unknown), 1);
+        assert_eq!(metrics.failed_authentications(CredentialKind::SignIn, AddressClass::Unknown), 0);
+        let answering = metrics.begin_request();
+        assert_eq!(metrics.in_flight(), 1);
+        drop(answering);
+        assert_eq!(metrics.in_flight(), 0);
     }
 }

@@ -5,5 +5,6 @@ pub(crate) mod edges;
 pub(crate) mod issuers;
 pub(crate) mod keys;
 pub(crate) mod leader_lock;
+pub(crate) mod live_counts;
 pub(crate) mod maintenance;
 pub(crate) mod routes;

@@ -14,6 +14,7 @@ use sqlx::{Connection as _, query_scalar};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::database::statistics::DatabaseStatistics;
 use crate::error::StoreError;
 
 /// Maximum wait of a request for the first probe after a failure.
@@ -66,6 +67,7 @@ pub(crate) struct Availability {
     reason: Mutex<String>,
     /// Server to probe; none for SQLite.
     server: Option<PgConnectOptions>,
+    pub(crate) statistics: DatabaseStatistics,
 }
 
 impl Availability {
@@ -85,6 +87,7 @@ impl Availability {
             write_probe: tokio::sync::Mutex::new(()),
             reason: Mutex::default(),
             server,
+            statistics: DatabaseStatistics::default(),
         })
     }
 
@@ -123,6 +126,11 @@ impl Availability {
             (State::ReadOnly, Use::Write) => Some(StoreError::ReadOnly),
             (State::Up | State::Suspect | State::ReadOnly, _) => None,
         }
+    }
+
+    /// Whether the database answered when it was last used, and may be read.
+    pub(crate) fn is_up(&self) -> bool {
+        *self.state.borrow() != State::Unavailable
     }
 
     /// Whether a connection is too old to be used because of a failure since it was made.

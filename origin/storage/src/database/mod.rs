@@ -4,6 +4,7 @@ pub(crate) mod availability;
 pub(crate) mod bulk;
 pub(crate) mod bulk_statement;
 pub(crate) mod pooled_connection;
+pub(crate) mod statistics;
 pub(crate) mod values;
 
 use sqlx::{Postgres, Sqlite};

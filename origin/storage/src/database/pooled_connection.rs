@@ -129,6 +129,7 @@ impl<D: Backend> PooledConnection<D> {
         availability: &Arc<Availability>,
         purpose: Use,
     ) -> Result<PooledConnection<D>, StoreError> {
+        let asked_at = std::time::Instant::now();
         availability.admit(purpose).await?;
         let acquired = tokio::select! {
             biased;
@@ -145,6 +146,7 @@ impl<D: Backend> PooledConnection<D> {
         };
         match acquired {
             Ok(connection) => {
+                availability.statistics.record_wait(purpose, asked_at);
                 Ok(PooledConnection { connection: Some(connection), is_in_transaction: false, supervisor })
             }
             Err(error) => {
@@ -198,7 +200,7 @@ impl<D: Backend> Transaction<D> {
         // future is `Send`.
         let begun: BoxFuture<'_, _> =
             Box::pin(D::TransactionManager::begin(connection, Some(statement.into_sql_str())));
-        supervisor.run(async { Ok(begun.await?) }).await?;
+        supervisor.run(statement, async { Ok(begun.await?) }).await?;
         pooled.supervisor.is_broken = false;
         pooled.is_in_transaction = true;
         Ok(Transaction(pooled))
@@ -209,7 +211,7 @@ impl<D: Backend> Transaction<D> {
         let Transaction(mut pooled) = self;
         let (connection, supervisor) = pooled.parts()?;
         let committed: BoxFuture<'_, _> = Box::pin(D::TransactionManager::commit(connection));
-        let committed = supervisor.run(async { Ok(committed.await?) }).await;
+        let committed = supervisor.run("COMMIT", async { Ok(committed.await?) }).await;
         pooled.supervisor.is_broken |= committed.is_err();
         committed?;
         pooled.is_in_transaction = false;
@@ -233,12 +235,19 @@ impl<D: Backend> DerefMut for Transaction<D> {
 }
 
 impl Supervisor {
-    /// Runs work on the connection within the time limit.
-    pub(crate) async fn run<T>(&mut self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// Runs work on the connection within the time limit. `statement` is its place in the source, or
+    /// its text if that is short.
+    pub(crate) async fn run<T>(
+        &mut self,
+        statement: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began = std::time::Instant::now();
         let done = match timeout(self.statement_timeout, work).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::Timeout(self.statement_timeout)),
         };
+        self.availability.statistics.record_statement(self.purpose, statement, began, done.is_ok());
         if let Err(error) = &done {
             self.judge(error);
         }

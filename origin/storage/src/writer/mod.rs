@@ -15,13 +15,15 @@ pub(crate) mod refresh_update;
 pub(crate) mod requests;
 pub(crate) mod token_records;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::Instant;
 use tollgate_model::{AccessToken, NewAuditEntry, NewReinstatement, NewRevocation};
+use tollgate_system::current_request::{self, Part};
+use tollgate_system::histogram::{Durations, Histogram};
 
 use crate::database::bulk::MAX_ROWS_PER_STATEMENT;
 use crate::error::StoreError;
@@ -45,7 +47,25 @@ const YIELDS_BEFORE_BATCH: usize = 3;
 
 /// A handle to the writer task; clones share it. The task ends when the last handle is dropped.
 #[derive(Clone)]
-pub struct Writer(mpsc::Sender<WriteRequest>);
+pub struct Writer {
+    queue: mpsc::Sender<WriteRequest>,
+    histograms: Arc<WriterHistograms>,
+}
+
+#[derive(Debug, Default)]
+struct WriterHistograms {
+    waits: Histogram,
+    batches: Histogram,
+}
+
+/// Statistics of the writer.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterStatistics {
+    /// Waits of requests in the queue.
+    pub waits: Durations,
+    /// Durations of batches.
+    pub batches: Durations,
+}
 
 /// A request was not written.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +84,34 @@ pub enum WriteError {
     Store(#[from] StoreError),
 }
 
-type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
+/// Where to send the result of a request.
+struct Answer<T> {
+    sender: oneshot::Sender<Written<T>>,
+    queued_at: Instant,
+    /// When the batch of the request was closed.
+    written_from: Instant,
+}
+
+/// Result of a request, and when its batch was closed.
+type Written<T> = (Result<T, WriteError>, Instant);
+
+impl<T> Answer<T> {
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Ends the wait in the queue.
+    fn begin(mut self, at: Instant, histograms: &WriterHistograms) -> Answer<T> {
+        histograms.waits.observe(at.saturating_duration_since(self.queued_at));
+        self.written_from = at;
+        self
+    }
+
+    /// Sends the result, unless the caller has disconnected.
+    fn send(self, result: Result<T, WriteError>) {
+        let _ = self.sender.send((result, self.written_from));
+    }
+}
 
 /// A queued request, and where to send its result.
 enum WriteRequest {
@@ -106,7 +153,9 @@ struct WriteBatch {
 impl Writer {
     /// Returns a writer, and its task, which the caller must spawn.
     pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
-        let (sender, mut receiver) = mpsc::channel(MAX_QUEUED);
+        let (queue, mut receiver) = mpsc::channel(MAX_QUEUED);
+        let histograms = Arc::new(WriterHistograms::default());
+        let writer = Writer { queue, histograms: Arc::clone(&histograms) };
         let task = async move {
             let (mut requests, mut connection) = (Vec::with_capacity(MAX_BATCH), WriterConnection::default());
             while let Some(first) = receiver.recv().await {
@@ -120,13 +169,15 @@ impl Writer {
                     requests.push(next);
                 }
                 let wanted = requests.drain(..).filter(WriteRequest::is_wanted);
-                WriteBatch::collect(wanted).commit(&store, &mut connection).await;
+                let began = Instant::now();
+                WriteBatch::collect(wanted, began, &histograms).commit(&store, &mut connection).await;
+                histograms.batches.observe(began.elapsed());
                 if receiver.is_empty() {
                     connection.release();
                 }
             }
         };
-        (Writer(sender), task)
+        (writer, task)
     }
 
     /// Issues a token. It may be signed and returned to the client only after this has returned.
@@ -186,13 +237,19 @@ impl Writer {
     /// Maximum number of queued requests.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.0.max_capacity() as u64
+        self.queue.max_capacity() as u64
     }
 
     /// Number of queued requests.
     #[must_use]
     pub fn queued(&self) -> u64 {
-        self.0.max_capacity().saturating_sub(self.0.capacity()) as u64
+        self.queue.max_capacity().saturating_sub(self.queue.capacity()) as u64
+    }
+
+    /// Statistics since the start.
+    #[must_use]
+    pub fn statistics(&self) -> WriterStatistics {
+        WriterStatistics { waits: self.histograms.waits.read(), batches: self.histograms.batches.read() }
     }
 
     /// Queues the request immediately; the returned future only waits for the result, so a waiting
@@ -201,46 +258,54 @@ impl Writer {
         &self,
         request: F,
     ) -> impl Future<Output = Result<T, WriteError>> + use<T, F> {
-        let (answer, result) = oneshot::channel();
-        let queued = self.0.try_send(request(answer)).map_err(|error| match error {
+        let ((sender, result), queued_at) = (oneshot::channel(), Instant::now());
+        let answer = Answer { sender, queued_at, written_from: queued_at };
+        let queued = self.queue.try_send(request(answer)).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::Busy,
             TrySendError::Closed(_) => WriteError::Stopped,
         });
         async move {
             queued?;
-            result.await.map_err(|_| WriteError::Stopped)?
+            let (result, began) = result.await.map_err(|_| WriteError::Stopped)?;
+            current_request::record(Part::Queue, "writer", queued_at, began.saturating_duration_since(queued_at));
+            current_request::record(Part::Database, "writer", began, began.elapsed());
+            result
         }
     }
 }
 
 impl WriteBatch {
-    fn collect(requests: impl Iterator<Item = WriteRequest>) -> WriteBatch {
+    fn collect(
+        requests: impl Iterator<Item = WriteRequest>,
+        began: Instant,
+        histograms: &WriterHistograms,
+    ) -> WriteBatch {
         let mut collected = WriteBatch::default();
         for request in requests {
             match request {
                 WriteRequest::Redeem(redeem, answer) => {
                     collected.batch.redemptions.push(*redeem);
-                    collected.redemptions.push(answer);
+                    collected.redemptions.push(answer.begin(began, histograms));
                 }
                 WriteRequest::RecordFirstUse(key, answer) => {
                     collected.batch.replay_keys.push(key);
-                    collected.replay_keys.push(answer);
+                    collected.replay_keys.push(answer.begin(began, histograms));
                 }
                 WriteRequest::Issue(issue, answer) => {
                     collected.batch.issuances.push(*issue);
-                    collected.issuances.push(answer);
+                    collected.issuances.push(answer.begin(began, histograms));
                 }
                 WriteRequest::Revoke(revoke, answer) => {
                     collected.batch.revocations.push(revoke);
-                    collected.revocations.push(answer);
+                    collected.revocations.push(answer.begin(began, histograms));
                 }
                 WriteRequest::Reinstate(reinstate, answer) => {
                     collected.batch.reinstatements.push(reinstate);
-                    collected.reinstatements.push(answer);
+                    collected.reinstatements.push(answer.begin(began, histograms));
                 }
                 WriteRequest::AuditNote(note, answer) => {
                     collected.batch.audit_notes.push(*note);
-                    collected.audit_notes.push(answer);
+                    collected.audit_notes.push(answer.begin(began, histograms));
                 }
             }
         }
@@ -317,12 +382,12 @@ impl WriteBatch {
     fn refuse(self) {
         let WriteBatch { batch: _, redemptions, replay_keys, issuances, revocations, reinstatements, audit_notes } =
             self;
-        redemptions.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        replay_keys.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        issuances.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        revocations.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        reinstatements.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        audit_notes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        redemptions.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
+        replay_keys.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
+        issuances.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
+        revocations.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
+        reinstatements.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
+        audit_notes.into_iter().for_each(|answer| answer.send(Err(WriteError::Database)));
     }
 
     fn answer(self, written: WrittenBatch) {
@@ -352,5 +417,5 @@ fn is_about_one_row(error: &StoreError) -> bool {
 
 /// Sends a result. The caller may have disconnected; what was written stays written.
 fn send_result<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-    drop(answer.send(result.map_err(WriteError::Store)));
+    answer.send(result.map_err(WriteError::Store));
 }
