@@ -49,6 +49,7 @@ pub use revocation::snapshots::{MAX_SNAPSHOT_CLOCK_SKEW_MS, PublishedSnapshot, S
 pub use revocation::status_list::RevokedNumbers;
 pub use search::{MAX_SEARCH_PAGE, Search};
 pub use store::Store;
+pub use store::inspection::{DatabaseInspection, PostgresInspection, inspect_database, sqlite_file};
 pub use store::migrations::{MigrationPhase, MigrationStatus, PendingMigration};
 pub use store::trusted_time::ClockReading;
 pub use writer::first_use::ReplayKey;

@@ -64,5 +64,6 @@ mod store;
 pub use check::{AcceptedLimits, LimitCheck, LimitExceeded};
 pub use client_secret::SecretAttempt;
 pub use limiter::{RateLimiter, network};
+pub use redis::ping_redis;
 pub use sign_in::SignInAttempt;
 pub use store::LimitStore;

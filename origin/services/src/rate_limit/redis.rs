@@ -147,6 +147,18 @@ impl RedisLimits {
     }
 }
 
+/// Connects to the Redis server at `url` as an origin does, and returns its response time: for a
+/// diagnosis.
+///
+/// # Errors
+/// When it cannot be reached, refuses the login, or does not load scripts.
+pub async fn ping_redis(url: &str) -> anyhow::Result<Duration> {
+    let mut connection = RedisLimits::new(url)?.connect().await?;
+    let asked = std::time::Instant::now();
+    redis::cmd("PING").query_async::<String>(&mut connection).await?;
+    Ok(asked.elapsed())
+}
+
 /// All keys have the same hash tag, so that the keys of a script are in one slot of a cluster.
 fn key(check: &LimitCheck) -> String {
     use std::fmt::Write as _;

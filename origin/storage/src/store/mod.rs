@@ -1,6 +1,7 @@
 //! [`Store`]: the handle through which all other crates use the database.
 
 pub(crate) mod connections;
+pub(crate) mod inspection;
 pub(crate) mod migrations;
 pub(crate) mod open;
 pub(crate) mod trusted_time;

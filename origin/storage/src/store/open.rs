@@ -34,6 +34,9 @@ const POSTGRES_READERS: u32 = 12;
 /// The pool uses its connections in turn, and each is a server process with its own statements and
 /// caches. Group commit writes on few, mostly on one.
 const POSTGRES_WRITERS: u32 = 4;
+/// Connections of one issuer of one origin: those of both pools, one for notifications, and one for
+/// each task with leader election.
+pub(crate) const POSTGRES_CONNECTIONS: u32 = POSTGRES_READERS + POSTGRES_WRITERS + 4;
 /// Settings of every pooled connection. JIT compilation takes longer than any statement here runs.
 /// An acknowledged commit is on the disk, whatever the server's default is; stricter settings are
 /// kept. No statement, lock or transaction waits without end: the server gives up before the client

@@ -41,8 +41,9 @@ async fn user_is_read_as_written_and_names_are_unique(database: &Database) {
         is_admin: true,
         ..named("grace", 1)
     };
+    assert!(!store.has_active_admin().await.expect("read"));
     store.create_user(&grace).await.expect("registered");
-    assert!(store.has_users().await.expect("read"));
+    assert!(store.has_users().await.expect("read") && store.has_active_admin().await.expect("read"));
     assert_eq!(store.find_user_by_external_id("u-42").await.expect("read").as_ref(), Some(&grace));
     for taken in [named("grace", 2), User { external_id: grace.external_id.clone(), ..named("other", 2) }] {
         assert!(matches!(store.create_user(&taken).await, Err(StoreError::AlreadyExists(_))));

@@ -34,6 +34,7 @@ mod fast_path;
 mod feed;
 mod grant_samples;
 mod grants;
+mod inspection;
 mod keys;
 mod migrations;
 mod resources;

@@ -6,6 +6,7 @@ mod audit;
 mod change;
 mod client;
 mod config;
+mod doctor;
 mod edge;
 mod flags;
 mod generated;
@@ -78,6 +79,7 @@ enum Command {
     Migrate(migrate::MigrateFlags),
     /// Set up a new origin: settings file, keys, first administrator, first client
     Init(init::InitFlags),
+    Doctor(doctor::DoctorFlags),
     /// Show the settings, or print a documented settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -184,6 +186,9 @@ pub fn run() -> ExitCode {
         }
         Command::Health(flags) => flags.run(&common, &output),
         Command::Init(flags) => flags.run(&common, &output),
+        Command::Doctor(flags) => {
+            return flags.run(&common, &output).unwrap_or_else(|error| exit_code(Err(error)));
+        }
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
