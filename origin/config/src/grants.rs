@@ -1,6 +1,6 @@
 //! The settings of tokens, grants, client registration and trusted proxies.
 
-use tollgate_model::{Malformed, RefreshTokenPolicy};
+use tollgate_model::{HttpRedirects, Malformed, RefreshTokenPolicy};
 
 use super::checks::checked_flag;
 use super::network::Network;
@@ -18,7 +18,7 @@ const MAX_LIFETIME: u64 = 366 * DAY;
 const DEFAULT_SCHEMES: &str = "cursor, vscode, vscode-insiders, claude";
 const MAX_SCHEMES: usize = 32;
 
-pub(super) const SETTINGS: [Setting; 13] = [
+pub(super) const SETTINGS: [Setting; 14] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
@@ -81,6 +81,13 @@ pub(super) const SETTINGS: [Setting; 13] = [
     .allowed_values("schemes, comma-separated", "cursor, vscode")
     .default(DEFAULT_SCHEMES),
     Setting::new(
+        "TOLLGATE_ALLOW_HTTP_REDIRECTS",
+        "allow-http-redirects",
+        "Whether http redirect URIs may lead to other hosts than the user's own; for development only",
+    )
+    .allowed_values("true or false", "true")
+    .default("false"),
+    Setting::new(
         "TOLLGATE_LEGACY_GRANTS",
         "legacy-grants",
         "Grants for the migration of old applications, which RFC 9700 forbids; clients also need the registration",
@@ -111,6 +118,8 @@ pub struct GrantSettings {
     /// Private-use schemes of redirect URIs that clients may register although they contain no
     /// domain name (RFC 8252 §7.1).
     pub registration_schemes: Vec<String>,
+    /// Where `http` redirect URIs may lead.
+    pub http_redirects: HttpRedirects,
     /// What is offered for the migration of old applications.
     pub legacy: LegacyGrants,
     /// Proxies whose forwarding and certificate headers are believed.
@@ -161,6 +170,10 @@ impl GrantSettings {
             registration_schemes: match sources.parse("TOLLGATE_REGISTRATION_SCHEMES", checked_schemes)? {
                 Some(schemes) => schemes,
                 None => DEFAULT_SCHEMES.split(", ").map(str::to_owned).collect(),
+            },
+            http_redirects: match sources.parse("TOLLGATE_ALLOW_HTTP_REDIRECTS", checked_flag)? {
+                Some(true) => HttpRedirects::AnyHost,
+                _ => HttpRedirects::LoopbackOnly,
             },
             legacy: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or_default(),
             trusted_proxies: sources.parse("TOLLGATE_TRUSTED_PROXIES", checked_networks)?.unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! The issuer: who this server is to clients, resource servers and browsers.
 
 use axum::http::HeaderValue;
-use tollgate_model::Audience;
+use tollgate_model::{Audience, HttpRedirects};
 
 /// Facts about the issuer, which do not change while it runs.
 pub(crate) struct Issuer {
@@ -13,6 +13,8 @@ pub(crate) struct Issuer {
     pub(crate) token_lifetime: u64,
     /// Whether access tokens have a `status` claim.
     pub(crate) status_claim: bool,
+    /// Where `http` redirect URIs of clients may lead.
+    pub(crate) http_redirects: HttpRedirects,
     /// Value of `Strict-Transport-Security`, if the issuer uses HTTPS.
     pub(crate) hsts: Option<HeaderValue>,
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tollgate_config::{AccountSettings, GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_model::Audience;
+use tollgate_model::registration::RegistrationPolicy;
 use tollgate_services::admin::Administration;
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::client_jwks::ClientKeyCache;
@@ -213,6 +214,7 @@ impl RouterState {
                 default_audience: services.default_audience,
                 token_lifetime: services.token_lifetime,
                 status_claim: services.status_claim,
+                http_redirects: grants.http_redirects,
                 hsts: services.hsts,
             }),
             clock: services.clock,
@@ -503,7 +505,11 @@ impl Common {
             clock: self.clock.clone(),
             store: self.store.clone(),
             mode: grants.registration,
-            schemes: grants.registration_schemes.clone(),
+            policy: RegistrationPolicy {
+                schemes: grants.registration_schemes.clone(),
+                http_redirects: grants.http_redirects,
+                has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
+            },
             bearers: Arc::clone(&authentication.bearers),
             outbound,
         }

@@ -37,6 +37,7 @@ console-view-all = عرض الكل
 
 overview-lead = نشاط آخر 60 دقيقة، وحالة الحواف والمفاتيح.
 overview-refresh = تحديث
+overview-http-redirects = إعداد للتطوير: يمكن لعناوين إعادة التوجيه من نوع http أن تؤدي إلى أي جهاز، لذلك قد تعبر الرموز الشبكة دون تشفير. أوقف TOLLGATE_ALLOW_HTTP_REDIRECTS قبل أن يستخدم آخرون هذا الخادم.
 overview-hour-ago = قبل 60 دقيقة
 overview-issued = الرموز المصدرة
 overview-refused = الطلبات المرفوضة
@@ -114,6 +115,7 @@ client-secret-consequence = يظهر السر الجديد مرة واحدة. ي
 client-warning-no-pkce = طلبات التفويض من هذا العميل لا تحتاج إلى PKCE. إذا دسّ أحد رمز تفويض مسروقًا إلى العميل فلن يُكتشف ذلك (RFC 9700، القسم 4.5). اضبط require_pkce على unless_nonce أو always حالما يستطيع العميل ذلك.
 client-warning-front-channel = يتلقى هذا العميل الرموز عبر المتصفح (أنواع استجابة ضمنية أو هجينة ينصح RFC 9700، القسم 2.1.2، بتجنبها). انقله إلى نوع الاستجابة code.
 client-warning-password-grant = يطّلع هذا العميل على كلمات مرور المستخدمين (منحة كلمة المرور التي يمنعها RFC 9700، القسم 2.4). انقله إلى منحة رمز التفويض.
+client-warning-http-redirect = تصل الرموز إلى هذا العميل دون تشفير: لديه عنوان إعادة توجيه من نوع http يؤدي إلى جهاز آخر. للتطوير فقط.
 client-tokens = الرموز
 client-revoke-tokens = إلغاء كل الرموز المصدرة حتى الآن
 client-admin-scope-title = هل تريد منح العميل صلاحيات المسؤول؟
@@ -155,6 +157,8 @@ grant-jwt-bearer = حامل JWT
 grant-jwt-bearer-hint = رمز JWT للعميل أو لجهة إصدار يثق بها.
 grant-password = كلمة المرور (قديم)
 grant-password-hint = يطلب التطبيق من المستخدمين كلمات مرورهم. فقط لنقل التطبيقات القديمة، وفقط عندما يتضمنه TOLLGATE_LEGACY_GRANTS.
+grant-implicit = ضمني (قديم)
+grant-implicit-hint = يتلقى التطبيق الرموز عبر المتصفح، بأنواع الاستجابة المذكورة في بياناته الوصفية الأخرى. فقط لنقل التطبيقات القديمة، وفقط عندما يتضمنه TOLLGATE_LEGACY_GRANTS.
 
 ## المستخدمون
 

@@ -37,6 +37,7 @@ console-view-all = Alle anzeigen
 
 overview-lead = Aktivität der letzten 60 Minuten und Zustand von Edges und Schlüsseln.
 overview-refresh = Aktualisieren
+overview-http-redirects = Entwicklungseinstellung: Redirect URIs mit http dürfen zu jedem Rechner führen, Codes und Tokens also unverschlüsselt durch das Netz gehen. Schalten Sie TOLLGATE_ALLOW_HTTP_REDIRECTS aus, bevor andere diesen Server benutzen.
 overview-hour-ago = vor 60 Min.
 overview-issued = Ausgestellte Tokens
 overview-refused = Abgelehnte Anfragen
@@ -117,6 +118,7 @@ client-secret-consequence = Das neue Geheimnis wird einmal angezeigt. Das aktuel
 client-warning-no-pkce = Die Autorisierungsanfragen dieses Clients brauchen kein PKCE. Wenn jemand dem Client einen gestohlenen Autorisierungscode unterschiebt, fällt es nicht auf (RFC 9700, Abschnitt 4.5). Setzen Sie require_pkce auf unless_nonce oder always, sobald der Client es kann.
 client-warning-front-channel = Dieser Client erhält Tokens über den Browser (implizite oder hybride Response Types, von denen RFC 9700, Abschnitt 2.1.2, abrät). Stellen Sie ihn auf den Response Type code um.
 client-warning-password-grant = Dieser Client sieht die Passwörter der Benutzer (Password Grant, den RFC 9700, Abschnitt 2.4, verbietet). Stellen Sie ihn auf den Authorization Code Grant um.
+client-warning-http-redirect = Codes und Tokens erreichen diesen Client unverschlüsselt: Er hat einen Redirect URI mit http, der zu einem anderen Rechner führt. Nur für die Entwicklung.
 client-tokens = Tokens
 client-revoke-tokens = Alle bisher ausgestellten Tokens widerrufen
 client-admin-scope-title = Dem Client Administratorrechte geben?
@@ -158,6 +160,8 @@ grant-jwt-bearer = JWT Bearer
 grant-jwt-bearer-hint = Ein JWT des Clients oder eines Ausstellers, dem er vertraut.
 grant-password = Passwort (veraltet)
 grant-password-hint = Die Anwendung fragt Benutzer nach ihrem Passwort. Nur für den Umzug alter Anwendungen, und nur, wenn TOLLGATE_LEGACY_GRANTS es enthält.
+grant-implicit = Implicit (veraltet)
+grant-implicit-hint = Die Anwendung erhält Tokens über den Browser, mit den Response Types in ihren weiteren Metadaten. Nur für den Umzug alter Anwendungen, und nur, wenn TOLLGATE_LEGACY_GRANTS es enthält.
 
 ## Benutzer
 

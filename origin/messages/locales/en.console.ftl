@@ -39,6 +39,7 @@ console-view-all = View all
 
 overview-lead = Activity of the last 60 minutes, and the state of edges and keys.
 overview-refresh = Refresh
+overview-http-redirects = Development setting: http redirect URIs may lead to any host, so codes and tokens can cross the network in plain text. Turn TOLLGATE_ALLOW_HTTP_REDIRECTS off before others use this server.
 overview-hour-ago = 60 min ago
 overview-issued = Tokens issued
 overview-refused = Requests refused
@@ -129,6 +130,7 @@ client-secret-consequence = The new secret is shown once. The current one stays 
 client-warning-no-pkce = This client’s authorization requests need no PKCE. If someone injects a stolen authorization code into the client, nothing detects it (RFC 9700, section 4.5). Set require_pkce to unless_nonce or always as soon as the client can.
 client-warning-front-channel = This client receives tokens through the browser (implicit or hybrid response types, which RFC 9700, section 2.1.2, advises against). Move it to the response type code.
 client-warning-password-grant = This client sees the passwords of users (password grant, which RFC 9700, section 2.4, forbids). Move it to the authorization code grant.
+client-warning-http-redirect = Codes and tokens reach this client in plain text: it has a redirect URI that is http and leads to another machine. For development only.
 client-tokens = Tokens
 client-revoke-tokens = Revoke all tokens issued so far
 client-admin-scope-title = Give the client administrator access?
@@ -171,6 +173,8 @@ grant-jwt-bearer = JWT bearer
 grant-jwt-bearer-hint = A JWT of the client or of an issuer that it trusts.
 grant-password = Password (legacy)
 grant-password-hint = The application asks users for their password. Only for the migration of old applications, and only where TOLLGATE_LEGACY_GRANTS has it.
+grant-implicit = Implicit (legacy)
+grant-implicit-hint = The application receives tokens through the browser, with the response types in its other metadata. Only for the migration of old applications, and only where TOLLGATE_LEGACY_GRANTS has it.
 
 ## Users
 

@@ -13,6 +13,7 @@ use super::ids::{BrowserSessionId, ClientId};
 use super::malformed::Malformed;
 use super::metadata::{GrantType, PkceRequirement};
 use super::pkce::CodeChallenge;
+use super::redirect::HttpRedirects;
 use super::resource::Resource;
 use super::response_type::{ResponseMode, ResponseType};
 use super::scope::Scope;
@@ -207,15 +208,17 @@ fn resource(text: &str) -> Result<Audience, Malformed> {
 /// or to the only registered one.
 ///
 /// # Errors
-/// If it is not registered, or missing and not the only one: then the error cannot be reported to
-/// the client.
-pub fn response_uri(client: &Client, named: Option<&str>) -> Result<String, AuthorizationError> {
-    match (named, client.metadata.redirect_uris.as_slice()) {
-        (Some(named), _) if client.metadata.registered_redirect_uri(named).is_some() => Ok(named.to_owned()),
-        (Some(_), _) => Err(AuthorizationError::Invalid("redirect_uri is not one that this client registered")),
-        (None, [only]) => Ok(only.as_str().to_owned()),
-        (None, _) => Err(AuthorizationError::Invalid("redirect_uri is missing")),
-    }
+/// If it is not registered, or missing and not the only one, or may not be used: then the error
+/// cannot be reported to the client.
+pub fn response_uri(client: &Client, named: Option<&str>, http: HttpRedirects) -> Result<String, AuthorizationError> {
+    let unregistered = AuthorizationError::Invalid("redirect_uri is not one that this client registered");
+    let registered = match (named, client.metadata.redirect_uris.as_slice()) {
+        (Some(named), _) => client.metadata.registered_redirect_uri(named).ok_or(unregistered)?,
+        (None, [only]) => only,
+        (None, _) => return Err(AuthorizationError::Invalid("redirect_uri is missing")),
+    };
+    registered.check(http).map_err(AuthorizationError::Malformed)?;
+    Ok(named.unwrap_or(registered.as_str()).to_owned())
 }
 
 impl AuthorizationRequest {

@@ -51,8 +51,10 @@ impl ClientMetadata {
         if self.rotate_refresh_tokens == Some(true) {
             return Err(Metadata("profile fapi2: refresh tokens are not rotated (FAPI 2.0 section 5.3.2.1)"));
         }
-        if self.allows(GrantType::Password) {
-            return Err(Metadata("profile fapi2: the password grant is not allowed (FAPI 2.0 section 5.3.2.1)"));
+        if self.allows(GrantType::Password) || self.allows(GrantType::Implicit) {
+            return Err(Metadata(
+                "profile fapi2: the password and implicit grants are not allowed (FAPI 2.0 section 5.3.2.1)",
+            ));
         }
         let algs = [
             Some(self.alg),
@@ -111,6 +113,7 @@ mod tests {
     fn what_contradicts_fapi2_is_refused_by_the_rules_name() {
         let changes: [fn(&mut ClientMetadata); 8] = [
             |metadata| metadata.grant_types.push(GrantType::Password),
+            |metadata| metadata.grant_types.push(GrantType::Implicit),
             |metadata| metadata.auth_method = AuthMethod::ClientSecretBasic,
             |metadata| metadata.auth_method = AuthMethod::None,
             |metadata| metadata.require_pkce = Some(PkceRequirement::Never),

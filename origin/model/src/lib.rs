@@ -77,7 +77,7 @@ pub use metadata::{
     PkceRequirement, SubjectType, TokenFormat, TrustedIssuer, Verifier,
 };
 pub use pkce::CodeChallenge;
-pub use redirect::{OutboundUrl, RedirectUri, WebUrl};
+pub use redirect::{HttpRedirects, OutboundUrl, RedirectUri, WebUrl};
 pub use refresh::{
     LateRetries, PresentedRefreshToken, RefreshFamily, RefreshKeys, RefreshState, RefreshToken, RefreshTokenGeneration,
     RefreshUse,

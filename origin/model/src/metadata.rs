@@ -105,6 +105,10 @@ named_values! {
         JwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer",
         /// RFC 6749 §4.3, only where the server's setting turns it on (RFC 9700 §2.4).
         Password = "password",
+        /// Says that the client is registered for response types with tokens, as its
+        /// `response_types` do, which alone decide (RFC 7591 §2.1). The token endpoint has no such
+        /// grant.
+        Implicit = "implicit",
     }
 }
 
@@ -440,6 +444,10 @@ impl ClientMetadata {
         if self.allows(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             return Err(Uri("redirect_uris is missing: the authorization code grant needs one"));
         }
+        let is_front_channel = |response_type: &ResponseType| response_type.is_legacy();
+        if self.response_types.iter().any(is_front_channel) && self.redirect_uris.is_empty() {
+            return Err(Uri("redirect_uris is missing: response types with tokens need one"));
+        }
         if self.auth_method == AuthMethod::None && self.allows(GrantType::ClientCredentials) {
             return Err(Metadata("a public client cannot use the client credentials grant"));
         }
@@ -528,6 +536,11 @@ impl ClientMetadata {
             ResponseType::Code => self.allows(GrantType::AuthorizationCode),
             legacy => self.response_types.contains(&legacy),
         }
+    }
+
+    /// All redirect URIs, those after a logout included.
+    pub fn all_redirect_uris(&self) -> impl Iterator<Item = &RedirectUri> {
+        self.redirect_uris.iter().chain(&self.post_logout_redirect_uris)
     }
 
     /// The registered redirect URI that matches `presented`.

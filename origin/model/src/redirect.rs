@@ -13,7 +13,18 @@ use super::malformed::Malformed;
 /// Bytes; the URI is sent in a `Location` header.
 const MAX_REDIRECT_URI_BYTES: usize = 1024;
 
-/// A registered redirect URI: `https`, `http` with a loopback address, or a private-use scheme.
+/// Where `http` redirect URIs may lead. Only parsing decides what a redirect URI is; this decides
+/// which ones are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpRedirects {
+    /// To the user's own machine (RFC 8252 §7.3).
+    #[default]
+    LoopbackOnly,
+    /// To any host, for development: codes and tokens cross the network in plain text.
+    AnyHost,
+}
+
+/// A redirect URI: `https`, `http`, or a private-use scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RedirectUri(String);
 
@@ -34,6 +45,25 @@ impl RedirectUri {
             (Some(own), Some(other)) => own == other && presented.parse::<RedirectUri>().is_ok(),
             _ => false,
         }
+    }
+
+    /// Checks that responses may be sent there.
+    ///
+    /// # Errors
+    /// If it is `http` with another host than a loopback address, where that is not allowed.
+    pub fn check(&self, http: HttpRedirects) -> Result<(), Malformed> {
+        const PROBLEM: &str = "may be http only with a loopback address (RFC 8252 section 7.3), unless \
+                               TOLLGATE_ALLOW_HTTP_REDIRECTS is on, for development";
+        match self.is_insecure() && http == HttpRedirects::LoopbackOnly {
+            true => Err(Malformed::new("redirect URI", PROBLEM)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether responses cross the network in plain text.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.0.starts_with("http://") && loopback(&self.0).is_none()
     }
 
     /// The host of an `https` or `http` URI.
@@ -150,10 +180,9 @@ impl FromStr for RedirectUri {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("must not contain a user name or password"));
         }
+        let has_web_form = text.starts_with("https://") || text.starts_with("http://");
         match url.scheme() {
-            "https" if text.starts_with("https://") && url.host_str().is_some_and(|host| !host.contains('*')) => {}
-            "http" if loopback(text).is_some() => {}
-            "http" => return Err(wrong("may be http only with a loopback address (RFC 8252 §7.3)")),
+            "https" | "http" if has_web_form && url.host_str().is_some_and(|host| !host.contains('*')) => {}
             scheme if !FORBIDDEN_SCHEMES.contains(&scheme) && text.starts_with(scheme) => {}
             _ => {
                 return Err(wrong(
@@ -283,11 +312,9 @@ mod tests {
         for text in [
             "",
             "/cb",
-            "http://app.example/cb",
-            "http://127.0.0.1.evil.example/cb",
             "http://127.0.0.1@evil.example/cb",
-            "http://127.0.0.1:0/cb",
             "http://localhost:99999/cb",
+            "http://*.example/cb",
             "https://app.example/cb#x",
             "https://*.example/cb",
             "https://user@app.example/cb",
@@ -302,15 +329,33 @@ mod tests {
             "wss://app.example/cb",
             "view-source:https://app.example/",
             "http:127.0.0.1/cb",
-            "http://localhost.evil.example/cb",
-            "http://.localhost/cb",
-            "http://a..localhost/cb",
             "http://a@b.localhost/cb",
-            "http://evillocalhost/cb",
             "https://app.example/ä",
             "https://app.example/a b",
         ] {
             assert!(text.parse::<RedirectUri>().is_err(), "{text:?} passed");
+        }
+    }
+
+    #[test]
+    fn http_leads_to_the_users_machine_unless_the_operator_allows_other_hosts() {
+        for text in ["https://app.example/cb", "http://127.0.0.1:5000/cb", "http://app.localhost/cb", "app:/cb"] {
+            assert_eq!(uri(text).check(HttpRedirects::LoopbackOnly), Ok(()), "{text}");
+        }
+        for text in [
+            "http://app.example/cb",
+            "http://127.0.0.1.evil.example/cb",
+            "http://127.0.0.1:0/cb",
+            "http://localhost.evil.example/cb",
+            "http://.localhost/cb",
+            "http://a..localhost/cb",
+            "http://evillocalhost/cb",
+            "http://LOCALHOST/cb",
+        ] {
+            assert!(uri(text).check(HttpRedirects::LoopbackOnly).is_err(), "{text}");
+            assert_eq!(uri(text).check(HttpRedirects::AnyHost), Ok(()), "{text}");
+            assert!(uri(text).is_native(), "{text}: users are asked each time");
+            assert!(text.parse::<OutboundUrl>().is_err(), "{text}");
         }
     }
 

@@ -8,8 +8,9 @@ use super::malformed::Malformed;
 use super::metadata::{
     AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
-use super::redirect::RedirectUri;
+use super::redirect::{HttpRedirects, RedirectUri};
 use super::resource::Resource;
+use super::response_type::ResponseType;
 use super::scope::{Scope, USER_SCOPES};
 use super::text;
 
@@ -19,11 +20,21 @@ const SELF_SERVICE_GRANTS: [GrantType; 3] =
 const OPERATOR_GRANTS_ONLY: &str = "grant_types contains one that only the operator can allow";
 pub const MAX_REGISTRATION_BYTES: usize = 48 * 1024;
 
+/// What the server's settings let clients register.
+#[derive(Debug, Clone, Default)]
+pub struct RegistrationPolicy {
+    /// Private-use schemes of redirect URIs that need no domain name in them.
+    pub schemes: Vec<String>,
+    /// Where `http` redirect URIs may lead.
+    pub http_redirects: HttpRedirects,
+    /// Whether clients may register the implicit grant and response types with tokens.
+    pub has_front_channel_tokens: bool,
+}
+
 /// Parses a registration request. Unknown members (RFC 7591 §2) and empty ones are ignored; scope
-/// values and grant types that the client may not have are removed, and the response contains the
-/// result (RFC 7591 §3.2.1). `operator_metadata` is the metadata of the operator's latest change of
-/// this client, if any: it limits what the client can register. `schemes` are private-use schemes
-/// that clients may register although they contain no domain name.
+/// values, grant types and response types that the client may not have are removed, and the
+/// response contains the result (RFC 7591 §3.2.1). `operator_metadata` is the metadata of the
+/// operator's latest change of this client, if any: it limits what the client can register.
 ///
 /// # Errors
 /// If the metadata cannot be registered.
@@ -31,15 +42,15 @@ pub fn parse_registration(
     body: &[u8],
     resources: &[Resource],
     operator_metadata: Option<&ClientMetadata>,
-    schemes: &[String],
+    policy: &RegistrationPolicy,
 ) -> Result<ClientMetadata, MetadataError> {
     let mut members: Map<String, Value> =
         text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object with storable strings"))?;
     members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     for name in ["redirect_uris", "post_logout_redirect_uris"] {
-        check_redirect_uris(name, members.get(name), schemes)?;
+        check_redirect_uris(name, members.get(name), policy)?;
     }
-    check_response_types(&members)?;
+    check_response_types(&members, policy)?;
     let has_grant_types = members.contains_key("grant_types");
     let has_scope = members.contains_key("scope");
     // Clients that register themselves may omit the name.
@@ -53,8 +64,8 @@ pub fn parse_registration(
         requested.scope = Scope::parse(&USER_SCOPES.join(" "))?;
     }
     let metadata = match operator_metadata {
-        Some(limits) => limit_to_operator_metadata(requested, limits)?,
-        None => limit_to_self_service(requested, resources)?,
+        Some(limits) => limit_to_operator_metadata(requested, limits, policy)?,
+        None => limit_to_self_service(requested, resources, policy)?,
     };
     if matches!(metadata.auth_method, AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth) {
         return Err(MetadataError::Metadata(
@@ -70,9 +81,18 @@ pub fn parse_registration(
     metadata.checked()
 }
 
+/// Whether a client may have this grant type without the operator.
+fn is_self_service(grant: GrantType, policy: &RegistrationPolicy) -> bool {
+    SELF_SERVICE_GRANTS.contains(&grant) || (grant == GrantType::Implicit && policy.has_front_channel_tokens)
+}
+
 /// Removes what only the operator can give.
-fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> Result<ClientMetadata, MetadataError> {
-    if !requested.grant_types.iter().all(|grant| SELF_SERVICE_GRANTS.contains(grant)) {
+fn limit_to_self_service(
+    requested: ClientMetadata,
+    resources: &[Resource],
+    policy: &RegistrationPolicy,
+) -> Result<ClientMetadata, MetadataError> {
+    if !requested.grant_types.iter().all(|grant| is_self_service(*grant, policy)) {
         return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
     let scope = requested.scope.intersection(&grantable_scope(resources));
@@ -100,9 +120,10 @@ fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> R
 fn limit_to_operator_metadata(
     requested: ClientMetadata,
     limits: &ClientMetadata,
+    policy: &RegistrationPolicy,
 ) -> Result<ClientMetadata, MetadataError> {
     let may_have = |grant: &GrantType| limits.allows(*grant);
-    if !requested.grant_types.iter().all(|grant| SELF_SERVICE_GRANTS.contains(grant) || may_have(grant)) {
+    if !requested.grant_types.iter().all(|grant| is_self_service(*grant, policy) || may_have(grant)) {
         return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
     let has_weaker_authentication = match limits.auth_method {
@@ -121,6 +142,12 @@ fn limit_to_operator_metadata(
     };
     Ok(ClientMetadata {
         grant_types: requested.grant_types.iter().copied().filter(may_have).collect(),
+        response_types: requested
+            .response_types
+            .iter()
+            .copied()
+            .filter(|response_type| limits.allows_response(*response_type))
+            .collect(),
         scope: requested.scope.intersection(&limits.scope),
         audiences: limits.audiences.clone(),
         trusted_issuers: limits.trusted_issuers.clone(),
@@ -171,19 +198,24 @@ fn grantable_scope(resources: &[Resource]) -> Scope {
     own.fold(user_scopes, |all, value| all.union(&value).unwrap_or(all))
 }
 
-/// The response type is that of the authorization code grant, and needed only there.
-fn check_response_types(members: &Map<String, Value>) -> Result<(), MetadataError> {
+/// Response types are needed only where a grant has the authorization endpoint. Those with tokens
+/// are for clients that the operator registers, unless the server's setting offers them.
+fn check_response_types(members: &Map<String, Value>, policy: &RegistrationPolicy) -> Result<(), MetadataError> {
     let Some(types) = members.get("response_types") else { return Ok(()) };
     let needs_code = match members.get("grant_types").and_then(Value::as_array) {
         None => true,
         Some(grants) => grants.iter().any(|grant| grant.as_str() == Some(GrantType::AuthorizationCode.as_str())),
     };
-    let is_empty = types.as_array().is_some_and(Vec::is_empty);
-    let problem = match *types == serde_json::json!(["code"]) {
-        true => return Ok(()),
-        false if is_empty && !needs_code => return Ok(()),
-        false if is_empty => "must be code: the authorization code grant needs it",
-        false => "must be code, no other is supported",
+    let is_offered = |named: &Value| {
+        let response_type = named.as_str().and_then(|named| named.parse::<ResponseType>().ok());
+        response_type.is_some_and(|named| policy.has_front_channel_tokens || !named.is_legacy())
+    };
+    let problem = match types.as_array().map(Vec::as_slice) {
+        Some([]) if !needs_code => return Ok(()),
+        Some([]) => "must be code: the authorization code grant needs it",
+        Some(named) if named.iter().all(is_offered) => return Ok(()),
+        _ if policy.has_front_channel_tokens => "has one that is not supported",
+        _ => "must be code, no other is supported",
     };
     Err(MetadataError::Member(MemberProblem::new("response_types", problem, types)))
 }
@@ -266,7 +298,11 @@ fn check_shown_urls(metadata: &ClientMetadata) -> Result<(), MetadataError> {
 }
 
 /// RFC 7591 §3.2.2 has a separate error code for redirect URIs.
-fn check_redirect_uris(member: &'static str, uris: Option<&Value>, schemes: &[String]) -> Result<(), MetadataError> {
+fn check_redirect_uris(
+    member: &'static str,
+    uris: Option<&Value>,
+    policy: &RegistrationPolicy,
+) -> Result<(), MetadataError> {
     let wrong = |problem, value: &Value| MetadataError::RedirectUriValue(MemberProblem::new(member, problem, value));
     let Some(uris) = uris else {
         return Ok(());
@@ -274,7 +310,8 @@ fn check_redirect_uris(member: &'static str, uris: Option<&Value>, schemes: &[St
     for uri in uris.as_array().ok_or_else(|| wrong("must be a list", uris))? {
         let text = uri.as_str().ok_or_else(|| wrong("must be a list of texts", uri))?;
         let parsed: RedirectUri = text.parse().map_err(|error: Malformed| wrong(error.problem, uri))?;
-        if !parsed.may_be_self_registered(schemes) {
+        parsed.check(policy.http_redirects).map_err(|error| wrong(error.problem, uri))?;
+        if !parsed.may_be_self_registered(&policy.schemes) {
             return Err(wrong("must have a scheme that contains a domain name, such as com.example.app", uri));
         }
     }
@@ -290,6 +327,15 @@ mod tests {
     }
 
     fn read_within(json: Value, operator_metadata: Option<&ClientMetadata>) -> Result<ClientMetadata, MetadataError> {
+        let policy = RegistrationPolicy { schemes: vec!["cursor".to_owned()], ..RegistrationPolicy::default() };
+        read_by(&policy, json, operator_metadata)
+    }
+
+    fn read_by(
+        policy: &RegistrationPolicy,
+        json: Value,
+        operator_metadata: Option<&ClientMetadata>,
+    ) -> Result<ClientMetadata, MetadataError> {
         let reports = Resource {
             audience: "https://api.example".parse().expect("an audience"),
             name: "Reports".to_owned(),
@@ -297,7 +343,7 @@ mod tests {
             introspected_by: None,
             tokens: Default::default(),
         };
-        parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata, &["cursor".to_owned()])
+        parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata, policy)
     }
 
     #[test]
@@ -376,6 +422,39 @@ mod tests {
         let register = |uri: &str| read(serde_json::json!({ "redirect_uris": [uri] }));
         assert!(register("cursor://callback").is_ok() && register("com.example.app:/cb").is_ok());
         assert!(matches!(register("app:/cb"), Err(MetadataError::RedirectUriValue(_))));
+    }
+
+    #[test]
+    fn response_types_with_tokens_need_the_servers_setting() {
+        let hybrid = serde_json::json!({
+            "redirect_uris": ["https://a.example/cb"],
+            "grant_types": ["authorization_code", "implicit"], "response_types": ["code", "token id_token"],
+        });
+        assert!(read(hybrid.clone()).is_err());
+        let policy = RegistrationPolicy { has_front_channel_tokens: true, ..RegistrationPolicy::default() };
+        let metadata = read_by(&policy, hybrid.clone(), None).expect("offered");
+        assert_eq!(metadata.response_types, [ResponseType::Code, ResponseType::IdTokenToken]);
+        assert!(metadata.allows(GrantType::Implicit));
+        let limits = ClientMetadata { response_types: vec![ResponseType::Code], ..metadata };
+        let limited = read_by(&policy, hybrid.clone(), Some(&limits)).expect("limited");
+        assert_eq!(limited.response_types, [ResponseType::Code], "the operator took the other one away");
+        for (member, value) in [
+            ("response_types", serde_json::json!(["code magic"])),
+            ("grant_types", serde_json::json!(["implicit", "password"])),
+            ("redirect_uris", serde_json::json!([])),
+        ] {
+            let mut wrong = hybrid.clone();
+            wrong[member] = value;
+            assert!(read_by(&policy, wrong, None).is_err(), "{member}");
+        }
+    }
+
+    #[test]
+    fn http_redirect_uris_need_the_servers_setting() {
+        let json = serde_json::json!({ "redirect_uris": ["http://dev.example:3000/cb"] });
+        assert!(matches!(read(json.clone()), Err(MetadataError::RedirectUriValue(_))));
+        let policy = RegistrationPolicy { http_redirects: HttpRedirects::AnyHost, ..RegistrationPolicy::default() };
+        assert_eq!(read_by(&policy, json, None).expect("allowed").redirect_uris.len(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http as http;
+use tollgate_model::HttpRedirects;
 use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::rate_limit::LimitStore;
 use tollgate_services::signing_keys::SigningPool;
@@ -86,6 +87,12 @@ impl Server {
             tracing::warn!(
                 setting = "TOLLGATE_LEGACY_GRANTS",
                 "implicit and hybrid response types are on: tokens pass through browsers, against RFC 9700 section 2.1.2"
+            );
+        }
+        if settings.grants.http_redirects == HttpRedirects::AnyHost {
+            tracing::warn!(
+                setting = "TOLLGATE_ALLOW_HTTP_REDIRECTS",
+                "http redirect URIs may lead to any host, for development only: codes and tokens cross the network in plain text"
             );
         }
         if settings.grants.legacy.has_password_grant {

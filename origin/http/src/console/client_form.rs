@@ -53,7 +53,7 @@ pub(super) struct Grant {
 }
 
 /// The grant types, in the order of the form.
-pub(super) static GRANTS: [Grant; 7] = [
+pub(super) static GRANTS: [Grant; 8] = [
     Grant {
         grant: GrantType::ClientCredentials,
         field: "grant_client_credentials",
@@ -91,6 +91,7 @@ pub(super) static GRANTS: [Grant; 7] = [
         hint: "grant-jwt-bearer-hint",
     },
     Grant { grant: GrantType::Password, field: "grant_password", label: "grant-password", hint: "grant-password-hint" },
+    Grant { grant: GrantType::Implicit, field: "grant_implicit", label: "grant-implicit", hint: "grant-implicit-hint" },
 ];
 
 impl ClientForm {

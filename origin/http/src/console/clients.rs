@@ -359,6 +359,7 @@ fn warnings(metadata: &ClientMetadata) -> Vec<&'static str> {
         ("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never),
         ("client-warning-front-channel", metadata.response_types.iter().any(|named| named.is_legacy())),
         ("client-warning-password-grant", metadata.allows(GrantType::Password)),
+        ("client-warning-http-redirect", metadata.all_redirect_uris().any(RedirectUri::is_insecure)),
     ];
     weakens.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()
 }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_keys::PublicKey;
+use tollgate_model::HttpRedirects;
 use tollgate_services::admin::{HashingView, MinuteView};
 
 use super::admin_session::AdminSession;
@@ -17,6 +18,8 @@ use crate::pages::time_format::Moment;
 #[template(path = "console/overview.html")]
 struct OverviewPage {
     layout: Layout,
+    /// Whether `http` redirect URIs may lead to any host.
+    allows_http_redirects: bool,
     counts: Vec<Count>,
     hashing: HashingView,
     /// How full the password hashing queue is, in percent.
@@ -80,6 +83,7 @@ pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
     Ok(admin.show(&OverviewPage {
         layout: admin.layout("overview"),
+        allows_http_redirects: admin.commands().http_redirects == HttpRedirects::AnyHost,
         counts,
         queue: overview.hashing.queued.saturating_mul(100) / overview.hashing.capacity.max(1),
         hashing: overview.hashing,

@@ -53,9 +53,9 @@ pub(crate) async fn read(
 ) -> Result<AuthorizationRequest, RejectedRequest> {
     let asked = match resolve_request_object(reader, client, outer).await {
         Ok(asked) => asked,
-        Err(error) => return Err(RejectedRequest { return_to: return_to(client, outer).ok(), error }),
+        Err(error) => return Err(RejectedRequest { return_to: return_to(reader, client, outer).ok(), error }),
     };
-    let to = return_to(client, &asked).map_err(|error| RejectedRequest { return_to: None, error })?;
+    let to = return_to(reader, client, &asked).map_err(|error| RejectedRequest { return_to: None, error })?;
     let refused = |error| RejectedRequest { return_to: Some(to.clone()), error };
     if client.metadata.require_pushed_authorization_requests && !pushed {
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
@@ -82,8 +82,12 @@ pub(crate) async fn read(
 }
 
 /// The redirect URI of a request: a registered one, or the only registered one.
-fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
-    let redirect_uri = response_uri(client, asked.get("redirect_uri"))?;
+fn return_to(
+    reader: &AuthorizationRequestReader,
+    client: &Client,
+    asked: &Parameters,
+) -> Result<ReturnTo, AuthorizationError> {
+    let redirect_uri = response_uri(client, asked.get("redirect_uri"), reader.issuer.http_redirects)?;
     Ok(ReturnTo {
         mode: error_response_mode(client, asked, &redirect_uri),
         redirect_uri,

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use tollgate_config::RegistrationMode;
-use tollgate_model::registration::{MAX_REGISTRATION_BYTES, parse_registration};
+use tollgate_model::registration::{MAX_REGISTRATION_BYTES, RegistrationPolicy, parse_registration};
 use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, GrantType, MetadataError, Registrant, ResponseType, Secret,
     SecretHash, SecretKind, StoredSecret, text,
@@ -40,8 +40,8 @@ pub(crate) struct RegistrationEndpoint {
     pub(crate) store: Store,
     /// Who may register clients.
     pub(crate) mode: RegistrationMode,
-    /// Private-use schemes of redirect URIs that they may have without a domain name.
-    pub(crate) schemes: Vec<String>,
+    /// What they may register.
+    pub(crate) policy: RegistrationPolicy,
     pub(crate) bearers: Arc<BearerAuthenticator>,
     /// Fetches documents that clients name.
     pub(crate) outbound: OutboundClient,
@@ -115,7 +115,7 @@ async fn wanted(
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
     let resources = endpoint.store.list_resources().await?;
-    let metadata = parse_registration(body, &resources, operator_metadata, &endpoint.schemes)?;
+    let metadata = parse_registration(body, &resources, operator_metadata, &endpoint.policy)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
         let listed = endpoint.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");

@@ -96,7 +96,12 @@ async fn answer(
 ) -> Result<Response, OAuthError> {
     let grant_type = form.required("grant_type", "grant_type is missing")?;
     let grant_type: GrantType = grant_type.parse().map_err(|_| OAuthError::UnsupportedGrantType)?;
-    if grant_type == GrantType::Password && endpoint.password_grant.is_none() {
+    let is_offered = match grant_type {
+        GrantType::Password => endpoint.password_grant.is_some(),
+        GrantType::Implicit => false,
+        _ => true,
+    };
+    if !is_offered {
         return Err(OAuthError::UnsupportedGrantType);
     }
     if !authenticated.client.metadata.allows(grant_type) {
@@ -141,5 +146,6 @@ async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<Token
         GrantType::TokenExchange => Box::pin(grants::token_exchange::grant(request)).await,
         GrantType::JwtBearer => Box::pin(grants::jwt_bearer::grant(request)).await,
         GrantType::Password => Box::pin(grants::password::grant(request)).await,
+        GrantType::Implicit => Err(OAuthError::UnsupportedGrantType),
     }
 }

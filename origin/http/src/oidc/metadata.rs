@@ -77,7 +77,11 @@ fn abilities(features: &ServerFeatures) -> Value {
     let legacy = features.grants.legacy;
     let grants: Vec<&str> = GrantType::ALL
         .iter()
-        .filter(|grant| **grant != GrantType::Password || legacy.has_password_grant)
+        .filter(|grant| match grant {
+            GrantType::Password => legacy.has_password_grant,
+            GrantType::Implicit => legacy.has_front_channel_tokens,
+            _ => true,
+        })
         .map(|grant| grant.as_str())
         .collect();
     // Certificates come from proxies or from TLS that ends here, if it requests them; otherwise no

@@ -39,6 +39,7 @@ pub(crate) struct ClientForm {
     grant_token_exchange: Option<String>,
     grant_jwt_bearer: Option<String>,
     grant_password: Option<String>,
+    grant_implicit: Option<String>,
     auth_method: String,
     /// Whether refresh tokens are rotated: `true`, `false`, or empty for the default.
     rotation: Option<String>,

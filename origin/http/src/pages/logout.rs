@@ -102,7 +102,7 @@ async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response,
     let (state, params) = (&page.state, &page.params);
     let hint = params.get("id_token_hint").map(|hint| hint_claims(state, hint)).transpose()?;
     let client = find_client(&state.store, params, hint.as_ref()).await?;
-    let redirect_uri = checked_redirect_uri(client.as_ref(), params)?;
+    let redirect_uri = checked_redirect_uri(state, client.as_ref(), params)?;
     let grant = match &hint {
         Some(claims) => find_grant(&state.store, claims).await?,
         None => None,
@@ -198,16 +198,22 @@ async fn find_client(
 }
 
 /// The redirect URI with `state`, if one is requested. It must be registered for the client.
-fn checked_redirect_uri(client: Option<&Client>, params: &Parameters) -> Result<Option<String>, WebError> {
+fn checked_redirect_uri(
+    state: &PageState,
+    client: Option<&Client>,
+    params: &Parameters,
+) -> Result<Option<String>, WebError> {
     let Some(uri) = params.get("post_logout_redirect_uri") else {
         return Ok(None);
     };
-    let registered = client.filter(|client| client.is_active()).is_some_and(|client| {
-        client.metadata.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))
-    });
-    if !registered {
-        return Err(WebError::bad_application_request("post_logout_redirect_uri is not registered for this client"));
-    }
+    let registered = client
+        .filter(|client| client.is_active())
+        .and_then(|client| client.metadata.post_logout_redirect_uris.iter().find(|registered| registered.matches(uri)))
+        .ok_or_else(|| {
+            WebError::bad_application_request("post_logout_redirect_uri is not registered for this client")
+        })?;
+    let allowed = registered.check(state.issuer.http_redirects);
+    allowed.map_err(|error| WebError::bad_application_request(&error.to_string()))?;
     let join = if uri.contains('?') { '&' } else { '?' };
     Ok(Some(match params.get("state") {
         Some(state) => format!("{uri}{join}{}", query_pair("state", state)),

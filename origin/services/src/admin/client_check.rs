@@ -5,8 +5,8 @@ use serde::Serialize;
 use tollgate_model::access::allowed_audiences;
 use tollgate_model::authorization::{RequestParameters, response_uri};
 use tollgate_model::{
-    Audience, AuthMethod, AuthorizationRequest, Client, ClientMetadata, GrantType, PkceRequirement, RedirectUri,
-    Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
+    Audience, AuthMethod, AuthorizationError, AuthorizationRequest, Client, ClientMetadata, GrantType, HttpRedirects,
+    PkceRequirement, RedirectUri, Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
 };
 use url::Url;
 
@@ -65,7 +65,7 @@ impl Findings {
 
 /// Explains the settings of a client at the Unix second `now`.
 #[must_use]
-pub fn check_settings(client: &Client, now: u64) -> Vec<Finding> {
+pub fn check_settings(client: &Client, now: u64, http: HttpRedirects) -> Vec<Finding> {
     let (metadata, mut findings) = (&client.metadata, Findings::default());
     match client.is_active() {
         true => findings.ok("status", "active"),
@@ -77,7 +77,7 @@ pub fn check_settings(client: &Client, now: u64) -> Vec<Finding> {
     check_secrets(client, now, &mut findings);
     check_grants(metadata, &mut findings);
     for uri in &metadata.redirect_uris {
-        check_redirect_uri(metadata, uri, &mut findings);
+        check_redirect_uri(metadata, uri, http, &mut findings);
     }
     check_pkce(metadata, &mut findings);
     check_rotation(metadata, &mut findings);
@@ -118,11 +118,14 @@ fn check_grants(metadata: &ClientMetadata, findings: &mut Findings) {
             GrantType::RefreshToken if !has_user => {
                 findings.warn(SUBJECT, "refresh_token is unused: no other grant gives refresh tokens");
             }
-            grant if grant.as_str() == "password" => {
+            GrantType::Password => {
                 findings.warn(
                     SUBJECT,
                     "password gives users' passwords to the application: RFC 9700 section 2.4 forbids it",
                 );
+            }
+            GrantType::Implicit => {
+                findings.warn(SUBJECT, "implicit only says that the client is registered for such response_types");
             }
             grant => findings.ok(SUBJECT, grant.as_str()),
         }
@@ -141,14 +144,14 @@ fn check_grants(metadata: &ClientMetadata, findings: &mut Findings) {
     }
 }
 
-fn check_redirect_uri(metadata: &ClientMetadata, uri: &RedirectUri, findings: &mut Findings) {
+fn check_redirect_uri(metadata: &ClientMetadata, uri: &RedirectUri, http: HttpRedirects, findings: &mut Findings) {
+    const SUBJECT: &str = "redirect_uris";
     let is_public = metadata.auth_method == AuthMethod::None;
-    match (uri.as_str().starts_with("http://"), is_public) {
-        (true, false) => findings.warn(
-            "redirect_uris",
-            format!("{uri} is plain http: fine for development, not for an application on a server"),
-        ),
-        _ => findings.ok("redirect_uris", uri.as_str()),
+    match uri.check(http) {
+        Err(error) => findings.wrong(SUBJECT, format!("{uri}: {error}")),
+        Ok(()) if uri.is_insecure() || (uri.as_str().starts_with("http://") && !is_public) => findings
+            .warn(SUBJECT, format!("{uri} is plain http: fine for development, not for an application on a server")),
+        Ok(()) => findings.ok(SUBJECT, uri.as_str()),
     }
 }
 
@@ -226,6 +229,7 @@ pub fn check_authorization_url(
     default_audience: &Audience,
     resources: &[Resource],
     now: u64,
+    http: HttpRedirects,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
     let Ok(url) = Url::parse(url) else {
@@ -255,8 +259,14 @@ pub fn check_authorization_url(
         findings.warn("request", "the parameters are in the signed request object, which is not explained here");
         return findings.0;
     }
-    check_parameters(client, &parameters, &allowed_audiences(client, default_audience, resources), &mut findings);
-    check_request(client, &parameters, default_audience, resources, now, &mut findings);
+    let audiences = allowed_audiences(client, default_audience, resources);
+    let response_uri = response_uri(client, parameters.get("redirect_uri"), http);
+    check_parameters(client, &parameters, &audiences, &response_uri, &mut findings);
+    let Ok(response_uri) = response_uri else {
+        findings.wrong("request", "refused with a page, because there is no redirect URI to report the error to");
+        return findings.0;
+    };
+    check_request(client, &parameters, &response_uri, default_audience, resources, now, &mut findings);
     findings.0
 }
 
@@ -274,10 +284,16 @@ fn check_endpoint(url: &Url, issuer: &str, findings: &mut Findings) {
 }
 
 /// Compares the parameters that registration decides about with what is registered.
-fn check_parameters(client: &Client, parameters: &QueryParameters, audiences: &[Audience], findings: &mut Findings) {
+fn check_parameters(
+    client: &Client,
+    parameters: &QueryParameters,
+    audiences: &[Audience],
+    response_uri: &Result<String, AuthorizationError>,
+    findings: &mut Findings,
+) {
     let metadata = &client.metadata;
-    match response_uri(client, parameters.get("redirect_uri")) {
-        Ok(uri) => findings.ok("redirect_uri", shown(&uri)),
+    match response_uri {
+        Ok(uri) => findings.ok("redirect_uri", shown(uri)),
         Err(error) => {
             let registered: Vec<&str> = metadata.redirect_uris.iter().map(RedirectUri::as_str).collect();
             let received =
@@ -311,6 +327,7 @@ fn check_parameters(client: &Client, parameters: &QueryParameters, audiences: &[
 fn check_request(
     client: &Client,
     parameters: &QueryParameters,
+    response_uri: &str,
     default_audience: &Audience,
     resources: &[Resource],
     now: u64,
@@ -324,10 +341,7 @@ fn check_request(
     if metadata.require_pushed_authorization_requests {
         return findings.wrong(SUBJECT, "this client's requests must be pushed to /oauth/par first (RFC 9126)");
     }
-    let Ok(uri) = response_uri(client, parameters.get("redirect_uri")) else {
-        return findings.wrong(SUBJECT, "refused with a page, because there is no redirect URI to report the error to");
-    };
-    match AuthorizationRequest::read(client, &uri, parameters, default_audience, resources, now) {
+    match AuthorizationRequest::read(client, response_uri, parameters, default_audience, resources, now) {
         Ok(request) => {
             let pkce = if request.challenge.is_some() { "with PKCE" } else { "without PKCE" };
             let id_token = if request.is_openid() { ", and an ID token" } else { "" };
@@ -365,7 +379,8 @@ mod tests {
     }
 
     fn explain(client: &Client, url: &str) -> Vec<Finding> {
-        check_authorization_url(client, url, ISSUER, &"https://api.example".parse().expect("an audience"), &[], 0)
+        let audience = "https://api.example".parse().expect("an audience");
+        check_authorization_url(client, url, ISSUER, &audience, &[], 0, HttpRedirects::LoopbackOnly)
     }
 
     fn wrong(findings: &[Finding]) -> Vec<&'static str> {
@@ -406,7 +421,7 @@ mod tests {
         let warned = |change: fn(&mut Client), subject: &str| {
             let mut client = client();
             change(&mut client);
-            let findings = check_settings(&client, 10);
+            let findings = check_settings(&client, 10, HttpRedirects::LoopbackOnly);
             let is_named = |finding: &Finding| finding.subject == subject && finding.verdict != Verdict::Ok;
             assert!(findings.iter().any(is_named), "{subject}: {findings:?}");
         };

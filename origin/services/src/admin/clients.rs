@@ -59,6 +59,7 @@ impl Registry {
         metadata: ClientMetadata,
         secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
+        self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
@@ -84,13 +85,15 @@ impl Registry {
     /// Replaces all metadata of a client.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`AdminError::Invalid`] for a new redirect URI that may not be used, or when the database
+    /// fails.
     pub async fn update_client(
         &self,
         by: &Actor,
         client: &Client,
         metadata: &ClientMetadata,
     ) -> Result<Client, AdminError> {
+        self.check_new_redirect_uris(metadata, &client.metadata)?;
         self.store.with_actor(by).update_client(&client.id, metadata).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
         self.get_client(client.id.as_str()).await
@@ -113,6 +116,7 @@ impl Registry {
             if metadata == client.metadata {
                 return Ok(client);
             }
+            self.check_new_redirect_uris(&metadata, &client.metadata)?;
             match self.store.with_actor(by).change_client(&client, &metadata).await {
                 Err(StoreError::ConcurrentModification) => {}
                 outcome => {
@@ -190,6 +194,17 @@ impl Registry {
         let is_generated = generated.is_some();
         tracing::info!(client = %client.id, by = by.as_str(), is_generated, "replaced a client's secret");
         Ok((self.get_client(client.id.as_str()).await?, generated))
+    }
+
+    /// Checks that responses may be sent to the redirect URIs that `before` does not have. Those
+    /// that were allowed once may stay; requests with them are refused.
+    fn check_new_redirect_uris(&self, metadata: &ClientMetadata, before: &ClientMetadata) -> Result<(), AdminError> {
+        for uri in metadata.all_redirect_uris() {
+            if !before.all_redirect_uris().any(|own| own == uri) {
+                uri.check(self.http_redirects).map_err(|error| invalid_client(&format_args!("{uri}: {error}")))?;
+            }
+        }
+        Ok(())
     }
 
     /// A new secret as it is stored, and itself if it was generated and must be shown.

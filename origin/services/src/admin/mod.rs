@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::encoding::base64url;
-use tollgate_model::{Actor, KeyPolicy, merge_patch};
+use tollgate_model::{Actor, HttpRedirects, KeyPolicy, merge_patch};
 use tollgate_storage::{Store, Termination, Writer};
 use tollgate_system::Clock;
 
@@ -56,6 +56,8 @@ pub struct Registry {
     pub passwords: PasswordHasher,
     /// The wall clock.
     pub clock: Clock,
+    /// Where `http` redirect URIs of clients may lead.
+    pub http_redirects: HttpRedirects,
 }
 
 /// The commands of one issuer's administrators: those of the [`Registry`], and those that need the

@@ -390,15 +390,15 @@ async fn update(flags: UpdateFlags, session: &Session) -> anyhow::Result<()> {
 
 async fn check(id: &ClientId, url: Option<&str>, session: &Session) -> anyhow::Result<()> {
     let client = session.registry()?.get_client(id.as_str()).await?;
-    let now = Clock::system().now();
+    let (now, http) = (Clock::system().now(), session.settings.grants.http_redirects);
     let findings = match url {
         Some(url) => {
             let issuer = session.issuer().await?;
             let audience = default_audience(&session.settings, &issuer)?;
             let resources = session.registry()?.list_resources().await?;
-            check_authorization_url(&client, url, &issuer, &audience, &resources, now)
+            check_authorization_url(&client, url, &issuer, &audience, &resources, now, http)
         }
-        None => check_settings(&client, now),
+        None => check_settings(&client, now, http),
     };
     session.output.print(&json!({ "client_id": client.id, "findings": findings }), |_| {
         let line = |finding: &Finding| {

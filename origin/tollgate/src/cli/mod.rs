@@ -321,7 +321,8 @@ impl Session {
     /// The commands on what is registered, which the admin API and the console share.
     fn registry(&self) -> anyhow::Result<Registry> {
         let passwords = PasswordHasher::new(&self.settings.hashing)?;
-        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system() })
+        let http_redirects = self.settings.grants.http_redirects;
+        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system(), http_redirects })
     }
 
     async fn master_key(&self) -> anyhow::Result<MasterKey> {

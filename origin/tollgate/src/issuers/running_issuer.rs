@@ -126,8 +126,12 @@ impl RunningIssuer {
             outbound.clone(),
         );
         tasks.spawn(logout_sender.run(store.logout_notifier(), stop.clone()));
-        let registry =
-            Registry { store: store.clone(), passwords: shared.password_hasher.clone(), clock: shared.clock.clone() };
+        let registry = Registry {
+            store: store.clone(),
+            passwords: shared.password_hasher.clone(),
+            clock: shared.clock.clone(),
+            http_redirects: settings.grants.http_redirects,
+        };
         let admin = Administration {
             registry,
             writer: writer.clone(),

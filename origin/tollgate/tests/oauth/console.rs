@@ -18,7 +18,11 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Fixture {
-        let origin = Origin::start().await;
+        Fixture::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Fixture {
+        let origin = Origin::start_with(settings).await;
         let mut metadata = Origin::service("tollgate:admin");
         metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
         origin.client("admin", metadata).await;

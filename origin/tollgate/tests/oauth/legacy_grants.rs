@@ -107,6 +107,40 @@ async fn tokens_in_responses_need_the_setting_and_the_registration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_register_response_types_with_tokens_by_themselves_where_the_setting_offers_them() {
+    let registration = ("TOLLGATE_REGISTRATION", "open");
+    let client = json!({
+        "redirect_uris": ["https://app.example/cb"], "scope": "openid",
+        "grant_types": ["implicit"], "response_types": ["id_token token", "id_token"],
+    });
+    for (settings, is_offered) in [(&[registration][..], false), (&[registration, FRONT_CHANNEL], true)] {
+        let origin = Origin::start_with(settings).await;
+        origin.user("ada").await;
+        let (_, discovery) = answer(origin.http.get(origin.url("/.well-known/openid-configuration"))).await;
+        let grants = discovery["grant_types_supported"].as_array().expect("a list");
+        assert_eq!(grants.contains(&json!("implicit")), is_offered, "{discovery}");
+        let (status, made) = answer(origin.http.post(origin.url("/oauth/register")).json(&client)).await;
+        if !is_offered {
+            assert_eq!((status, &made["error"]), (400, &json!("invalid_client_metadata")), "{made}");
+            continue;
+        }
+        assert_eq!((status, &made["response_types"]), (201, &client["response_types"]), "{made}");
+        assert_eq!(made["grant_types"], client["grant_types"]);
+        let browser = UserBrowser::new(&origin, "ada");
+        let changes = [
+            ("redirect_uri", "https://app.example/cb"),
+            ("response_type", "id_token token"),
+            ("scope", "openid"),
+            ("nonce", "n"),
+        ];
+        let page = browser.request_authorization(text(&made, "client_id"), &changes).await;
+        let location = browser.complete_pages(page, "allow").await.redirect().expect("a redirect");
+        assert!(location.contains("access_token=") && location.contains("id_token="), "{location}");
+        origin.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hybrid_response_binds_code_and_token_to_the_id_token() {
     let origin = Origin::start_with(&[FRONT_CHANNEL]).await;
     origin.user("ada").await;

@@ -14,6 +14,7 @@ mod failed_authentication;
 mod fapi2;
 mod fixture;
 mod guesses;
+mod http_redirects;
 mod https;
 mod languages;
 mod legacy_grants;

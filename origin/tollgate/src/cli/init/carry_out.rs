@@ -44,8 +44,12 @@ pub(super) struct Created {
 /// Makes the database this issuer's, and creates keys, resource server, client and administrator.
 pub(super) async fn carry_out(plan: &Plan, settings: &Settings) -> anyhow::Result<Created> {
     let store = open(settings).await?;
-    let registry =
-        Registry { store: store.clone(), passwords: PasswordHasher::new(&settings.hashing)?, clock: Clock::system() };
+    let registry = Registry {
+        store: store.clone(),
+        passwords: PasswordHasher::new(&settings.hashing)?,
+        clock: Clock::system(),
+        http_redirects: settings.grants.http_redirects,
+    };
     let created = Box::pin(create_all(plan, settings, &registry)).await;
     store.close().await;
     created
