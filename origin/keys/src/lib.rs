@@ -5,12 +5,14 @@
 //! - [`KeyRing`] contains all keys of an issuer, in their states at one time.
 //! - [`VerifiedToken`] is a presented token whose signature was verified, or that has the form of
 //!   an opaque token; only [`KeyRing::verify_token`] creates one.
+//! - [`BackupWriter`] and [`BackupReader`] encrypt and decrypt backups with a passphrase.
 //! - [`jose`] verifies JWTs that clients and other issuers sign.
 //!
 //! Never: a database, or a private key in plain text outside of this crate.
 
 mod audience_key;
 mod audience_keys;
+mod backup_cipher;
 mod compact;
 mod generate;
 pub mod jose;
@@ -25,6 +27,7 @@ mod tokens;
 mod verified_token;
 
 pub use audience_key::{AudienceKey, DERIVED_KID_PREFIX};
+pub use backup_cipher::{BackupCipherError, BackupPassphrase, BackupReader, BackupWriter};
 pub use compact::{IssueError, UnsignedJwt};
 pub use generate::generate_key;
 pub use jwk::Jwk;

@@ -7,6 +7,7 @@
 pub mod admin;
 mod back_off;
 pub mod backchannel_logout;
+pub mod backup;
 pub mod cache;
 pub mod client_jwks;
 pub mod external_users;

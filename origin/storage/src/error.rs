@@ -42,6 +42,23 @@ pub enum StoreError {
         /// Its name.
         name: String,
     },
+    /// A backup is restored into an empty database only.
+    #[error("the database is not empty: restore into a new one, or replace its content with --force")]
+    NotEmpty,
+    /// The backup was made with another schema.
+    #[error(
+        "the backup has the schema {backup} and this program has {database}: restore it with the release that made it, \
+         then upgrade with `tollgate migrate`"
+    )]
+    OtherSchema {
+        /// Newest migration of the backup.
+        backup: i64,
+        /// Newest migration of the database.
+        database: i64,
+    },
+    /// The backup has a table with other columns than the database.
+    #[error("the backup has a table {0} that this release does not have in this form")]
+    UnknownTable(String),
     /// The database file could not be created.
     #[error("the database file {path} could not be created: {source}")]
     File {

@@ -12,6 +12,7 @@
 //! - `accounts`: users, browser sessions, and how they end
 //! - `revocation`: revocations, their log, the feed and snapshots for edges, security events
 //! - `cluster`: what several origins on one database share and coordinate
+//! - `backup`: all rows in one state, and restoring them
 //! - `store`: the handle, opening, connections and transactions, the clocks
 //! - `database`: supervision of connections, bulk statements, conversion of columns
 
@@ -20,6 +21,7 @@ mod macros;
 
 mod accounts;
 mod audit;
+mod backup;
 mod cluster;
 mod database;
 mod error;
@@ -32,6 +34,10 @@ mod writer;
 pub use accounts::backchannel_logouts::ClientSlots;
 pub use accounts::termination::Termination;
 pub use audit::MAX_AUDIT_PAGE;
+pub use backup::{
+    BackupExport, BackupState, BackupTable, BackupValue, ColumnKind, RestoreMode, RestoreTransaction, RestoredState,
+    RowPage,
+};
 pub use cluster::change_watch::{ChangeWatch, VersionReader, Versions};
 pub use cluster::keys::StoredKeys;
 pub use cluster::leader_lock::{LeaderLock, LeaderRole};

@@ -31,15 +31,19 @@ pub fn create(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Creates a file at `path` and waits until it is on disk.
-fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+fn open_new(path: &Path, access: Access) -> io::Result<File> {
     let mut open = OpenOptions::new();
     open.write(true).create_new(true);
     #[cfg(unix)]
     if access == Access::Owner {
         std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     }
-    let mut file = open.open(path)?;
+    open.open(path)
+}
+
+/// Creates a file at `path` and waits until it is on disk.
+fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let mut file = open_new(path, access)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         // The file was created by this call and is incomplete.
@@ -61,6 +65,47 @@ pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     sync_folder(&path)
 }
 
+/// A file that is written piece by piece, and appears at its path complete or not at all.
+pub struct NewFile {
+    temporary: TemporaryFile,
+    file: File,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file at `path`, where none exists.
+    pub fn create(path: &Path, access: Access) -> io::Result<NewFile> {
+        if path.exists() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let temporary = TemporaryFile::name_for(path)?;
+        let file = open_new(&temporary.path, access)?;
+        Ok(NewFile { temporary, file, path: path.to_owned() })
+    }
+
+    /// Waits until the file is on disk, and gives it its name.
+    pub fn publish(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        match fs::hard_link(&self.temporary.path, &self.path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+            // The file system has no hard links.
+            Err(_) => fs::rename(&self.temporary.path, &self.path)?,
+            Ok(()) => {}
+        }
+        sync_folder(&self.path)
+    }
+}
+
+impl io::Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// A temporary file in the folder of its final path; deleted when dropped, unless it was renamed.
 struct TemporaryFile {
     path: PathBuf,
@@ -69,12 +114,17 @@ struct TemporaryFile {
 impl TemporaryFile {
     /// Writes the temporary file and waits until it is on disk.
     fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<TemporaryFile> {
+        let temporary = TemporaryFile::name_for(path)?;
+        write_new(&temporary.path, bytes, access)?;
+        Ok(temporary)
+    }
+
+    /// Chooses a name.
+    fn name_for(path: &Path) -> io::Result<TemporaryFile> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
         // Another process, possibly in another container, may write the same file now.
         let random = rng::random::<8>().map_err(io::Error::other)?;
-        let path = folder(path).join(format!(".{name}.{:016x}.new", u64::from_le_bytes(random)));
-        write_new(&path, bytes, access)?;
-        Ok(TemporaryFile { path })
+        Ok(TemporaryFile { path: folder(path).join(format!(".{name}.{:016x}.new", u64::from_le_bytes(random))) })
     }
 }
 
@@ -113,6 +163,24 @@ mod tests {
         replace(&file, b"three", Access::Everyone).expect("replaced");
         assert_eq!(fs::read(&file).expect("readable"), b"three");
         assert_eq!(names(folder.path()), ["file"], "nothing else is left");
+    }
+
+    #[test]
+    fn file_written_in_pieces_appears_complete_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        let mut abandoned = NewFile::create(&file, Access::Owner).expect("begun");
+        abandoned.write_all(b"a part").expect("written");
+        assert!(!file.exists());
+        drop(abandoned);
+        assert!(names(folder.path()).is_empty(), "nothing is left");
+        let mut new = NewFile::create(&file, Access::Owner).expect("begun");
+        new.write_all(b"all ").and_then(|()| new.write_all(b"of it")).expect("written");
+        new.publish().expect("published");
+        assert_eq!(fs::read(&file).expect("readable"), b"all of it");
+        assert_eq!(names(folder.path()), ["file"], "nothing else is left");
+        let second = NewFile::create(&file, Access::Owner).map(drop);
+        assert_eq!(second.map_err(|error| error.kind()), Err(ErrorKind::AlreadyExists));
     }
 
     #[cfg(unix)]

@@ -1,8 +1,9 @@
 //! The command line, one file per noun. All commands except `serve`, `init`, `doctor`, `bench`,
-//! `health`, `migrate`, `config`, `login`, `logout` and `token` work on the database directly, with
-//! the functions that the server uses; a running server picks up their changes.
+//! `health`, `migrate`, `restore`, `config`, `login`, `logout` and `token` work on the database
+//! directly, with the functions that the server uses; a running server picks up their changes.
 
 mod audit;
+mod backup;
 mod change;
 mod client;
 mod config;
@@ -75,6 +76,11 @@ enum Command {
     /// Run the server
     Serve(ServeFlags),
     Health(health::HealthFlags),
+    /// Create and verify encrypted backups of the database
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Restore a backup into an empty database; stop all origins first
+    Restore(backup::RestoreFlags),
     /// Apply the migrations of this release to the database, or show which are pending
     Migrate(migrate::MigrateFlags),
     /// Set up a new origin: settings file, keys, first administrator, first client
@@ -189,6 +195,10 @@ pub fn run() -> ExitCode {
         Command::Doctor(flags) => {
             return flags.run(&common, &output).unwrap_or_else(|error| exit_code(Err(error)));
         }
+        Command::Backup(command) => start(&common, Vec::new())
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output, common.issuer)))),
+        Command::Restore(flags) => start(&common, Vec::new())
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(flags.run(settings, output, common.issuer)))),
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
@@ -234,15 +244,10 @@ fn start_from(flags: Vec<(String, String)>, file: Option<&Path>) -> anyhow::Resu
 
 impl DatabaseCommand {
     async fn run(self, settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<()> {
-        let store = open(&settings).await?;
-        let default = Session { settings, store, output };
-        let session = match (&self, issuer) {
-            (DatabaseCommand::Issuer(_), Some(_)) => {
-                bail!("issuers are registered with the default issuer: remove --issuer")
-            }
-            (_, Some(name)) => Box::pin(default.into_issuer(&name.parse().context("--issuer")?)).await?,
-            (_, None) => default,
-        };
+        if matches!(self, DatabaseCommand::Issuer(_)) && issuer.is_some() {
+            bail!("issuers are registered with the default issuer: remove --issuer");
+        }
+        let session = Session::open(settings, output, issuer).await?;
         let result = match self {
             DatabaseCommand::Client(command) => command.run(&session).await,
             DatabaseCommand::User(command) => command.run(&session).await,
@@ -293,6 +298,15 @@ struct Session {
 }
 
 impl Session {
+    /// Opens the database of the default issuer, or of the registered issuer with this name.
+    async fn open(settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<Session> {
+        let default = Session { store: open(&settings).await?, settings, output };
+        match issuer {
+            Some(name) => Box::pin(default.into_issuer(&name.parse().context("--issuer")?)).await,
+            None => Ok(default),
+        }
+    }
+
     /// The issuer of this database. An error if `TOLLGATE_PUBLIC_URL` is set to another one.
     async fn issuer(&self) -> anyhow::Result<String> {
         let stored = self.store.get_issuer().await?;
