@@ -2,9 +2,9 @@
 //! database.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -166,6 +166,29 @@ impl OriginProcess {
             bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Starts a CLI command with piped output.
+    pub fn spawn(&self, arguments: &[&str]) -> Result<Child> {
+        Ok(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+    }
+
+    /// URL of its database.
+    pub fn database_url(&self) -> &str {
+        let url = self.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL");
+        url.map_or("", |(_, url)| url.as_str())
+    }
+
+    /// Deletes the files of its SQLite database.
+    pub fn delete_files(&self) -> Result<()> {
+        let path = self.database_url().trim_start_matches("sqlite://").to_owned();
+        for suffix in ["", "-wal", "-shm"] {
+            match fs::remove_file(format!("{path}{suffix}")) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Resident memory of the process, in bytes.

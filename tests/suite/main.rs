@@ -1,5 +1,6 @@
 //! The integration suite. Run it by `cargo xtask test`, which builds and starts what it needs.
 
+mod backup;
 mod browser_flows;
 mod command_line;
 mod concurrent_redemption;

@@ -135,9 +135,9 @@ fn parse_header(header: &[u8; HEADER_BYTES]) -> Result<(HashCost, [u8; SALT_BYTE
     if version != VERSION {
         return Err(BackupCipherError::UnknownVersion(version));
     }
-    let (memory, rest) = rest.split_first_chunk().ok_or(BackupCipherError::NotABackup)?;
-    let (iterations, rest) = rest.split_first_chunk().ok_or(BackupCipherError::NotABackup)?;
-    let salt = rest.try_into().map_err(|_| BackupCipherError::NotABackup)?;
+    let (memory, rest) = rest.split_first_chunk::<4>().ok_or(BackupCipherError::NotABackup)?;
+    let (iterations, rest) = rest.split_first_chunk::<4>().ok_or(BackupCipherError::NotABackup)?;
+    let salt: [u8; SALT_BYTES] = rest.try_into().map_err(|_| BackupCipherError::NotABackup)?;
     let (memory, iterations) = (u32::from_be_bytes(*memory), u32::from_be_bytes(*iterations));
     if memory > MAX_MEMORY || iterations > MAX_ITERATIONS {
         return Err(BackupCipherError::TooExpensive);

@@ -191,7 +191,7 @@ impl<R: Read> BackupFile<R> {
     }
 
     /// The next line; an error at the end of the file.
-    fn next(&mut self) -> Result<Record, BackupError> {
+    fn next_record(&mut self) -> Result<Record, BackupError> {
         let line = read_line(&mut self.lines)?.ok_or_else(|| content("its last line is missing"))?;
         Ok(match serde_json::from_slice(&line).map_err(content)? {
             Line::Row(values) => Record::Row(values),
@@ -208,7 +208,7 @@ impl<R: Read> BackupFile<R> {
     async fn read(mut self, visitor: &mut impl Visitor) -> Result<BackupSummary, BackupError> {
         let mut summary = BackupSummary::new(&self.header);
         loop {
-            let (name, columns, kinds) = match self.next()? {
+            let (name, columns, kinds) = match self.next_record()? {
                 Record::Table { name, columns, kinds } => (name, columns, kinds),
                 Record::End(rows) if rows == summary.rows => break,
                 Record::End(_) | Record::TableEnd(_) | Record::Row(_) => return Err(content("lines are missing")),
@@ -216,7 +216,7 @@ impl<R: Read> BackupFile<R> {
             visitor.begin_table(&name, &columns).await?;
             let (mut rows, mut count) = (Vec::new(), 0);
             loop {
-                match self.next()? {
+                match self.next_record()? {
                     Record::Row(values) => rows.push(parse_row(values, &kinds).ok_or_else(|| content(&name))?),
                     Record::TableEnd(expected) if expected == count + rows.len() as u64 => break,
                     Record::TableEnd(_) | Record::Table { .. } | Record::End(_) => {

@@ -26,6 +26,7 @@ macro_rules! on_both_databases {
 
 mod accounts;
 mod audit;
+mod backup;
 mod clients;
 mod consents;
 mod database;

@@ -188,9 +188,8 @@ fn check_issuer(settings: &Settings, issuer: Option<&str>, summary: &BackupSumma
 
 /// Writes the master key of a backup to the key file, unless it is there.
 fn install_master_key(source: &MasterKeySource, key: &MasterKey) -> anyhow::Result<()> {
-    let is_missing = matches!(source, MasterKeySource::File { path, .. } if !path.exists());
     if let MasterKeySource::File { path, .. } = source
-        && is_missing
+        && !path.exists()
     {
         let text = Zeroizing::new(format!("{}\n", &*key.to_text()));
         let created = files::create(path, text.as_bytes(), Access::Owner);
