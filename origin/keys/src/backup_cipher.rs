@@ -7,9 +7,9 @@
 //! nonce  = 15 zero bytes || number of the chunk (8) || 1 in the last chunk, otherwise 0
 //! ```
 //!
-//! Numbers are big-endian. The key is Argon2id of the passphrase with the header's salt and cost, so
-//! it is another one in each file, and nonces need not be random. The header is authenticated with
-//! each chunk. So no chunk can be changed, moved, left out or added, and a truncated file is
+//! Numbers are big-endian. The key is Argon2id of the passphrase with the header's salt and cost,
+//! so it is another one in each file, and nonces need not be random. The header is authenticated
+//! with each chunk. So no chunk can be changed, moved, left out or added, and a truncated file is
 //! noticed, also if it was cut between two chunks.
 
 use std::io::{self, Read, Write};
