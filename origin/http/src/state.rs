@@ -386,7 +386,13 @@ impl Authentication {
 
 impl Common {
     fn features(&self, grants: GrantSettings, tls: Option<TlsSettings>) -> ServerFeatures {
-        ServerFeatures { issuer: Arc::clone(&self.issuer), grants, tls, appearance: Arc::clone(&self.appearance) }
+        ServerFeatures {
+            issuer: Arc::clone(&self.issuer),
+            grants,
+            tls,
+            appearance: Arc::clone(&self.appearance),
+            keys: self.keys.clone(),
+        }
     }
 
     fn observer(

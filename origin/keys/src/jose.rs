@@ -3,8 +3,8 @@
 //! [`KeyRing::verify_token`](super::KeyRing::verify_token) and `tollgate_core`.
 //!
 //! Parsing is strict: three parts, canonical base64url, no repeated names, no critical header
-//! parameters. The algorithms are those of access tokens except HS256, with which a public key
-//! could be used as a secret (RFC 8725 §2.1).
+//! parameters. The algorithms are those of access tokens and PS256, except HS256, with which a public
+//! key could be used as a secret (RFC 8725 §2.1).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,20 +12,24 @@ use std::fmt;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use tollgate_core::{Algorithm, KeySet};
+use tollgate_core::Algorithm;
 use tollgate_model::TokenAlg;
 use tollgate_model::encoding::{base64url, from_base64url};
+use tollgate_model::jwks::{self, PublicKeys};
+
+use super::pss;
 
 /// As for access tokens.
 const MAX_JWT_BYTES: usize = 16 * 1024;
 
 /// Names of the signature algorithms that are accepted from others, in order of preference. EdDSA
 /// has two: its own, and that of the only curve supported (RFC 9864 §2.2).
-pub const VERIFYING_ALGORITHMS: [&str; 4] =
-    [TokenAlg::EdDsa.as_str(), "Ed25519", TokenAlg::Es256.as_str(), TokenAlg::Rs256.as_str()];
+pub const VERIFYING_ALGORITHMS: [&str; 5] =
+    [TokenAlg::EdDsa.as_str(), "Ed25519", TokenAlg::Es256.as_str(), TokenAlg::Ps256.as_str(), TokenAlg::Rs256.as_str()];
 
-/// Algorithms of JWTs that this origin signs for others, in order of preference.
-pub const SIGNING_ALGORITHMS: [TokenAlg; 3] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256];
+/// Algorithms of JWTs that this origin can sign for others, in order of preference. PS256 needs a
+/// key that an operator created.
+pub const SIGNING_ALGORITHMS: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Ps256, TokenAlg::Rs256];
 
 /// Allowed difference of clocks in seconds.
 pub const LEEWAY: u64 = 60;
@@ -40,13 +44,38 @@ pub struct Jws<'a> {
     /// The signed bytes: header and claims.
     signed: &'a str,
     signature: Vec<u8>,
-    algorithm: Algorithm,
+    algorithm: JwsAlgorithm,
     key_id: Option<String>,
     /// `typ`
     pub token_type: Option<String>,
     /// `jwk`
     pub(crate) key: Option<PublicJwk>,
     pub unverified_claims: Map<String, Value>,
+}
+
+/// An asymmetric signature algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JwsAlgorithm {
+    /// One that edges verify as well.
+    OfTokens(Algorithm),
+    Ps256,
+}
+
+impl JwsAlgorithm {
+    fn from_name(name: &str) -> Option<JwsAlgorithm> {
+        match Algorithm::from_name(name) {
+            None if name == TokenAlg::Ps256.as_str() => Some(JwsAlgorithm::Ps256),
+            None | Some(Algorithm::Hs256) => None,
+            Some(algorithm) => Some(JwsAlgorithm::OfTokens(algorithm)),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            JwsAlgorithm::OfTokens(algorithm) => algorithm.name(),
+            JwsAlgorithm::Ps256 => TokenAlg::Ps256.as_str(),
+        }
+    }
 }
 
 /// A public key with its required members only (RFC 7638 §3.2).
@@ -76,8 +105,7 @@ impl<'a> Jws<'a> {
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(JoseError("the JWT has an unsupported critical header parameter"));
         }
-        let algorithm = text("alg")?.and_then(|name| Algorithm::from_name(&name));
-        let algorithm = algorithm.filter(|algorithm| *algorithm != Algorithm::Hs256);
+        let algorithm = text("alg")?.and_then(|name| JwsAlgorithm::from_name(&name));
         Ok(Jws {
             signed,
             signature: part(signature)?,
@@ -98,11 +126,15 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     /// If no key verifies the signature.
-    pub fn verify(self, keys: &KeySet) -> Result<Map<String, Value>, JoseError> {
-        let checked =
-            keys.check_signature(self.key_id.as_deref(), self.algorithm, self.signed.as_bytes(), &self.signature);
-        checked.map_err(|_| JoseError("invalid JWT signature"))?;
-        Ok(self.unverified_claims)
+    pub fn verify(self, keys: &PublicKeys) -> Result<Map<String, Value>, JoseError> {
+        let (key_id, signed) = (self.key_id.as_deref(), self.signed.as_bytes());
+        let is_valid = match self.algorithm {
+            JwsAlgorithm::OfTokens(algorithm) => {
+                keys.keys.check_signature(key_id, algorithm, signed, &self.signature).is_ok()
+            }
+            JwsAlgorithm::Ps256 => pss::is_valid_signature(&keys.pss, key_id, signed, &self.signature),
+        };
+        if is_valid { Ok(self.unverified_claims) } else { Err(JoseError("invalid JWT signature")) }
     }
 
     /// Verifies the signature with the key in the JWT's own header. This proves only that the
@@ -112,9 +144,10 @@ impl<'a> Jws<'a> {
     /// If the header contains no key, or the key does not verify the signature.
     pub fn verify_by_own_key(mut self) -> Result<(PublicJwk, Map<String, Value>), JoseError> {
         let key = self.key.take().ok_or(JoseError("the JWT has no jwk in its header"))?;
-        let keys = serde_json::json!({ "keys": [key.0] }).to_string();
-        let keys =
-            KeySet::from_jwks(keys.as_bytes()).map_err(|_| JoseError("the jwk of the JWT is not a valid key"))?;
+        let keys = jwks::public_keys(&serde_json::json!({ "keys": [key.0] }));
+        if keys.is_empty() {
+            return Err(JoseError("the jwk of the JWT is not a valid key"));
+        }
         // The header contains the key itself; `kid` selects nothing.
         self.key_id = None;
         self.verify(&keys).map(|claims| (key, claims))

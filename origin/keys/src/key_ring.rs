@@ -7,6 +7,7 @@ use hkdf::Hkdf;
 use serde::Serialize;
 use sha2::Sha256;
 use tollgate_core::{KeySet, SnapshotSigner};
+use tollgate_model::jwks::{self, PublicKeys};
 use tollgate_model::key_schedule as schedule;
 use tollgate_model::{EdgeName, RefreshKeys, TokenAlg};
 use tollgate_model::{KeyState, StoredKey};
@@ -30,7 +31,7 @@ pub struct KeyRing {
     pins: Vec<[u8; 32]>,
     /// `kid`s of revoked keys.
     pub(super) revoked: BTreeSet<String>,
-    verifying: KeySet,
+    verifying: PublicKeys,
     listing: Vec<PublicKey>,
     next_change: Option<u64>,
 }
@@ -169,19 +170,20 @@ impl KeyRing {
         self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &key.private))
     }
 
-    /// The public keys that verifiers need: active, upcoming, and with unexpired tokens; in order
-    /// of creation.
+    /// The public keys that verifiers of access tokens need: active, upcoming, and with unexpired
+    /// tokens; in order of creation.
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
-        self.verifying_signing_keys().map(|key| key.jwk.clone()).collect()
+        let is_for_tokens = |key: &&SigningKey| key.private.alg().is_for_access_tokens();
+        self.verifying_signing_keys().filter(is_for_tokens).map(|key| key.jwk.clone()).collect()
     }
 
-    /// The keys of [`KeyRing::public_jwks`] in the order in which the JWK set lists them: RSA, EC,
-    /// OKP. Some verifiers try the keys in order, or read all of them, and stop with an error at
+    /// The keys of [`KeyRing::public_jwks`] and those for PS256, in the order in which the JWK set
+    /// lists them: RSA, EC, OKP. Some verifiers try the keys in order, or read all of them, and stop with an error at
     /// the first key type that they do not support; RSA is the one that all of them support.
     #[must_use]
     pub fn published_jwks(&self) -> Vec<Jwk> {
-        let order = [TokenAlg::Rs256, TokenAlg::Es256, TokenAlg::EdDsa];
+        let order = [TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Es256, TokenAlg::EdDsa];
         let of = |alg| self.verifying_signing_keys().filter(move |key| key.private.alg() == alg);
         order.into_iter().flat_map(of).map(|key| key.jwk.clone()).collect()
     }
@@ -190,7 +192,8 @@ impl KeyRing {
         self.signing.iter().filter(|key| key.state != KeyState::Revoked)
     }
 
-    /// The `kid`s of those keys in [`KeyRing::public_jwks`] that no snapshot contains yet.
+    /// The `kid`s of those keys in [`KeyRing::published_jwks`] that no snapshot contains yet, or
+    /// could contain.
     #[must_use]
     pub fn unpublished(&self) -> Vec<String> {
         self.signing
@@ -204,7 +207,19 @@ impl KeyRing {
     /// them, and an edge must not be able to sign tokens for the issuer itself.
     #[must_use]
     pub fn verifying_keys(&self) -> &KeySet {
+        &self.verifying.keys
+    }
+
+    /// The public keys for verification of all that this issuer signs, by algorithm.
+    #[must_use]
+    pub fn public_keys(&self) -> &PublicKeys {
         &self.verifying
+    }
+
+    /// Whether JWTs other than access tokens can be signed with this algorithm now.
+    #[must_use]
+    pub fn can_sign_statements(&self, alg: TokenAlg) -> bool {
+        self.signing_key(alg).is_some()
     }
 
     /// A key for one purpose, which never leaves this origin and is never rotated: for data
@@ -320,11 +335,14 @@ fn unusable(key: &StoredKey, problem: String) -> KeyRingError {
     KeyRingError::Unusable { kid: key.kid.clone(), problem }
 }
 
-fn verifying_keys(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
-    let known = signing.iter().filter(|key| key.state != KeyState::Revoked);
-    let jwks = serde_json::json!({ "keys": known.map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
-    KeySet::from_jwks(jwks.as_bytes()).map_err(|error| KeyRingError::Unusable {
+fn verifying_keys(signing: &[SigningKey]) -> Result<PublicKeys, KeyRingError> {
+    let known: Vec<&SigningKey> = signing.iter().filter(|key| key.state != KeyState::Revoked).collect();
+    let keys = jwks::public_keys(&serde_json::json!({ "keys": known.iter().map(|key| &key.jwk).collect::<Vec<_>>() }));
+    if keys.keys.len() + keys.pss.len() == known.len() {
+        return Ok(keys);
+    }
+    Err(KeyRingError::Unusable {
         kid: signing.first().map(|key| key.kid.clone()).unwrap_or_default(),
-        problem: format!("the keys cannot be combined into a JWK set: {error}"),
+        problem: "the keys cannot be combined into a JWK set".to_owned(),
     })
 }

@@ -21,6 +21,7 @@ mod jwt_algorithm;
 mod key_ring;
 mod master;
 mod private;
+mod pss;
 mod sealed_secrets;
 mod statement;
 mod tokens;

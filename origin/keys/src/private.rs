@@ -10,7 +10,8 @@ use getrandom::rand_core::UnwrapErr;
 use p256::ecdsa::signature::Verifier as _;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+    RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
 use smallvec::{SmallVec, smallvec};
@@ -31,6 +32,8 @@ pub enum PrivateKey {
     Es256(p256::ecdsa::SigningKey),
     /// Parsed once, with what ring computes in advance for signatures.
     Rs256(Box<RsaKeyPair>),
+    /// As for RS256; a key has one algorithm (RFC 8725 §3.1).
+    Ps256(Box<RsaKeyPair>),
     /// A secret shared with the edges of one audience.
     Hs256(Box<HmacKey>),
 }
@@ -60,7 +63,7 @@ impl PrivateKey {
         let bytes = match alg {
             TokenAlg::EdDsa | TokenAlg::Es256 | TokenAlg::Hs256 => Zeroizing::new(seed.to_vec()),
             // By the `rsa` crate, because ring generates no RSA keys.
-            TokenAlg::Rs256 => {
+            TokenAlg::Rs256 | TokenAlg::Ps256 => {
                 let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS).map_err(|_| failed("generated"))?;
                 let der = key.to_pkcs1_der().map_err(|_| failed("serialized"))?;
                 Zeroizing::new(der.as_bytes().to_vec())
@@ -89,6 +92,7 @@ impl PrivateKey {
             }
             TokenAlg::Es256 => p256::ecdsa::SigningKey::from_slice(bytes).map(PrivateKey::Es256).map_err(|_| failed()),
             TokenAlg::Rs256 => RsaKeyPair::from_der(bytes).map(Box::new).map(PrivateKey::Rs256).map_err(|_| failed()),
+            TokenAlg::Ps256 => RsaKeyPair::from_der(bytes).map(Box::new).map(PrivateKey::Ps256).map_err(|_| failed()),
             TokenAlg::Hs256 => Ok(PrivateKey::shared(exactly_32()?)),
         }
     }
@@ -99,6 +103,7 @@ impl PrivateKey {
             PrivateKey::EdDsa(_) => TokenAlg::EdDsa,
             PrivateKey::Es256(_) => TokenAlg::Es256,
             PrivateKey::Rs256(_) => TokenAlg::Rs256,
+            PrivateKey::Ps256(_) => TokenAlg::Ps256,
             PrivateKey::Hs256(_) => TokenAlg::Hs256,
         }
     }
@@ -113,7 +118,7 @@ impl PrivateKey {
                 let (x, y) = point.as_bytes().get(1..).unwrap_or_default().split_at(32);
                 Jwk::new("EC", &[("crv", "P-256")], &[("x", x), ("y", y)])
             }
-            PrivateKey::Rs256(key) => {
+            PrivateKey::Rs256(key) | PrivateKey::Ps256(key) => {
                 let RsaPublicKeyComponents::<Vec<u8>> { n, e } = key.public().into();
                 Jwk::new("RSA", &[], &[("n", &n), ("e", &e)])
             }
@@ -129,13 +134,8 @@ impl PrivateKey {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(SmallVec::from_slice(&signature.to_bytes()))
             }
-            PrivateKey::Rs256(key) => {
-                let mut signature = smallvec![0; key.public().modulus_len()];
-                // The padding of PKCS#1 v1.5 draws no random bytes. ring needs no blinding: its
-                // exponentiation takes constant time, and the result is verified before it is used.
-                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
-                Some(signature)
-            }
+            PrivateKey::Rs256(key) => rsa_signature(key, &RSA_PKCS1_SHA256, message),
+            PrivateKey::Ps256(key) => rsa_signature(key, &RSA_PSS_SHA256, message),
             PrivateKey::Hs256(key) => Some(SmallVec::from_slice(&key.mac.code(&[message]))),
         }
     }
@@ -151,12 +151,23 @@ impl PrivateKey {
                 let signature = p256::ecdsa::Signature::from_slice(signature).ok()?;
                 key.verifying_key().verify(message, &signature).is_ok()
             }
-            PrivateKey::Rs256(key) => {
-                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public()).verify(message, signature).is_ok()
-            }
+            PrivateKey::Rs256(key) => is_rsa_signature(key, &RSA_PKCS1_2048_8192_SHA256, message, signature),
+            PrivateKey::Ps256(key) => is_rsa_signature(key, &RSA_PSS_2048_8192_SHA256, message, signature),
             PrivateKey::Hs256(key) => key.mac.code(&[message]).ct_eq(signature).into(),
         })
     }
+}
+
+/// The padding of PKCS#1 v1.5 draws no random bytes, that of PSS a salt of 32. ring needs no
+/// blinding: its exponentiation takes constant time, and the result is verified before it is used.
+fn rsa_signature(key: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]) -> Option<SmallVec<[u8; 64]>> {
+    let mut signature = smallvec![0; key.public().modulus_len()];
+    key.sign(padding, &SystemRandom::new(), message, &mut signature).ok()?;
+    Some(signature)
+}
+
+fn is_rsa_signature(key: &RsaKeyPair, parameters: &'static RsaParameters, message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(parameters, key.public()).verify(message, signature).is_ok()
 }
 
 #[cfg(test)]

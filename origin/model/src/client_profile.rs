@@ -16,6 +16,17 @@ impl ClientMetadata {
         self.profile == Some(ClientProfile::Fapi2)
     }
 
+    /// Checks that a JWT of the client may be signed with the algorithm of this name.
+    ///
+    /// # Errors
+    /// The rule of the client's profile that forbids it (FAPI 2.0 §5.4.1).
+    pub fn check_signature_algorithm(&self, alg: &str) -> Result<(), &'static str> {
+        match self.is_fapi2() && alg == TokenAlg::Rs256.as_str() {
+            true => Err("profile fapi2: signature algorithms are PS256, ES256 and EdDSA"),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a use of a refresh token replaces it, unless nothing else protects that one: see
     /// [`Client::rotates_refresh_token`](crate::Client::rotates_refresh_token).
     #[must_use]

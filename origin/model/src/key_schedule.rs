@@ -89,12 +89,23 @@ pub struct KeyTasks {
 /// Keys that an origin creates and rotates automatically. Operators pin snapshot keys at edges and
 /// deliver HS256 keys to edges, so these are rotated only by command; a missing HS256 key is
 /// created.
-const MANAGED_KEYS: [(KeyPurpose, TokenAlg); 4] = [
+const MANAGED_KEYS: [(KeyPurpose, TokenAlg); 5] = [
     (KeyPurpose::Token, TokenAlg::EdDsa),
     (KeyPurpose::Token, TokenAlg::Es256),
     (KeyPurpose::Token, TokenAlg::Rs256),
+    (KeyPurpose::Token, TokenAlg::Ps256),
     (KeyPurpose::Derive, TokenAlg::Hs256),
 ];
+
+/// The algorithm whose first key an operator creates by command, because few clients ask for it.
+/// From then on its keys are managed like the others.
+pub const ON_REQUEST: TokenAlg = TokenAlg::Ps256;
+
+/// Whether one of these keys has or had the algorithm.
+#[must_use]
+pub fn has_algorithm(keys: &[StoredKey], alg: TokenAlg) -> bool {
+    keys.iter().any(|key| key.alg == alg.as_str())
+}
 
 /// The state of each stored key at the Unix second `now`. `revoked` contains the `kid`s of revoked
 /// keys.
@@ -148,7 +159,8 @@ pub fn tasks(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, 
         };
         states.iter().filter(|(key, state)| is_known(key, *state)).count()
     };
-    for (purpose, alg) in MANAGED_KEYS {
+    let is_managed = |alg: TokenAlg| alg != ON_REQUEST || has_algorithm(keys, alg);
+    for (purpose, alg) in MANAGED_KEYS.into_iter().filter(|(_, alg)| is_managed(*alg)) {
         let of = |state: KeyState| {
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();
             states.iter().find(|(key, is)| *is == state && this(key)).map(|(key, _)| *key)

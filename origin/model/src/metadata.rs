@@ -481,6 +481,11 @@ impl ClientMetadata {
                 "tls_client_auth needs one of tls_client_auth_subject_dn and tls_client_auth_san_dns",
             ));
         }
+        if !self.alg.is_for_access_tokens() {
+            return Err(Metadata(
+                "access_token_signed_response_alg must be EdDSA, ES256, RS256 or HS256: edges do not verify PS256",
+            ));
+        }
         if self.response_algs().any(|alg| alg == TokenAlg::Hs256) {
             return Err(Metadata("HS256 is supported for access tokens only: its keys belong to audiences"));
         }
@@ -499,6 +504,18 @@ impl ClientMetadata {
             self.request_object_signing_alg,
         ];
         optional.into_iter().flatten()
+    }
+
+    /// Whether this server signs JWTs other than access tokens for the client with this algorithm.
+    #[must_use]
+    pub fn has_responses_signed_with(&self, alg: TokenAlg) -> bool {
+        let signed = [
+            self.id_token_signed_response_alg,
+            self.userinfo_signed_response_alg,
+            self.introspection_signed_response_alg,
+            self.authorization_signed_response_alg,
+        ];
+        signed.contains(&Some(alg))
     }
 
     /// The signature algorithm of its ID tokens.
@@ -631,7 +648,7 @@ mod tests {
             change(&mut metadata);
             metadata.checked().is_err()
         };
-        let changes: [fn(&mut ClientMetadata); 14] = [
+        let changes: [fn(&mut ClientMetadata); 15] = [
             |metadata| metadata.name.clear(),
             |metadata| metadata.name = "Ba\u{200b}nk".to_owned(),
             |metadata| metadata.owner = Some("\u{202e}knaB".to_owned()),
@@ -644,6 +661,7 @@ mod tests {
             |metadata| metadata.auth_method = AuthMethod::PrivateKeyJwt,
             |metadata| metadata.auth_method = AuthMethod::TlsClientAuth,
             |metadata| metadata.id_token_signed_response_alg = Some(TokenAlg::Hs256),
+            |metadata| metadata.alg = TokenAlg::Ps256,
             |metadata| metadata.jwks = Some(serde_json::json!({ "keys": [] })),
             |metadata| metadata.jwks = Some(serde_json::json!({ "keys": [{ "kty": "oct", "k": "AAAA" }] })),
             |metadata| {

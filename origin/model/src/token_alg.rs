@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::malformed::Malformed;
 
-/// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037). No other is supported; in
-/// particular not `none`.
+/// A signature algorithm of JWTs (RFC 7518 §3.1, RFC 8037). No other is supported; in particular
+/// not `none`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenAlg {
     /// Ed25519, the default: small and fast, and without parameters that could be chosen badly.
@@ -16,12 +16,17 @@ pub enum TokenAlg {
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 bits.
     Rs256,
+    /// RSASSA-PSS with SHA-256, 2048 bits. Not for access tokens: edges do not verify it.
+    Ps256,
     /// HMAC with SHA-256 under a key of the audience, for edges with the highest throughput.
     Hs256,
 }
 
 impl TokenAlg {
-    pub const ALL: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256];
+    pub const ALL: [TokenAlg; 5] =
+        [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Hs256];
+    /// Those that access tokens can have, because edges verify them.
+    pub const OF_ACCESS_TOKENS: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256];
 
     /// The registered name, as in `alg`.
     #[must_use]
@@ -30,8 +35,21 @@ impl TokenAlg {
             TokenAlg::EdDsa => "EdDSA",
             TokenAlg::Es256 => "ES256",
             TokenAlg::Rs256 => "RS256",
+            TokenAlg::Ps256 => "PS256",
             TokenAlg::Hs256 => "HS256",
         }
+    }
+
+    /// Whether access tokens can have it.
+    #[must_use]
+    pub fn is_for_access_tokens(self) -> bool {
+        TokenAlg::OF_ACCESS_TOKENS.contains(&self)
+    }
+
+    /// Whether its keys are RSA keys, whose signatures take long.
+    #[must_use]
+    pub const fn is_rsa(self) -> bool {
+        matches!(self, TokenAlg::Rs256 | TokenAlg::Ps256)
     }
 }
 
@@ -42,7 +60,7 @@ impl FromStr for TokenAlg {
         // RFC 9864 §2.2. It is the same algorithm, and what is signed with it is named EdDSA.
         let text = if text.eq_ignore_ascii_case("Ed25519") { TokenAlg::EdDsa.as_str() } else { text };
         let named = TokenAlg::ALL.into_iter().find(|alg| alg.as_str().eq_ignore_ascii_case(text));
-        named.ok_or(Malformed::new("algorithm", "must be EdDSA (or Ed25519), ES256, RS256 or HS256"))
+        named.ok_or(Malformed::new("algorithm", "must be EdDSA (or Ed25519), ES256, RS256, PS256 or HS256"))
     }
 }
 

@@ -67,10 +67,10 @@ impl TokenProfile {
         TokenProfile { lifetime: self.lifetime, claims: self.claims, ..TokenProfile::preset(verifier) }
     }
 
-    /// Checks lifetime and claims.
+    /// Checks algorithm, lifetime and claims.
     ///
     /// # Errors
-    /// If the lifetime is out of range, or a claim is reserved.
+    /// If edges do not verify the algorithm, the lifetime is out of range, or a claim is reserved.
     pub fn check(&self) -> Result<(), Malformed> {
         if self.lifetime.is_some_and(|lifetime| !(1..=MAX_TOKEN_LIFETIME).contains(&lifetime)) {
             return Err(Malformed::new("access_token_lifetime", "must be 1 to 86400 seconds"));
@@ -80,6 +80,9 @@ impl TokenProfile {
         };
         if self.claims.len() > MAX_CLAIMS || !self.claims.iter().all(is_name) {
             return Err(Malformed::new("access_token_claims", "must be at most 16 names of 1 to 64 bytes"));
+        }
+        if self.alg.is_some_and(|alg| !alg.is_for_access_tokens()) {
+            return Err(Malformed::new("access_token_signed_response_alg", "must be EdDSA, ES256, RS256 or HS256"));
         }
         match self.claims.iter().any(|name| RESERVED_CLAIMS.contains(&name.as_str())) {
             true => Err(Malformed::new("access_token_claims", "contain a claim that access tokens define themselves")),
@@ -102,6 +105,8 @@ mod tests {
         for name in RESERVED_CLAIMS.iter().chain(&["", "a b", "a\u{200b}", &"x".repeat(65)]) {
             assert!(!check(&[*name], None), "{name}");
         }
+        let pss = TokenProfile { alg: Some(TokenAlg::Ps256), ..TokenProfile::default() };
+        assert!(pss.check().is_err(), "edges do not verify it");
         assert!(!check(&[], Some(0)) && !check(&[], Some(MAX_TOKEN_LIFETIME + 1)));
         let many: Vec<String> = (0..17).map(|number| format!("c{number}")).collect();
         assert!(!check(&many.iter().map(String::as_str).collect::<Vec<_>>(), None));

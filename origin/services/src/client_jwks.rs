@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
-use tollgate_core::KeySet;
-use tollgate_model::{Client, OutboundUrl, Registrant, TrustedIssuer, jwks};
+use tollgate_model::jwks::{self, PublicKeys};
+use tollgate_model::{Client, OutboundUrl, Registrant, TrustedIssuer};
 
 use crate::outbound_http::{OutboundClient, OutboundError};
 use crate::single_flight::SingleFlight;
@@ -40,7 +40,7 @@ type Urls = Mutex<HashMap<OutboundUrl, SingleFlight<Published>>>;
 /// State of a `jwks_uri`.
 #[derive(Default)]
 struct Published {
-    keys: Option<(Instant, Arc<KeySet>)>,
+    keys: Option<(Instant, Arc<PublicKeys>)>,
     /// Consecutive failures, and when the next fetch is allowed.
     failures: u32,
     retry_at: Option<Instant>,
@@ -52,19 +52,19 @@ impl ClientKeyCache {
     }
 
     /// A client's keys. None if it has no keys or they cannot be fetched.
-    pub async fn client_keys(&self, client: &Client) -> Option<Arc<KeySet>> {
+    pub async fn client_keys(&self, client: &Client) -> Option<Arc<PublicKeys>> {
         let metadata = &client.metadata;
         self.find(metadata.jwks.as_ref(), metadata.jwks_uri.as_ref(), client.registrant()).await
     }
 
     /// The keys of a trusted issuer.
-    pub async fn issuer_keys(&self, issuer: &TrustedIssuer) -> Option<Arc<KeySet>> {
+    pub async fn issuer_keys(&self, issuer: &TrustedIssuer) -> Option<Arc<PublicKeys>> {
         self.find(issuer.jwks.as_ref(), issuer.jwks_uri.as_ref(), Registrant::Operator).await
     }
 
     /// Fetches a client's keys again after a signature did not verify with `cached`, unless they
     /// were fetched a moment ago. None if the keys are the same.
-    pub async fn refetch(&self, client: &Client, cached: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+    pub async fn refetch(&self, client: &Client, cached: &Arc<PublicKeys>) -> Option<Arc<PublicKeys>> {
         let url = client.metadata.jwks_uri.as_ref()?;
         let keys = self.published(url, client.registrant(), MAX_AGE_ON_MISMATCH).await?;
         (!Arc::ptr_eq(&keys, cached)).then_some(keys)
@@ -75,14 +75,14 @@ impl ClientKeyCache {
         jwks: Option<&Value>,
         url: Option<&OutboundUrl>,
         registrant: Registrant,
-    ) -> Option<Arc<KeySet>> {
+    ) -> Option<Arc<PublicKeys>> {
         match jwks {
             Some(jwks) => Some(Arc::new(jwks::public_keys(jwks))),
             None => self.published(url?, registrant, MAX_AGE).await,
         }
     }
 
-    async fn published(&self, url: &OutboundUrl, registrant: Registrant, max_age: Duration) -> Option<Arc<KeySet>> {
+    async fn published(&self, url: &OutboundUrl, registrant: Registrant, max_age: Duration) -> Option<Arc<PublicKeys>> {
         let (outbound, fetched) = (self.outbound.clone(), url.clone());
         let renew = |mut published: OwnedMutexGuard<Published>| async move {
             let keys = fetch(&outbound, &fetched, registrant).await;
@@ -107,7 +107,11 @@ impl ClientKeyCache {
     }
 }
 
-async fn fetch(outbound: &OutboundClient, url: &OutboundUrl, registrant: Registrant) -> Result<KeySet, OutboundError> {
+async fn fetch(
+    outbound: &OutboundClient,
+    url: &OutboundUrl,
+    registrant: Registrant,
+) -> Result<PublicKeys, OutboundError> {
     let body = outbound.get(url, registrant).await?;
     let set: Value = serde_json::from_slice(&body).map_err(|_| OutboundError::from("the response is not JSON"))?;
     match jwks::public_keys(&set) {
@@ -119,7 +123,7 @@ async fn fetch(outbound: &OutboundClient, url: &OutboundUrl, registrant: Registr
 impl Published {
     /// `Some(None)` if the last fetch failed and the delay has not passed; `None` if the keys must
     /// be fetched first.
-    fn cached(&self, max_age: Duration, now: Instant) -> Option<Option<Arc<KeySet>>> {
+    fn cached(&self, max_age: Duration, now: Instant) -> Option<Option<Arc<PublicKeys>>> {
         if let Some((at, keys)) = &self.keys
             && now.saturating_duration_since(*at) < max_age
         {
@@ -128,7 +132,7 @@ impl Published {
         self.retry_at.is_some_and(|retry_at| now < retry_at).then_some(None)
     }
 
-    fn record(&mut self, keys: Result<KeySet, OutboundError>, url: &OutboundUrl, now: Instant) {
+    fn record(&mut self, keys: Result<PublicKeys, OutboundError>, url: &OutboundUrl, now: Instant) {
         match keys {
             Ok(keys) => *self = Published { keys: Some((now, Arc::new(keys))), failures: 0, retry_at: None },
             Err(error) => {
@@ -157,7 +161,7 @@ mod tests {
             assert!(published.cached(MAX_AGE, now + delay / 2).is_some_and(|keys| keys.is_none()), "{seconds}");
             now += delay;
         }
-        published.record(Ok(KeySet::default()), &url, now);
+        published.record(Ok(PublicKeys::default()), &url, now);
         assert!(published.cached(MAX_AGE_ON_MISMATCH, now).is_some_and(|keys| keys.is_some()));
         now += MAX_AGE_ON_MISMATCH;
         assert!(published.cached(MAX_AGE_ON_MISMATCH, now).is_none(), "a mismatch fetches again");

@@ -1,11 +1,17 @@
 //! JWTs that clients sign, and the parts of JWTs that the origin signs.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
+use jwt_compact::{Algorithm as _, AlgorithmSignature as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tollgate_keys::{JwtAlgorithm, KeyRing, MasterKey, generate_key};
+use tollgate_model::key_schedule::KeySpec;
+use tollgate_model::{KeyPurpose, StoredKey, TokenAlg};
 use tollgate_system::{Clock, rng};
 
 /// Claims of a JWT. The signature is not checked.
@@ -71,7 +77,7 @@ impl ClientKey {
 
     /// A DPoP proof (RFC 9449 §4.2). `changes`: claims to add or replace.
     pub fn proof(&self, method: &str, url: &str, changes: Value) -> String {
-        let mut claims = json!({ "htm": method, "htu": url, "iat": Clock::system().now(), "jti": random_id() });
+        let mut claims = proof_claims(method, url);
         for (name, value) in changes.as_object().into_iter().flatten() {
             claims[name] = value.clone();
         }
@@ -81,5 +87,46 @@ impl ClientKey {
     /// A DPoP proof for a request with this access token.
     pub fn proof_with_token(&self, method: &str, url: &str, token: &str) -> String {
         self.proof(method, url, json!({ "ath": base64url(&Sha256::digest(token)) }))
+    }
+}
+
+/// Claims of a DPoP proof.
+fn proof_claims(method: &str, url: &str) -> Value {
+    json!({ "htm": method, "htu": url, "iat": Clock::system().now(), "jti": random_id() })
+}
+
+/// A client's RSA keys: one for RS256, one for PS256.
+pub struct RsaClientKeys(KeyRing);
+
+impl RsaClientKeys {
+    pub fn generate() -> Result<Self> {
+        let master = MasterKey::from_random(rng::random()?);
+        let mut keys = KeyRing::generate(&master, 0)?;
+        let pss = generate_key(&master, KeySpec { purpose: KeyPurpose::Token, alg: TokenAlg::Ps256, ahead: 0 }, 0)?;
+        keys.push(StoredKey { published_at: Some(0), signs_from: Some(0), ..pss });
+        Ok(Self(KeyRing::open(&master, &keys, BTreeSet::new(), 0)?))
+    }
+
+    /// JWK set with the public keys.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": self.0.published_jwks() })
+    }
+
+    /// Signs a JWT. `header`: its header without `alg`.
+    pub fn sign(&self, alg: TokenAlg, header: &Value, claims: &Value) -> Result<String> {
+        let (_, key) = self.0.signing_key(alg).context("no key of this algorithm")?;
+        let mut header = header.clone();
+        header["alg"] = json!(alg.as_str());
+        let signed = [&header, claims].map(|part| base64url(part.to_string().as_bytes())).join(".");
+        let signature = JwtAlgorithm(alg).sign(key, signed.as_bytes());
+        Ok(format!("{signed}.{}", base64url(&signature.as_bytes())))
+    }
+
+    /// A DPoP proof (RFC 9449 §4.2).
+    pub fn proof(&self, alg: TokenAlg, method: &str, url: &str) -> Result<String> {
+        let jwks = self.jwks();
+        let mut keys = jwks["keys"].as_array().into_iter().flatten();
+        let jwk = keys.find(|key| key["alg"] == alg.as_str()).context("no key of this algorithm")?;
+        self.sign(alg, &json!({ "typ": "dpop+jwt", "jwk": jwk }), &proof_claims(method, url))
     }
 }

@@ -202,7 +202,7 @@ impl ClientForm {
     }
 
     pub(super) fn algs() -> [&'static str; 4] {
-        [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256].map(TokenAlg::as_str)
+        TokenAlg::OF_ACCESS_TOKENS.map(TokenAlg::as_str)
     }
 
     /// The requested client ID, if there is one.

@@ -47,7 +47,7 @@ struct Row {
 struct RotatePage<'a> {
     layout: Layout,
     /// The algorithms, and whether each is chosen.
-    algs: [(&'static str, bool); 4],
+    algs: [(&'static str, bool); 5],
     at_once: bool,
     /// When the new keys begin to sign, unless immediately.
     ahead: Value,
@@ -138,8 +138,7 @@ pub(crate) async fn revoke(Path(kid): Path<String>, AdminForm(admin): AdminForm)
 fn rotate_page<'a>(admin: &'a AdminSession, problem: &'a str) -> RotatePage<'a> {
     RotatePage {
         layout: admin.layout("keys"),
-        algs: [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256]
-            .map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
+        algs: TokenAlg::ALL.map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
         at_once: admin.is_checked("at_once"),
         ahead: admin.moment(admin.now().saturating_add(admin.commands().key_policy.ahead), admin.now()).text(),
         problem,

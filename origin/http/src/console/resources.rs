@@ -62,7 +62,7 @@ impl FormPage<'_> {
     }
 
     fn algs() -> &'static [TokenAlg] {
-        &TokenAlg::ALL
+        &TokenAlg::OF_ACCESS_TOKENS
     }
 
     fn token_types() -> &'static [AccessTokenType] {

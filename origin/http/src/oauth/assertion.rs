@@ -81,9 +81,7 @@ pub(crate) async fn verified(
     of: JwtUse,
 ) -> Result<Map<String, Value>, JoseError> {
     let jws = Jws::parse(jwt)?.of_type(of)?;
-    if client.metadata.is_fapi2() && jws.algorithm().starts_with("RS") {
-        return Err(JoseError("profile fapi2: signature algorithms are PS256, ES256 and EdDSA"));
-    }
+    client.metadata.check_signature_algorithm(jws.algorithm()).map_err(JoseError)?;
     let no_keys = JoseError("the client has no keys that can be had");
     let keys = client_keys.client_keys(client).await.ok_or(no_keys)?;
     match Jws::parse(jwt)?.verify(&keys) {

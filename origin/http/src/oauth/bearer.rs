@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_model::{AccessToken, Confirmation};
+use tollgate_model::{AccessToken, ClientId, Confirmation, TokenAlg};
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::signing_keys::{SigningError, SigningKeys};
 use tollgate_storage::{Store, StoreError, Versions, WriteError};
@@ -23,7 +23,7 @@ use crate::refused_request::RefusedRequest;
 use crate::request_context::note_token;
 
 /// Challenge that asks for a DPoP proof (RFC 9449 §7.1).
-const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA Ed25519 ES256 RS256\"";
+const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA Ed25519 ES256 PS256 RS256\"";
 
 /// Authenticates the bearers of access tokens, and finds tokens. It reads nothing else of the
 /// database for its callers.
@@ -121,11 +121,10 @@ impl BearerAuthenticator {
             None => {}
             Some(Confirmation::Key(jkt)) => {
                 let request = dpop::Request { method, path, token: Some(unverified_token) };
-                let thumbprint = self.proofs.verify(&caller.headers, &request).await?;
+                let proof = self.proofs.verify(&caller.headers, &request).await?;
                 // RFC 9449 §7.1: a bound token is refused with the scheme `Bearer`, too.
-                if !by_proof || thumbprint.as_ref() != Some(jkt) {
-                    return Err(BearerRefusal::Unproven);
-                }
+                let proof = proof.filter(|proof| by_proof && proof.thumbprint == *jkt);
+                self.check_algorithm(&token.client, proof.ok_or(BearerRefusal::Unproven)?.algorithm).await?;
             }
             Some(Confirmation::Certificate(thumbprint)) => {
                 let certificate = caller.certificate(&self.proxies).map_err(|_| BearerRefusal::Malformed)?;
@@ -135,6 +134,16 @@ impl BearerAuthenticator {
             }
         }
         Ok(token)
+    }
+
+    /// Checks that a proof of this client may be signed with the algorithm. Only the algorithm that
+    /// a profile forbids needs a lookup.
+    async fn check_algorithm(&self, client: &ClientId, alg: &'static str) -> Result<(), BearerRefusal> {
+        if alg != TokenAlg::Rs256.as_str() {
+            return Ok(());
+        }
+        let client = self.cache.client(client, self.cache.versions().await?).await?.ok_or(BearerRefusal::Unproven)?;
+        client.metadata.check_signature_algorithm(alg).map_err(BearerRefusal::Proof)
     }
 }
 

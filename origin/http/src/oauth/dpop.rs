@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tollgate_keys::jose::{self, JoseError, Jws};
-use tollgate_model::SecretHash;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
+use tollgate_model::{ClientMetadata, SecretHash};
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{ReplayKey, WriteError, Writer};
 use tollgate_system::Clock;
@@ -53,6 +53,14 @@ pub(crate) struct Request<'a> {
     pub(crate) token: Option<&'a str>,
 }
 
+/// A verified proof.
+pub(crate) struct Proof {
+    /// Thumbprint of its key.
+    pub(crate) thumbprint: String,
+    /// Name of its signature algorithm.
+    pub(crate) algorithm: &'static str,
+}
+
 /// Why a proof is refused.
 #[derive(Debug)]
 pub(crate) enum ProofError {
@@ -79,13 +87,23 @@ impl From<ProofError> for OAuthError {
 }
 
 impl ProofVerifier {
-    /// Verifies the DPoP proof of a request, and returns the thumbprint of its key; `None` without
-    /// a proof (RFC 9449 §4.3).
-    pub(crate) async fn verify(
+    /// Verifies the DPoP proof of a client's request, and returns the thumbprint of its key; `None`
+    /// without a proof.
+    pub(crate) async fn verify_for(
         &self,
+        client: &ClientMetadata,
         headers: &HeaderMap,
         request: &Request<'_>,
     ) -> Result<Option<String>, ProofError> {
+        let Some(proof) = self.verify(headers, request).await? else {
+            return Ok(None);
+        };
+        client.check_signature_algorithm(proof.algorithm).map_err(ProofError::Invalid)?;
+        Ok(Some(proof.thumbprint))
+    }
+
+    /// Verifies the DPoP proof of a request; `None` without a proof (RFC 9449 §4.3).
+    pub(crate) async fn verify(&self, headers: &HeaderMap, request: &Request<'_>) -> Result<Option<Proof>, ProofError> {
         let mut proofs = headers.get_all("dpop").iter();
         let proof = match (proofs.next(), proofs.next()) {
             (None, _) => return Ok(None),
@@ -96,6 +114,7 @@ impl ProofVerifier {
         if jws.token_type.as_deref() != Some("dpop+jwt") {
             return Err(ProofError::Invalid("the proof's typ is not dpop+jwt"));
         }
+        let algorithm = jws.algorithm();
         let (key, claims) = jws.verify_by_own_key()?;
         if jose::text(&claims, "htm")? != request.method {
             return Err(ProofError::Invalid("the proof is for another method"));
@@ -124,7 +143,7 @@ impl ProofVerifier {
         if !self.writer.record_first_use(ReplayKey { hash, expires_at }).await.map_err(ProofError::Write)? {
             return Err(ProofError::Invalid("the proof was shown before"));
         }
-        Ok(Some(thumbprint))
+        Ok(Some(Proof { thumbprint, algorithm }))
     }
 
     /// A nonce (RFC 9449 §8): its period and a MAC of it. Nothing is stored, and every origin on

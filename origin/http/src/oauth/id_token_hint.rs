@@ -12,7 +12,7 @@ pub(crate) fn claims(issuer: &str, keys: &SigningKeys, hint: &str) -> Option<Map
     if jws.token_type.as_deref() != Some("JWT") {
         return None;
     }
-    let claims = jws.verify(keys.current().verifying_keys()).ok()?;
+    let claims = jws.verify(keys.current().public_keys()).ok()?;
     (jose::text(&claims, "iss").ok()? == issuer && is_id_token(&claims)).then_some(claims)
 }
 

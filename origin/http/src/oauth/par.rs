@@ -64,8 +64,8 @@ async fn push(
     let request = read(&endpoint.reader, &client, &resources, form, true).await;
     let mut request = request.map_err(|refused| refused.error)?;
     // RFC 9449 §10.1: a proof with the request means the same as `dpop_jkt`.
-    let proven =
-        endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
+    let proven = dpop::Request { method: "POST", path: PATH, token: None };
+    let proven = endpoint.proofs.verify_for(&client.metadata, &caller.headers, &proven).await?;
     match (&request.jkt, proven) {
         (Some(named), Some(proven)) if *named != proven => {
             return Err(OAuthError::InvalidDpopProof("the proof's key is not that of dpop_jkt"));

@@ -107,7 +107,8 @@ async fn answer(
     if !authenticated.client.metadata.allows(grant_type) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for that grant_type"));
     }
-    let jkt = endpoint.proofs.verify(&caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
+    let proven = dpop::Request { method: "POST", path, token: None };
+    let jkt = endpoint.proofs.verify_for(&authenticated.client.metadata, &caller.headers, &proven).await?;
     let has_proof = jkt.is_some();
     let request = TokenRequest { endpoint, caller: authenticated, sent_by: caller, form, jkt };
     let answer = grant_with_key_retry(grant_type, request).await?;

@@ -11,8 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_keys::jose::{SIGNING_ALGORITHMS, VERIFYING_ALGORITHMS};
+use tollgate_model::key_schedule::ON_REQUEST;
 use tollgate_model::user::PASSWORD_ACR;
-use tollgate_model::{AuthMethod, GrantType, ResponseMode, ResponseType, UserClaims};
+use tollgate_model::{AuthMethod, GrantType, ResponseMode, ResponseType, TokenAlg, UserClaims};
+use tollgate_services::signing_keys::SigningKeys;
 
 use crate::issuer::Issuer;
 use crate::pages::brand::Appearance;
@@ -23,6 +25,7 @@ pub(crate) struct ServerFeatures {
     pub(crate) grants: GrantSettings,
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) appearance: Arc<Appearance>,
+    pub(crate) keys: SigningKeys,
 }
 
 /// Returns the metadata of this server (RFC 8414).
@@ -109,6 +112,9 @@ fn abilities(features: &ServerFeatures) -> Value {
         .map(|mode| mode.as_str())
         .chain(["jwt"])
         .collect();
+    let ring = features.keys.current();
+    let has_key = |alg: &TokenAlg| *alg != ON_REQUEST || ring.can_sign_statements(*alg);
+    let signing_algorithms: Vec<TokenAlg> = SIGNING_ALGORITHMS.into_iter().filter(has_key).collect();
     let languages: Vec<&str> = features.appearance.catalogue.languages().collect();
     json!({
         "response_types_supported": response_types,
@@ -122,8 +128,8 @@ fn abilities(features: &ServerFeatures) -> Value {
         "revocation_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
-        "introspection_signing_alg_values_supported": SIGNING_ALGORITHMS,
-        "authorization_signing_alg_values_supported": SIGNING_ALGORITHMS,
+        "introspection_signing_alg_values_supported": signing_algorithms,
+        "authorization_signing_alg_values_supported": signing_algorithms,
         "tls_client_certificate_bound_access_tokens": has_certificates,
         "dpop_signing_alg_values_supported": VERIFYING_ALGORITHMS,
         "request_parameter_supported": true,
@@ -140,8 +146,8 @@ fn abilities(features: &ServerFeatures) -> Value {
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": [PASSWORD_ACR],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
-        "id_token_signing_alg_values_supported": SIGNING_ALGORITHMS,
-        "userinfo_signing_alg_values_supported": SIGNING_ALGORITHMS,
+        "id_token_signing_alg_values_supported": signing_algorithms,
+        "userinfo_signing_alg_values_supported": signing_algorithms,
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
     })

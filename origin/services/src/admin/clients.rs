@@ -8,6 +8,7 @@ use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
+use crate::signing_keys::missing_algorithm;
 
 /// Seconds for which a replaced secret stays valid: a day, so that deployments can follow.
 pub const SECRET_OVERLAP: u64 = 24 * 60 * 60;
@@ -64,6 +65,7 @@ impl Registry {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
         };
+        self.check_keys_of(&metadata).await?;
         let now = self.clock.now();
         let mut client = Client::new(id, metadata, now);
         let secret = match (has_secret(&client), secret) {
@@ -94,9 +96,20 @@ impl Registry {
         metadata: &ClientMetadata,
     ) -> Result<Client, AdminError> {
         self.check_new_redirect_uris(metadata, &client.metadata)?;
+        self.check_keys_of(metadata).await?;
         self.store.with_actor(by).update_client(&client.id, metadata).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
         self.get_client(client.id.as_str()).await
+    }
+
+    /// Checks that this issuer has keys for all that it signs for a client.
+    async fn check_keys_of(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
+        match missing_algorithm(&self.store, metadata).await? {
+            None => Ok(()),
+            Some(alg) => Err(invalid_client(&format_args!(
+                "there is no {alg} key: create it with `tollgate key rotate --alg {alg}`"
+            ))),
+        }
     }
 
     /// Changes single members of a client's metadata. A change that another administrator or the
@@ -117,6 +130,7 @@ impl Registry {
                 return Ok(client);
             }
             self.check_new_redirect_uris(&metadata, &client.metadata)?;
+            self.check_keys_of(&metadata).await?;
             match self.store.with_actor(by).change_client(&client, &metadata).await {
                 Err(StoreError::ConcurrentModification) => {}
                 outcome => {

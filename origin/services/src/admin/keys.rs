@@ -1,7 +1,7 @@
 //! The keys that sign tokens.
 
 use tollgate_keys::{KeyNotRevocable, KeyRing, MasterKey, PublicKey};
-use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
+use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM, has_algorithm};
 use tollgate_model::{Actor, KeyPolicy, KeyPurpose, NewRevocation, Reason, StoredKey, Target, TokenAlg};
 
 use super::{AdminError, Administration, Registry};
@@ -24,16 +24,25 @@ pub struct KeyRevocation {
 }
 
 /// The keys that a rotation replaces: that of one algorithm, or all that sign with a private key.
-#[must_use]
-pub fn token_key_kinds(alg: Option<TokenAlg>) -> Vec<(KeyPurpose, TokenAlg)> {
+fn token_key_kinds(alg: Option<TokenAlg>, keys: &[StoredKey]) -> Vec<(KeyPurpose, TokenAlg)> {
+    let asymmetric = TokenAlg::ALL.into_iter().filter(|alg| *alg != TokenAlg::Hs256);
     match alg {
         Some(TokenAlg::Hs256) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
         Some(alg) => vec![(KeyPurpose::Token, alg)],
-        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec(),
+        None => asymmetric.filter(|alg| has_algorithm(keys, *alg)).map(|alg| (KeyPurpose::Token, alg)).collect(),
     }
 }
 
 impl Registry {
+    /// The keys that a rotation replaces: that of one algorithm, or all that sign with a private
+    /// key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn token_key_kinds(&self, alg: Option<TokenAlg>) -> Result<Vec<(KeyPurpose, TokenAlg)>, AdminError> {
+        Ok(token_key_kinds(alg, &self.store.list_keys().await?))
+    }
+
     /// Makes the next key of each kind, which signs `ahead` seconds after its publication.
     ///
     /// # Errors
@@ -125,7 +134,8 @@ impl Administration {
         immediately: bool,
     ) -> Result<Vec<PublicKey>, AdminError> {
         let ahead = if immediately { 0 } else { self.key_policy.ahead };
-        let scheduled = self.schedule_keys(by, self.keys.master(), &token_key_kinds(alg), ahead).await?;
+        let kinds = self.token_key_kinds(alg).await?;
+        let scheduled = self.schedule_keys(by, self.keys.master(), &kinds, ahead).await?;
         self.list_keys(|key| scheduled.iter().any(|scheduled| scheduled.key.kid == key.kid)).await
     }
 

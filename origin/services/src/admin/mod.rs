@@ -35,7 +35,7 @@ pub use self::clients::{
     NewSecret, SECRET_OVERLAP, client_version, has_secret, invalid_client, parse_client_metadata, patch_client_metadata,
 };
 pub use self::error::AdminError;
-pub use self::keys::{KeyRevocation, ScheduledKey, token_key_kinds};
+pub use self::keys::{KeyRevocation, ScheduledKey};
 pub use self::overview::{HashingView, MinuteView, Overview};
 pub use self::refusals::RefusalView;
 pub use self::resources::{patch_resource, resource_version};

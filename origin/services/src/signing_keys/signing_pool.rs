@@ -65,10 +65,7 @@ impl SigningPool {
 
 /// Whether a signature takes too long for an async thread.
 const fn is_slow(alg: TokenAlg) -> bool {
-    match alg {
-        TokenAlg::Rs256 => true,
-        TokenAlg::EdDsa | TokenAlg::Es256 | TokenAlg::Hs256 => false,
-    }
+    alg.is_rsa()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Audience, KeyPurpose, KeyState, Reason, StoredKey, TokenAlg};
-use tollgate_services::admin::{ScheduledKey, token_key_kinds};
+use tollgate_services::admin::ScheduledKey;
 use tollgate_system::Clock;
 
 use super::output::table;
@@ -47,8 +47,8 @@ pub(super) enum KeyCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
-    /// Rotate only the key of this algorithm: EdDSA, ES256, RS256 or HS256 [default: EdDSA, ES256
-    /// and RS256]
+    /// Rotate only the key of this algorithm: EdDSA, ES256, RS256, PS256 or HS256. The first PS256
+    /// key is created in this way [default: all but HS256]
     #[arg(long)]
     alg: Option<TokenAlg>,
     /// Rotate the key that signs snapshots: the first run creates the next key, which you pin at
@@ -131,7 +131,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let master = session.master_key().await?;
     let kinds = match args.snapshot {
         true => vec![(KeyPurpose::Snapshot, TokenAlg::EdDsa)],
-        false => token_key_kinds(args.alg),
+        false => session.registry()?.token_key_kinds(args.alg).await?,
     };
     let ahead = if args.now { 0 } else { session.settings.keys.ahead };
     let scheduled = session.registry()?.schedule_keys(&command_line_actor(), &master, &kinds, ahead).await?;

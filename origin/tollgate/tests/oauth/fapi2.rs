@@ -2,10 +2,10 @@
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile};
+use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile, TokenAlg};
 use tollgate_system::Clock;
 use tollgate_test_kit::client::CODE_VERIFIER;
-use tollgate_test_kit::jwt::{ClientKey, random_id};
+use tollgate_test_kit::jwt::{ClientKey, RsaClientKeys, random_id};
 
 use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, parameters, text};
 
@@ -90,4 +90,39 @@ async fn admin_cannot_register_what_contradicts_the_profile() {
     let (status, refusal) = fixture.send(reqwest::Method::POST, "/clients", body).await;
     assert_eq!(status, 400, "{refusal}");
     assert!(refusal.to_string().contains("profile fapi2: token_endpoint_auth_method"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fapi2_client_signs_with_ps256_and_never_with_rs256() {
+    let (origin, keys) = (Origin::start().await, RsaClientKeys::generate().expect("keys"));
+    let service =
+        ClientMetadata { auth_method: AuthMethod::PrivateKeyJwt, jwks: Some(keys.jwks()), ..Origin::service("orders") };
+    let bank = ClientMetadata { profile: Some(ClientProfile::Fapi2), ..service.clone() };
+    origin.client("bank", bank.checked().expect("good")).await;
+    origin.client("service", service).await;
+    let (issuer, url) = (origin.server.issuer(), format!("{}/oauth/token", origin.server.issuer()));
+    let post = async |client: &str, assertion: TokenAlg, proof: TokenAlg| {
+        let claims = json!({
+            "iss": client, "sub": client, "aud": issuer, "exp": Clock::system().now() + 60, "jti": random_id(),
+        });
+        let assertion = keys.sign(assertion, &json!({}), &claims).expect("signed");
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
+            ("client_assertion", assertion.as_str()),
+        ];
+        let proof = keys.proof(proof, "POST", &url).expect("signed");
+        answer(origin.http.post(&url).form(&form).header("dpop", proof)).await
+    };
+    for alg in [TokenAlg::Ps256, TokenAlg::Rs256] {
+        let (status, tokens) = post("service", alg, alg).await;
+        assert_eq!((status, &tokens["token_type"]), (200, &json!("DPoP")), "{alg}: {tokens}");
+    }
+    let (status, tokens) = post("bank", TokenAlg::Ps256, TokenAlg::Ps256).await;
+    assert_eq!(status, 200, "{tokens}");
+    let (status, refusal) = post("bank", TokenAlg::Rs256, TokenAlg::Ps256).await;
+    assert_eq!((status, &refusal["error"]), (401, &json!("invalid_client")));
+    let (status, refusal) = post("bank", TokenAlg::Ps256, TokenAlg::Rs256).await;
+    assert_eq!((status, &refusal["error"]), (400, &json!("invalid_dpop_proof")), "{refusal}");
+    assert!(refusal["error_description"].as_str().is_some_and(|text| text.contains("profile fapi2")), "{refusal}");
 }

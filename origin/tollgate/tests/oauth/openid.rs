@@ -1,14 +1,18 @@
 //! OpenID Connect: discovery, ID tokens, userinfo, pairwise subjects, logout.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_core::{Algorithm, KeySet};
+use tollgate_keys::jose::Jws;
+use tollgate_model::jwks::public_keys;
 use tollgate_model::{ClientMetadata, SubjectType, TokenAlg};
 use tollgate_test_kit::jwt::base64url;
 use tollgate_test_kit::logout_listener::LogoutListener;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, UserBrowser, answer, claims, header, text};
+use crate::fixture::{Origin, UserBrowser, answer, claims, header, parameters, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn discovery_lists_only_existing_endpoints() {
@@ -208,4 +212,53 @@ async fn clients_with_backchannel_logout_get_the_session_with_their_tokens() {
     assert_eq!(origin.token("shop", &refresh).await["session_state"], tokens["session_state"]);
     let code = origin.code(&browser, "other", &[]).await;
     assert!(origin.redeem("other", &code).await.get("session_state").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps256_is_offered_once_an_operator_created_its_key() {
+    let fixture = crate::console::Fixture::start().await;
+    let origin = &fixture.origin;
+    origin.user("ada").await;
+    let read = async |path: &str| answer(origin.http.get(origin.url(path))).await.1;
+    let is_offered = async || {
+        let discovery = read("/.well-known/openid-configuration").await;
+        discovery["id_token_signing_alg_values_supported"].as_array().expect("a list").contains(&json!("PS256"))
+    };
+    let register = async |id: &str, member: &str| {
+        let body = json!({
+            "client_id": id, "client_name": "A bank", "grant_types": ["authorization_code"], "scope": "openid",
+            "redirect_uris": ["https://bank.example/cb"], member: "PS256",
+        });
+        fixture.send(reqwest::Method::POST, "/clients", body).await
+    };
+    assert!(!is_offered().await);
+    let (status, refusal) = register("early", "id_token_signed_response_alg").await;
+    assert!(status == 400 && refusal.to_string().contains("tollgate key rotate --alg PS256"), "{refusal}");
+    let (status, created) = fixture.send(reqwest::Method::POST, "/keys", json!({ "alg": "PS256" })).await;
+    assert_eq!(status, 201, "{created}");
+    let published = tokio::time::timeout(Duration::from_secs(60), async {
+        while !is_offered().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    published.await.expect("the key is published and signs");
+    assert_eq!(register("bank", "id_token_signed_response_alg").await.0, 201);
+    let (status, refusal) = register("tokens", "access_token_signed_response_alg").await;
+    assert!(status == 400 && refusal.to_string().contains("edges do not verify PS256"), "{refusal}");
+
+    origin.client("pss", ClientMetadata { id_token_signed_response_alg: Some(TokenAlg::Ps256), ..Origin::web() }).await;
+    let browser = UserBrowser::new(origin, "ada");
+    let code = origin.code(&browser, "pss", &[("scope", "openid email")]).await;
+    let tokens = origin.redeem("pss", &code).await;
+    let (access, jwt) = (text(&tokens, "access_token"), text(&tokens, "id_token"));
+    assert_eq!(header(jwt)["alg"], "PS256");
+    assert_eq!(header(access)["alg"], "EdDSA");
+    let jwks = read("/.well-known/jwks.json").await;
+    let verified = Jws::parse(jwt).and_then(|jws| jws.verify(&public_keys(&jwks))).expect("verified");
+    assert_eq!(verified["at_hash"], json!(base64url(&Sha256::digest(access)[..16])));
+    assert_eq!(origin.introspect("pss", jwt).await, json!({ "active": false }), "no access token");
+    // The server recognises it again.
+    let hint = [("id_token_hint", jwt), ("prompt", "none")];
+    let page = browser.request_authorization("pss", &hint).await;
+    assert!(parameters(&page.redirect().expect("a redirect")).contains_key("code"));
 }
