@@ -61,11 +61,11 @@ impl Registry {
         secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
         self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
+        self.check_keys_of(&metadata).await?;
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
         };
-        self.check_keys_of(&metadata).await?;
         let now = self.clock.now();
         let mut client = Client::new(id, metadata, now);
         let secret = match (has_secret(&client), secret) {
@@ -100,16 +100,6 @@ impl Registry {
         self.store.with_actor(by).update_client(&client.id, metadata).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
         self.get_client(client.id.as_str()).await
-    }
-
-    /// Checks that this issuer has keys for all that it signs for a client.
-    async fn check_keys_of(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
-        match missing_algorithm(&self.store, metadata).await? {
-            None => Ok(()),
-            Some(alg) => Err(invalid_client(&format_args!(
-                "there is no {alg} key: create it with `tollgate key rotate --alg {alg}`"
-            ))),
-        }
     }
 
     /// Changes single members of a client's metadata. A change that another administrator or the
@@ -219,6 +209,16 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Checks that this issuer has keys for all that it signs for a client.
+    async fn check_keys_of(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
+        match missing_algorithm(&self.store, metadata).await? {
+            None => Ok(()),
+            Some(alg) => Err(invalid_client(&format_args!(
+                "there is no {alg} key: create it with `tollgate key rotate --alg {alg}`"
+            ))),
+        }
     }
 
     /// A new secret as it is stored, and itself if it was generated and must be shown.
