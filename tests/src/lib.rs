@@ -16,6 +16,7 @@ pub mod origin_process;
 pub mod origin_proxy;
 pub mod postgres_server;
 pub mod process;
+pub mod prometheus;
 pub mod redis_server;
 pub mod regression_case;
 pub mod rfc_requirements;

@@ -11,6 +11,7 @@ mod end_to_end;
 mod invalid_settings;
 mod oauth;
 mod openapi;
+mod operations;
 mod process;
 mod public_clients;
 mod rate_limits;

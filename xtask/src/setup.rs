@@ -96,6 +96,7 @@ pub(crate) fn for_test(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
         python_tools(workspace)?;
         redis(workspace)?;
         faketime(workspace)?;
+        prometheus(workspace)?;
     }
     if stages.contains(&Stage::Browser) || stages.contains(&Stage::Clients) {
         chromium(workspace)?;
@@ -270,6 +271,15 @@ fn faketime(workspace: &Workspace) -> Result<()> {
     }
     apt_get(workspace, "libfaketime", "libfaketime")?;
     find_faketime().map(drop).context("apt-get installed libfaketime, but it is not in /usr/lib/*/faketime")
+}
+
+/// Scrapes an origin, and checks metrics, rules and alerts by its program promtool.
+fn prometheus(workspace: &Workspace) -> Result<()> {
+    if find_in_path("promtool").is_some() && find_in_path("prometheus").is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, "prometheus", "Prometheus")?;
+    find_in_path("promtool").map(drop).context("apt-get installed Prometheus, but no promtool is in PATH")
 }
 
 /// libfaketime, as built for programs with threads.

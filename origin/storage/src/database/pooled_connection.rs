@@ -235,8 +235,8 @@ impl<D: Backend> DerefMut for Transaction<D> {
 }
 
 impl Supervisor {
-    /// Runs work on the connection within the time limit. `statement` is its place in the source, or
-    /// its text if that is short.
+    /// Runs work on the connection within the time limit. `statement` is its place in the source,
+    /// or its text if that is short.
     pub(crate) async fn run<T>(
         &mut self,
         statement: &'static str,

@@ -1,0 +1,4 @@
+//! An origin as operators see it: metrics, dashboards and alerts, logs, traces, profiles.
+
+mod alerts;
+mod metrics;
