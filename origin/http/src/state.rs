@@ -22,6 +22,7 @@ use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::refusals::RefusalLog;
+use tollgate_services::request_objects::RequestObjectCache;
 use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
 use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::SigningKeys;
@@ -231,7 +232,7 @@ impl RouterState {
         };
         let ahead = services.admin.key_policy.ahead;
         let commands = Arc::new(services.admin);
-        let authentication = Authentication::new(&common, services.verified_secrets, &grants);
+        let authentication = Authentication::new(&common, services.verified_secrets, outbound.clone(), &grants);
         let pages = Arc::new(common.pages(&authentication, &grants, accounts, external_users));
         let allowed_origins = Arc::new(AllowedOrigins::new(
             common.store.clone(),
@@ -331,7 +332,12 @@ struct Authentication {
 }
 
 impl Authentication {
-    fn new(common: &Common, verified_secrets: VerifiedSecretCache, grants: &GrantSettings) -> Authentication {
+    fn new(
+        common: &Common,
+        verified_secrets: VerifiedSecretCache,
+        outbound: OutboundClient,
+        grants: &GrantSettings,
+    ) -> Authentication {
         let (clock, metrics, writer) = (common.clock.clone(), Arc::clone(&common.metrics), common.writer.clone());
         let failures = FailedAuthentications::new(clock, metrics, writer);
         let proofs = Arc::new(ProofVerifier::new(
@@ -372,6 +378,7 @@ impl Authentication {
             clock: common.clock.clone(),
             keys: common.keys.clone(),
             client_keys: Arc::clone(&common.client_keys),
+            request_objects: RequestObjectCache::new(outbound),
             has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
         };
         Authentication {

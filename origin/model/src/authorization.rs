@@ -117,8 +117,11 @@ pub enum AuthorizationError {
     #[error("this client has no registered keys for request objects")]
     RequestNotSupported,
     /// `request_uri_not_supported` (OpenID Connect Core §3.1.2.6)
-    #[error("request_uri must come from /oauth/par")]
+    #[error("request_uri must come from /oauth/par: this client has no registered request_uris")]
     RequestUriNotSupported,
+    /// `invalid_request_uri` (RFC 9101 §6.2)
+    #[error("invalid request_uri: {0}")]
+    RequestUri(&'static str),
     /// `invalid_request_object` (RFC 9101 §6.2)
     #[error("invalid request object: {0}")]
     RequestObject(&'static str),
@@ -152,6 +155,7 @@ impl AuthorizationError {
             AuthorizationError::Unauthorized => "unauthorized_client",
             AuthorizationError::RequestNotSupported => "request_not_supported",
             AuthorizationError::RequestUriNotSupported => "request_uri_not_supported",
+            AuthorizationError::RequestUri(_) => "invalid_request_uri",
             AuthorizationError::RequestObject(_) => "invalid_request_object",
             AuthorizationError::UnmetAuthentication => "unmet_authentication_requirements",
             AuthorizationError::LoginRequired => "login_required",

@@ -36,6 +36,7 @@ pub mod rate_limit;
 pub mod redirect;
 pub mod refresh;
 pub mod registration;
+mod request_uri;
 mod reserved_claims;
 mod resource;
 mod response_type;
@@ -82,6 +83,7 @@ pub use refresh::{
     LateRetries, PresentedRefreshToken, RefreshFamily, RefreshKeys, RefreshState, RefreshToken, RefreshTokenGeneration,
     RefreshUse,
 };
+pub use request_uri::RequestUri;
 pub use resource::Resource;
 pub use response_type::{ResponseMode, ResponseType};
 pub use revocation::{

@@ -12,6 +12,7 @@ use super::client_lifetimes::ClientLifetimes;
 use super::jwks;
 use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 use super::redirect::{OutboundUrl, RedirectUri, WebUrl};
+use super::request_uri::RequestUri;
 use super::response_type::ResponseType;
 use super::scope::Scope;
 use super::text::{all_strings, is_displayable};
@@ -19,6 +20,9 @@ use super::token_alg::TokenAlg;
 
 /// For each client.
 const MAX_REDIRECT_URIS: usize = 32;
+
+/// For each client.
+const MAX_REQUEST_URIS: usize = 32;
 
 /// Contacts of a client.
 const MAX_CONTACTS: usize = 8;
@@ -283,6 +287,11 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub jwks_uri: Option<OutboundUrl>,
+    /// URLs of request objects that its `request_uri` may name; no other is ever fetched (OpenID
+    /// Connect Core §6.2). A fragment is the SHA-256 hash of the object in base64url.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub request_uris: Vec<RequestUri>,
     /// Signature algorithm of request objects; if registered, no other is accepted (RFC 9101
     /// §10.5).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -440,6 +449,9 @@ impl ClientMetadata {
         }
         if self.redirect_uris.len().max(self.post_logout_redirect_uris.len()) > MAX_REDIRECT_URIS {
             return Err(Uri("more than 32 redirect URIs"));
+        }
+        if self.request_uris.len() > MAX_REQUEST_URIS {
+            return Err(Metadata("more than 32 request_uris"));
         }
         if self.allows(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             return Err(Uri("redirect_uris is missing: the authorization code grant needs one"));

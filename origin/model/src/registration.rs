@@ -9,6 +9,7 @@ use super::metadata::{
     AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
 use super::redirect::{HttpRedirects, RedirectUri};
+use super::request_uri::RequestUri;
 use super::resource::Resource;
 use super::response_type::ResponseType;
 use super::scope::{Scope, USER_SCOPES};
@@ -73,7 +74,9 @@ pub fn parse_registration(
         ));
     }
     let requested_urls = [&metadata.jwks_uri, &metadata.backchannel_logout_uri, &metadata.sector_identifier_uri];
-    if requested_urls.into_iter().flatten().any(|url| !url.as_str().starts_with("https://")) {
+    let request_urls = metadata.request_uris.iter().map(RequestUri::url);
+    let mut requested_urls = requested_urls.into_iter().flatten().chain(request_urls);
+    if requested_urls.any(|url| !url.as_str().starts_with("https://")) {
         return Err(MetadataError::Metadata("URLs that this server requests must be https"));
     }
     check_shown_urls(&metadata)?;
@@ -251,6 +254,7 @@ const MEMBERS: &[&str] = &[
     "refresh_token_idle_lifetime",
     "refresh_token_lifetime",
     "request_object_signing_alg",
+    "request_uris",
     "require_pkce",
     "require_pushed_authorization_requests",
     "require_signed_request_object",
@@ -374,6 +378,7 @@ mod tests {
             ("response_types", serde_json::json!(["token"])),
             ("token_endpoint_auth_method", serde_json::json!("tls_client_auth")),
             ("jwks_uri", serde_json::json!("http://127.0.0.1/keys")),
+            ("request_uris", serde_json::json!(["http://127.0.0.1/request.jwt"])),
             ("scope", serde_json::json!(1)),
         ] {
             let mut json = serde_json::json!({ "redirect_uris": ["https://a.example/cb"] });

@@ -1,5 +1,6 @@
-//! Outbound HTTP requests to URLs that clients registered: `jwks_uri`, `sector_identifier_uri` and
-//! `backchannel_logout_uri`. Responses are bounded; redirects are not followed.
+//! Outbound HTTP requests to URLs that clients registered: `jwks_uri`, `request_uris`,
+//! `sector_identifier_uri` and `backchannel_logout_uri`. Responses are bounded; redirects are not
+//! followed.
 //!
 //! A client that registered itself could name a server that only this origin can reach (server-side
 //! request forgery). Its URLs are therefore requested only at public addresses of the Internet,

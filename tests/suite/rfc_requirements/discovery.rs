@@ -131,9 +131,15 @@ pub(super) fn openid() -> Vec<Requirement> {
         ),
         row(
             "3",
-            "request_uri_parameter_supported is true unless said otherwise",
+            "request_uri_parameter_supported says what is so",
             [discovery()],
-            ok().is("request_uri_parameter_supported", false),
+            ok().is("request_uri_parameter_supported", true),
+        ),
+        row(
+            "3",
+            "require_request_uri_registration is false unless said otherwise",
+            [discovery()],
+            ok().is("require_request_uri_registration", true),
         ),
         row(
             "3",

@@ -293,7 +293,7 @@ fn keys() -> Vec<Requirement> {
         ),
         row(
             "6.1",
-            "request_uri of the client's own place is not supported, and the answer says so",
+            "a request_uri that the client has not registered is refused",
             [authorize().set("request_uri", "https://app.example/request.jwt")],
             status(&[302, 303, 400]).lacks("?code"),
         ),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::{error_response_mode, response_uri};
-use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, Resource, ResponseType};
+use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, RequestUri, Resource, ResponseType};
 use tollgate_services::client_jwks::ClientKeyCache;
+use tollgate_services::request_objects::RequestObjectCache;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_system::Clock;
 
@@ -38,6 +39,8 @@ pub(crate) struct AuthorizationRequestReader {
     pub(crate) keys: SigningKeys,
     /// Public keys of clients, which sign request objects.
     pub(crate) client_keys: Arc<ClientKeyCache>,
+    /// Request objects that clients publish.
+    pub(crate) request_objects: RequestObjectCache,
     /// Whether the server offers response types with tokens.
     pub(crate) has_front_channel_tokens: bool,
 }
@@ -103,14 +106,18 @@ async fn resolve_request_object(
     client: &Client,
     outer: &Parameters,
 ) -> Result<Parameters, AuthorizationError> {
-    if outer.get("request_uri").is_some() {
-        return Err(AuthorizationError::RequestUriNotSupported);
-    }
-    let Some(jwt) = outer.get("request") else {
-        return match client.metadata.require_signed_request_object {
-            true => Err(AuthorizationError::Invalid("this client's requests must be signed (RFC 9101)")),
-            false => Ok(outer.clone()),
-        };
+    let published;
+    let jwt = match (outer.get("request"), outer.get("request_uri")) {
+        (Some(_), Some(_)) => return Err(AuthorizationError::Invalid("request and request_uri exclude each other")),
+        (Some(jwt), None) => jwt,
+        (None, Some(uri)) => {
+            published = published_object(reader, client, uri).await?;
+            published.as_str()
+        }
+        (None, None) if client.metadata.require_signed_request_object => {
+            return Err(AuthorizationError::Invalid("this client's requests must be signed (RFC 9101)"));
+        }
+        (None, None) => return Ok(outer.clone()),
     };
     if client.metadata.jwks.is_none() && client.metadata.jwks_uri.is_none() {
         return Err(AuthorizationError::RequestNotSupported);
@@ -147,4 +154,22 @@ async fn resolve_request_object(
         value => vec![(name, value.to_string())],
     });
     Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
+}
+
+/// The unverified request object at a URI that the client registered. Never: a request to another
+/// URL, which anyone could put into a link.
+async fn published_object(
+    reader: &AuthorizationRequestReader,
+    client: &Client,
+    uri: &str,
+) -> Result<Arc<String>, AuthorizationError> {
+    let registered = &client.metadata.request_uris;
+    if registered.is_empty() {
+        return Err(AuthorizationError::RequestUriNotSupported);
+    }
+    let named = uri.parse::<RequestUri>().ok();
+    let named = named.filter(|named| registered.iter().any(|registered| registered.matches(named)));
+    let named = named.ok_or(AuthorizationError::RequestUri("it is not one that this client registered"))?;
+    let object = reader.request_objects.unverified_object(&named, client.registrant()).await;
+    object.ok_or(AuthorizationError::RequestUri("it cannot be fetched, or its content does not have the hash in it"))
 }

@@ -6,7 +6,7 @@ use tollgate_model::access::allowed_audiences;
 use tollgate_model::authorization::{RequestParameters, response_uri};
 use tollgate_model::{
     Audience, AuthMethod, AuthorizationError, AuthorizationRequest, Client, ClientMetadata, GrantType, HttpRedirects,
-    PkceRequirement, RedirectUri, Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
+    PkceRequirement, RedirectUri, RequestUri, Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
 };
 use url::Url;
 
@@ -130,7 +130,8 @@ fn check_grants(metadata: &ClientMetadata, findings: &mut Findings) {
             grant => findings.ok(SUBJECT, grant.as_str()),
         }
     }
-    if !metadata.redirect_uris.is_empty() && !metadata.allows(GrantType::AuthorizationCode) {
+    let has_responses = metadata.allows(GrantType::AuthorizationCode) || !metadata.response_types.is_empty();
+    if !metadata.redirect_uris.is_empty() && !has_responses {
         findings.warn("redirect_uris", "unused: the client may not use the grant authorization_code");
     }
     for response_type in metadata.response_types.iter().filter(|response_type| response_type.as_str() != "code") {
@@ -255,6 +256,10 @@ pub fn check_authorization_url(
             .ok("request_uri", format!("{} names a pushed request, which was checked when it was pushed", shown(uri)));
         return findings.0;
     }
+    if let Some(uri) = parameters.get("request_uri") {
+        check_request_uri(&client.metadata, uri, &mut findings);
+        return findings.0;
+    }
     if parameters.get("request").is_some() {
         findings.warn("request", "the parameters are in the signed request object, which is not explained here");
         return findings.0;
@@ -268,6 +273,20 @@ pub fn check_authorization_url(
     };
     check_request(client, &parameters, &response_uri, default_audience, resources, now, &mut findings);
     findings.0
+}
+
+fn check_request_uri(metadata: &ClientMetadata, uri: &str, findings: &mut Findings) {
+    const SUBJECT: &str = "request_uri";
+    let named = uri.parse::<RequestUri>().ok();
+    let is_registered = |named: &RequestUri| metadata.request_uris.iter().any(|registered| registered.matches(named));
+    match named.as_ref().is_some_and(is_registered) {
+        true => findings.warn(SUBJECT, "the parameters are in the request object there, which is not explained here"),
+        false => {
+            let registered: Vec<String> = metadata.request_uris.iter().map(ToString::to_string).collect();
+            let registered: Vec<&str> = registered.iter().map(String::as_str).collect();
+            findings.wrong(SUBJECT, format!("{} is not registered; registered: {}", shown(uri), list(&registered)));
+        }
+    }
 }
 
 fn check_endpoint(url: &Url, issuer: &str, findings: &mut Findings) {

@@ -37,6 +37,7 @@ fn registered(metadata: &ClientMetadata, parameter: &str) -> Vec<String> {
     match parameter {
         "redirect_uri" => texts(&metadata.redirect_uris),
         "post_logout_redirect_uri" => texts(&metadata.post_logout_redirect_uris),
+        "request_uri" => texts(&metadata.request_uris),
         "scope" => metadata.scope.values().map(str::to_owned).collect(),
         "resource" | "audience" => texts(&metadata.audiences),
         "grant_type" => metadata.grant_types.iter().map(|grant| grant.as_str().to_owned()).collect(),

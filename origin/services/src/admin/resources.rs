@@ -150,8 +150,8 @@ fn not_found(audience: &Audience) -> AdminError {
     AdminError::not_found("resource server", audience)
 }
 
-/// Fingerprint, by which a form or a request finds out whether the resource server was changed since
-/// it was read.
+/// Fingerprint, by which a form or a request finds out whether the resource server was changed
+/// since it was read.
 #[must_use]
 pub fn resource_version(resource: &Resource) -> String {
     super::version(resource)
@@ -164,9 +164,9 @@ fn check_version(current: &Resource, version: &str) -> Result<(), AdminError> {
     }
 }
 
-/// Applies a merge patch (RFC 7396) to a resource server. `verifier` in it is a preset that replaces
-/// algorithm, type and format; with `version`, the patch is for that version only. The result is not
-/// checked.
+/// Applies a merge patch (RFC 7396) to a resource server. `verifier` in it is a preset that
+/// replaces algorithm, type and format; with `version`, the patch is for that version only. The
+/// result is not checked.
 ///
 /// # Errors
 /// [`AdminError::Invalid`] for a patch that is no object, has an unknown preset, or names a member

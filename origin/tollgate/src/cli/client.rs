@@ -6,7 +6,7 @@ use tollgate_model::client::secret_warning;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
     Audience, AuthMethod, ClientId, ClientLifetimes, ClientMetadata, ClientProfile, ClientView, GrantType, OutboundUrl,
-    PkceRequirement, RedirectUri, ResponseType, Scope, TokenAlg, TokenFormat, WebUrl, text,
+    PkceRequirement, RedirectUri, RequestUri, ResponseType, Scope, TokenAlg, TokenFormat, WebUrl, text,
 };
 use tollgate_services::admin::client_check::{Finding, Verdict, check_authorization_url, check_settings};
 use tollgate_services::admin::{
@@ -146,6 +146,10 @@ struct ClientFlags {
     /// URL of its public keys
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<OutboundUrl>,
+    /// URL of a request object that it publishes, for request_uri; with the SHA-256 hash of the
+    /// object as its fragment if it never changes; repeatable
+    #[arg(long, value_name = "URL")]
+    request_uri: Vec<RequestUri>,
     /// Security profile: fapi2 sets and enforces the rules of the FAPI 2.0 Security Profile
     #[arg(long)]
     profile: Option<ClientProfile>,
@@ -298,6 +302,7 @@ impl ClientFlags {
         metadata.rotate_refresh_tokens = self.rotate_refresh_tokens.or(metadata.rotate_refresh_tokens);
         metadata.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(metadata.backchannel_logout_uri);
         add(&mut metadata.response_types, self.response_type.clone());
+        add(&mut metadata.request_uris, self.request_uri.clone());
         let uri = |uri: &String| uri.parse::<RedirectUri>().with_context(|| uri.clone());
         let grants = self.grant.iter().map(|name| grant_type(name)).collect::<anyhow::Result<Vec<_>>>()?;
         add(&mut metadata.audiences, self.audience.clone());

@@ -24,6 +24,7 @@ mod proofs;
 mod refresh;
 mod refusals;
 mod registration;
+mod request_uris;
 mod response_modes;
 mod sessions;
 mod terminal;
