@@ -10,7 +10,8 @@ pub mod kit;
 pub mod lanes;
 pub mod lookup_cost;
 pub mod measure;
-pub mod plot;
 pub mod population;
 pub mod report;
 pub mod tokens;
+
+pub use tollgate_plot as plot;

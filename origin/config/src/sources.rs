@@ -258,9 +258,9 @@ impl Sources {
     }
 }
 
-/// Whether other programs read this name: edges, or the test suite.
+/// Whether other programs read this name: edges, `tollgate bench`, or the test suite.
 fn is_of_other_program(name: &str) -> bool {
-    ["TOLLGATE_EDGE_", "TOLLGATE_TEST_"].iter().any(|prefix| name.starts_with(prefix))
+    ["TOLLGATE_EDGE_", "TOLLGATE_BENCH_", "TOLLGATE_TEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn read_dotenv() -> Result<Vec<(String, String)>, SettingError> {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod bench;
 mod change;
 mod client;
 mod config;
@@ -86,6 +87,7 @@ enum Command {
     /// Set up a new origin: settings file, keys, first administrator, first client
     Init(init::InitFlags),
     Doctor(doctor::DoctorFlags),
+    Bench(bench::BenchFlags),
     /// Show the settings, or print a documented settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -192,6 +194,7 @@ pub fn run() -> ExitCode {
         }
         Command::Health(flags) => flags.run(&common, &output),
         Command::Init(flags) => flags.run(&common, &output),
+        Command::Bench(flags) => return flags.run(&output).unwrap_or_else(|error| exit_code(Err(error))),
         Command::Doctor(flags) => {
             return flags.run(&common, &output).unwrap_or_else(|error| exit_code(Err(error)));
         }

@@ -11,7 +11,7 @@ const HEIGHT: f64 = 420.0;
 /// Margins: left, top, right, bottom.
 const MARGIN: [f64; 4] = [72.0, 46.0, 168.0, 56.0];
 /// Colors with enough contrast on white and on near-black.
-pub(crate) const COLORS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
+pub const COLORS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
 
 /// Scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Plot {
 }
 
 /// The beginning of an SVG: title, background and colors for both color schemes.
-pub(crate) fn opening(title: &str, width: f64, height: f64, left: f64) -> String {
+pub fn opening(title: &str, width: f64, height: f64, left: f64) -> String {
     let title = escaped(title);
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="13" role="img">
@@ -206,6 +206,7 @@ fn tick_text(tick: f64) -> String {
     if tick.abs() >= 10_000.0 { format!("{}k", tick / 1000.0) } else { format!("{}", (tick * 1e6).round() / 1e6) }
 }
 
-pub(crate) fn escaped(text: &str) -> String {
+/// Text as the content of an element.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
