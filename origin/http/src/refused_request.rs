@@ -1,5 +1,6 @@
 //! Why a request of a client was refused. A response carries it to the layer that logs it.
 
+use tollgate_model::MemberProblem;
 use tollgate_model::authorization::RequestParameters;
 use tollgate_services::refusals::is_shown;
 
@@ -56,6 +57,13 @@ impl RefusedRequest {
     /// A refusal for this reason, which names the parameter that is wrong.
     pub(crate) fn new(error: &'static str, reason: String) -> RefusedRequest {
         RefusedRequest { error, parameter: named_parameter(&reason), reason, received: None }
+    }
+
+    /// Adds the member of client metadata that is wrong, and its value unless it may be a key.
+    pub(crate) fn with_member(mut self, wrong: &MemberProblem) -> RefusedRequest {
+        self.parameter = Some(wrong.member);
+        self.received = (wrong.member != "jwks").then(|| wrong.value.clone());
+        self
     }
 
     /// Adds the value that the request has for the parameter.

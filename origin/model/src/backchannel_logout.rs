@@ -78,6 +78,13 @@ mod tests {
     }
 
     #[test]
+    fn logout_token_names_the_session_for_clients_that_require_it() {
+        let claims = logout(1).claims("https://issuer.example", "an id", 1000);
+        assert_eq!((&claims["sid"], &claims["sub"]), (&json!("tgg_one"), &json!("someone")));
+        assert_eq!((&claims["events"][EVENT], claims.get("nonce")), (&json!({}), None));
+    }
+
+    #[test]
     fn retry_delay_grows_to_a_bound_and_ends_after_a_day() {
         assert_eq!(logout(1).next_attempt(1000, 1.0), Some(1002));
         assert_eq!(logout(1).next_attempt(1000, 0.0), Some(1001));

@@ -326,6 +326,10 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub backchannel_logout_uri: Option<OutboundUrl>,
+    /// Whether the client needs `sid` in logout tokens (OpenID Connect Back-Channel Logout §2.2);
+    /// every logout token has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_session_required: Option<bool>,
     /// Maximum age of a sign-in in seconds, unless a request sets `max_age`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_max_age: Option<u64>,
@@ -397,7 +401,7 @@ pub struct MemberProblem {
     pub member: &'static str,
     problem: &'static str,
     /// The value, shortened, in characters that an error description may have (RFC 6749 §5.2).
-    value: String,
+    pub value: String,
 }
 
 impl MemberProblem {

@@ -232,6 +232,7 @@ const MEMBERS: &[&str] = &[
     "authorization_code_lifetime",
     "authorization_details_types",
     "authorization_signed_response_alg",
+    "backchannel_logout_session_required",
     "backchannel_logout_uri",
     "client_name",
     "client_uri",
@@ -478,9 +479,10 @@ mod tests {
             "redirect_uris": ["https://a.example/cb"], "logo_uri": "https://a.example/logo.png",
             "client_uri": "https://a.example/", "policy_uri": "https://a.example/policy#cookies",
             "tos_uri": "https://a.example/terms", "contacts": ["ada@a.example"],
+            "backchannel_logout_uri": "https://a.example/logout", "backchannel_logout_session_required": true,
         });
         let kept = serde_json::to_value(read(json.clone()).expect("good")).expect("JSON");
-        for member in ["logo_uri", "client_uri", "policy_uri", "tos_uri", "contacts"] {
+        for member in json.as_object().expect("an object").keys() {
             assert_eq!(kept[member], json[member], "{member}");
         }
         for contacts in [vec!["a"; 9], vec![""], vec!["a\u{202e}b"]] {

@@ -11,7 +11,7 @@ use tollgate_tests::{client_script, documentation};
 use super::web_login::{WebLogin, report, with_other_signature};
 
 /// For clients that send neither a nonce nor PKCE.
-const WITHOUT_PKCE: &str = r#"{"require_pkce":"never"}"#;
+const WITHOUT_PKCE: [&str; 2] = ["--require-pkce", "never"];
 /// Callback path of Flask-Dance's blueprint.
 const FLASK_DANCE_PATH: &str = "/login/tollgate/authorized";
 /// What the application with Flask-Dance shows.
@@ -44,7 +44,6 @@ async fn auth_js_signs_in() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn passport_openidconnect_signs_in_where_the_client_is_registered_without_pkce() -> Result<()> {
-    let options = ["--metadata", WITHOUT_PKCE];
     let line = sign_in_at("passport_openidconnect.mjs", "/oauth2/redirect", &options, &[]).await?;
     assert_eq!(line, "passport-openidconnect × login, ID token × Alice Example");
     Ok(())
@@ -59,7 +58,6 @@ async fn mozilla_django_oidc_signs_in_with_a_nonce_and_no_pkce() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flask_dance_signs_in_where_the_client_is_registered_without_pkce() -> Result<()> {
-    let options = ["--metadata", WITHOUT_PKCE];
     let line = sign_in_at("flask_dance_app.py", FLASK_DANCE_PATH, &options, &[]).await?;
     assert_eq!(line, FLASK_DANCE_RESULT);
     Ok(())

@@ -16,7 +16,7 @@ impl WebLogin {
     pub(super) async fn start() -> Result<Self> {
         let origin = TestOrigin::start().await?;
         let claims = json!({
-            "name": "Alice Example", "preferred_username": "alice", "given_name": "Alice", "family_name": "Example",
+            "name": "Alice Example", "given_name": "Alice", "family_name": "Example",
             "email": "alice@example.com", "email_verified": true,
         });
         origin.user("alice", PASSWORD, &claims)?;

@@ -76,7 +76,10 @@ pub(crate) async fn post(
     }
     match route.scope().iter().all(|value| token.scope.has(value)) {
         true => Ok(StatusCode::OK),
-        false => Err(BearerRefusal::Scope(route.scope().join(" ")).into_response()),
+        false => {
+            let (required, granted) = (route.scope().join(" "), token.scope.to_string());
+            Err(BearerRefusal::Scope { required, granted }.into_response())
+        }
     }
 }
 

@@ -166,8 +166,12 @@ pub(crate) enum BearerRefusal {
     Invalid,
     /// The same for a token sent with the scheme `DPoP`, or that needs it (RFC 9449 §7.1).
     Unproven,
-    /// The token lacks this scope value.
-    Scope(String),
+    /// The token lacks a scope value.
+    Scope {
+        required: String,
+        /// The scope that the token has.
+        granted: String,
+    },
     /// Invalid DPoP proof.
     Proof(&'static str),
     /// The proof must contain this nonce.
@@ -227,6 +231,14 @@ fn parse_authorization(caller: &Caller) -> Result<(bool, &str), BearerRefusal> {
 impl BearerRefusal {
     /// What the log says of the refused request. None without a token, which is how clients ask
     /// whether one is needed, and for failures of this server.
+    fn refused_request(&self, error: &'static str) -> Option<RefusedRequest> {
+        let refused = RefusedRequest::new(error, self.reason()?);
+        match self {
+            BearerRefusal::Scope { granted, .. } => Some(RefusedRequest { received: Some(granted.clone()), ..refused }),
+            _ => Some(refused),
+        }
+    }
+
     fn reason(&self) -> Option<String> {
         match self {
             BearerRefusal::Missing | BearerRefusal::UseNonce(_) | BearerRefusal::Ours => None,
@@ -237,7 +249,7 @@ impl BearerRefusal {
             BearerRefusal::Unproven => {
                 Some("the access token is unknown, expired or revoked, or its DPoP key is not proven".to_owned())
             }
-            BearerRefusal::Scope(scope) => Some(format!("the access token lacks the scope {scope}")),
+            BearerRefusal::Scope { required, .. } => Some(format!("the access token lacks the scope {required}")),
             BearerRefusal::Proof(problem) => Some((*problem).to_owned()),
         }
     }
@@ -254,9 +266,11 @@ impl IntoResponse for BearerRefusal {
                 (StatusCode::UNAUTHORIZED, "invalid_token", "Bearer realm=\"tollgate\"".to_owned())
             }
             BearerRefusal::Unproven => (StatusCode::UNAUTHORIZED, "invalid_token", DPOP_CHALLENGE.to_owned()),
-            BearerRefusal::Scope(scope) => {
-                (StatusCode::FORBIDDEN, "insufficient_scope", format!("Bearer realm=\"tollgate\", scope=\"{scope}\""))
-            }
+            BearerRefusal::Scope { required, .. } => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                format!("Bearer realm=\"tollgate\", scope=\"{required}\""),
+            ),
             BearerRefusal::Proof(_) => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::UseNonce(_) => (StatusCode::UNAUTHORIZED, "use_dpop_nonce", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::Ours => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", String::new()),
@@ -267,8 +281,8 @@ impl IntoResponse for BearerRefusal {
         let refused = Refused { error: Some(error).filter(|error| !error.is_empty()) };
         let mut response = (status, Json(refused)).into_response();
         response.extensions_mut().insert(Refusal(if error.is_empty() { "no_token" } else { error }));
-        if let Some(reason) = self.reason() {
-            response.extensions_mut().insert(RefusedRequest::new(error, reason));
+        if let Some(refused) = self.refused_request(error) {
+            response.extensions_mut().insert(refused);
         }
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {

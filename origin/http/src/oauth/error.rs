@@ -187,7 +187,16 @@ impl OAuthError {
                 | OAuthError::LimitExceeded(_)
         );
         let (status, error) = self.wire();
-        (is_mistake && status.is_client_error()).then(|| RefusedRequest::new(error, self.to_string()))
+        if !is_mistake || !status.is_client_error() {
+            return None;
+        }
+        let refused = RefusedRequest::new(error, self.to_string());
+        match self {
+            OAuthError::Metadata(MetadataError::Member(wrong) | MetadataError::RedirectUriValue(wrong)) => {
+                Some(refused.with_member(wrong))
+            }
+            _ => Some(refused),
+        }
     }
 }
 

@@ -20,9 +20,10 @@ use tollgate_storage::{Store, Versions};
 use tollgate_system::Clock;
 
 use super::bearer::BearerAuthenticator;
+use super::caller::Caller;
 use super::client_auth::{ClientAuthenticator, authenticate};
-use super::error::OAuthError;
-use super::parameters::FormOnly;
+use super::error::{OAuthError, OAuthRefusal};
+use super::parameters::{FormOnly, Parameters};
 use crate::extract::header_list;
 use crate::issuer::Issuer;
 use crate::json;
@@ -103,11 +104,15 @@ impl TokenState {
 pub(crate) async fn post(
     State(endpoint): State<Arc<IntrospectionEndpoint>>,
     FormOnly(caller, form): FormOnly,
-) -> Result<Response, OAuthError> {
-    let authenticated = authenticate(&endpoint.clients, &caller, &form, "/oauth/introspect").await?;
+) -> Result<Response, OAuthRefusal> {
+    answer(&endpoint, &caller, &form).await.map_err(|error| OAuthRefusal::new(error, &form))
+}
+
+async fn answer(endpoint: &IntrospectionEndpoint, caller: &Caller, form: &Parameters) -> Result<Response, OAuthError> {
+    let authenticated = authenticate(&endpoint.clients, caller, form, "/oauth/introspect").await?;
     let client = authenticated.confidential()?;
     let unverified_token = form.required("token", "token is missing")?;
-    let finding = introspect(&endpoint, client, unverified_token, authenticated.now).await?;
+    let finding = introspect(endpoint, client, unverified_token, authenticated.now).await?;
     let found = finding.to_introspection(&endpoint.issuer.url);
     endpoint.metrics.introspected(found.active);
     if !wants_signed(&caller.headers) {

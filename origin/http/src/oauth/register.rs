@@ -29,6 +29,7 @@ use super::error::OAuthError;
 use crate::issuer::Issuer;
 use crate::openapi::responses::{NotFound, TooLarge};
 use crate::problem::Problem;
+use crate::request_context::note_client_id;
 
 /// Scope value that allows the registration of clients.
 const REGISTER: &str = "tollgate:register";
@@ -78,7 +79,8 @@ async fn may_register(endpoint: &RegistrationEndpoint, caller: &Caller) -> Resul
                 return Err(BearerRefusal::Invalid.into_response());
             }
             if !token.scope.has(REGISTER) {
-                return Err(BearerRefusal::Scope(REGISTER.to_owned()).into_response());
+                let (required, granted) = (REGISTER.to_owned(), token.scope.to_string());
+                return Err(BearerRefusal::Scope { required, granted }.into_response());
             }
             Ok(())
         }
@@ -228,7 +230,9 @@ async fn managed(endpoint: &RegistrationEndpoint, id: &str, headers: &HeaderMap)
     let client = endpoint.store.find_client_by_registration_token(&SecretHash::of(token)).await;
     let client = client.map_err(|error| BearerRefusal::from(error).into_response())?;
     let own = client.filter(|client| client.is_active() && client.id.as_str() == id);
-    own.ok_or_else(|| BearerRefusal::Invalid.into_response())
+    let own = own.ok_or_else(|| BearerRefusal::Invalid.into_response())?;
+    note_client_id(&own.id);
+    Ok(own)
 }
 
 /// Response to a registration.

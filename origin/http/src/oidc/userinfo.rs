@@ -11,7 +11,7 @@ use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use tollgate_model::{Client, GrantId, User};
+use tollgate_model::{Client, GrantId, Scope, User};
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
 use tollgate_system::Clock;
@@ -52,9 +52,10 @@ pub(crate) async fn any(
     let form = form_of(&method, &caller, body)?;
     let in_form = form.get("access_token");
     let token = endpoint.bearers.authenticate_with(&caller, in_form, method.as_str(), "/oauth/userinfo").await?;
-    let no_openid = || BearerRefusal::Scope("openid".to_owned());
+    let no_openid =
+        |granted: &Scope| BearerRefusal::Scope { required: "openid".to_owned(), granted: granted.to_string() };
     if !token.scope.has("openid") {
-        return Err(no_openid());
+        return Err(no_openid(&token.scope));
     }
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
     // Claims are for the client of the grant: another client must not learn them by an exchanged
@@ -66,7 +67,7 @@ pub(crate) async fn any(
         endpoint.store.find_client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
     let scope = token.scope.intersection(&client.metadata.scope);
     if !scope.has("openid") {
-        return Err(no_openid());
+        return Err(no_openid(&scope));
     }
     let mut claims: Map<String, Value> = user.claims_in_scope(&scope);
     claims.extend(user.requested_claims(&grant.terms.claims.userinfo, &client.metadata.scope));

@@ -35,7 +35,7 @@ fn registered(metadata: &ClientMetadata, parameter: &str) -> Vec<String> {
         values.iter().map(ToString::to_string).collect()
     }
     match parameter {
-        "redirect_uri" => texts(&metadata.redirect_uris),
+        "redirect_uri" | "redirect_uris" => texts(&metadata.redirect_uris),
         "post_logout_redirect_uri" => texts(&metadata.post_logout_redirect_uris),
         "request_uri" => texts(&metadata.request_uris),
         "scope" => metadata.scope.values().map(str::to_owned).collect(),

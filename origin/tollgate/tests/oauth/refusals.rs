@@ -11,7 +11,7 @@ use tollgate_test_kit::admin_client::AdminClient;
 use tollgate_test_kit::client::CODE_VERIFIER;
 use tollgate_test_kit::secret_leaks::refusal_lines;
 
-use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, authorization_query, parameters, redemption};
+use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, parameters, redemption, text};
 
 /// What a refused request leads to.
 struct Refused {
@@ -177,6 +177,40 @@ async fn mistakes_in_token_requests_can_be_diagnosed() {
     let reason = "code_verifier does not match the code_challenge";
     let refused = redeem(&form).await;
     check("wrong verifier", &admin, &refused, Expected::new("invalid_grant", reason, "code_verifier")).await;
+    origin.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_at_userinfo_introspection_and_registration_can_be_diagnosed() {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+    let admin = AdminClient::register(&origin, "operator").await.expect("an administrator");
+    origin.client("shop", Origin::service("orders")).await;
+    let tokens = origin.token("shop", &[("grant_type", "client_credentials")]).await;
+
+    let request = origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(text(&tokens, "access_token"));
+    let expected = Expected::new("insufficient_scope", "the access token lacks the scope openid", "scope");
+    let (received, registered) = (Some("orders"), &["orders"]);
+    let expected = Expected { received, registered, answer: "insufficient_scope", ..expected };
+    check("token without openid at userinfo", &admin, &send(request).await, expected).await;
+
+    let refused = send(origin.form("/oauth/introspect", "shop", &[])).await;
+    let expected = Expected::new("invalid_request", "token is missing", "token");
+    check("introspection without a token", &admin, &refused, expected).await;
+
+    let register = origin.http.post(origin.url("/oauth/register"));
+    let (_, made) = answer(register.json(&json!({ "redirect_uris": ["https://app.example/cb"] }))).await;
+    let id = text(&made, "client_id");
+    let wrong = json!({ "client_id": id, "redirect_uris": ["ftp://app.example/cb"] });
+    let manage = origin.http.put(text(&made, "registration_client_uri")).json(&wrong);
+    let refused = send(manage.bearer_auth(text(&made, "registration_access_token"))).await;
+    assert!(refused.answer.contains("redirect_uris"), "{}", refused.answer);
+    assert!(refusal_lines(&refused.request_id)[0].contains("parameter=\"redirect_uris\""));
+    let path = format!("/clients/{id}/refusals");
+    let listed = admin.send(Method::GET, &path, &Value::Null).await.expect("answered").body;
+    assert_eq!(
+        (&listed[0]["parameter"], &listed[0]["received"]),
+        (&json!("redirect_uris"), &json!("ftp://app.example/cb"))
+    );
     origin.shutdown().await;
 }
 
