@@ -44,7 +44,7 @@ async fn auth_js_signs_in() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn passport_openidconnect_signs_in_where_the_client_is_registered_without_pkce() -> Result<()> {
-    let line = sign_in_at("passport_openidconnect.mjs", "/oauth2/redirect", &options, &[]).await?;
+    let line = sign_in_at("passport_openidconnect.mjs", "/oauth2/redirect", &WITHOUT_PKCE, &[]).await?;
     assert_eq!(line, "passport-openidconnect × login, ID token × Alice Example");
     Ok(())
 }
@@ -58,7 +58,7 @@ async fn mozilla_django_oidc_signs_in_with_a_nonce_and_no_pkce() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flask_dance_signs_in_where_the_client_is_registered_without_pkce() -> Result<()> {
-    let line = sign_in_at("flask_dance_app.py", FLASK_DANCE_PATH, &options, &[]).await?;
+    let line = sign_in_at("flask_dance_app.py", FLASK_DANCE_PATH, &WITHOUT_PKCE, &[]).await?;
     assert_eq!(line, FLASK_DANCE_RESULT);
     Ok(())
 }
