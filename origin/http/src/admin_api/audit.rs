@@ -1,18 +1,13 @@
 //! `/admin/api/audit`: the audit log.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use tollgate_model::{AuditFilter, AuditView, Malformed};
 use tollgate_services::admin::Registry;
 
 use super::audit_export;
-use super::auth::{AdminApi, authenticate};
-use crate::oauth::parameters::Parameters;
+use super::request::{AdminQuery, Administrator};
 use crate::openapi::responses::{AdminErrors, AuditFile, BadRequest};
 use crate::problem::Problem;
 
@@ -44,15 +39,8 @@ pub(crate) struct AuditPage {
     responses((status = 200, description = "A page", body = AuditPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Json<AuditPage>, Problem> {
-    authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(Json(page(&api.commands, &parse_filter(&query)?).await?))
+pub(crate) async fn list(admin: Administrator, query: AdminQuery) -> Result<Json<AuditPage>, Problem> {
+    Ok(Json(page(&admin.commands, &parse_filter(&query)?).await?))
 }
 
 /// Downloads all entries that match the query, oldest first.
@@ -70,18 +58,11 @@ pub(crate) async fn list(
     responses(AuditFile, BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn export(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+pub(crate) async fn export(admin: Administrator, query: AdminQuery) -> Result<Response, Problem> {
     let format = query.get("format").unwrap_or_default().parse::<audit_export::Format>();
     let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let filter = parse_filter(&query)?;
-    audit_export::export(api.commands.store.clone(), filter, format).await
+    audit_export::export(admin.commands.store.clone(), filter, format).await
 }
 
 /// A page of the entries that match a filter.
@@ -90,29 +71,19 @@ async fn page(registry: &Registry, filter: &AuditFilter) -> Result<AuditPage, Pr
     Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })
 }
 
-/// Parses the filter. Empty values, as forms send them, count as missing.
-pub(crate) fn parse_filter(query: &Parameters) -> Result<AuditFilter, Problem> {
-    let value = |name: &str| query.get(name).filter(|value| !value.is_empty());
-    let number = |name: &str| {
-        let number = value(name).map(str::parse::<u64>).transpose();
-        number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
-    };
+fn parse_filter(query: &AdminQuery) -> Result<AuditFilter, Problem> {
     let invalid = |error: Malformed| Problem::bad_request(&error.to_string());
     Ok(AuditFilter {
-        kind: value("kind").map(str::parse).transpose().map_err(invalid)?,
-        action: value("action").map(str::parse).transpose().map_err(invalid)?,
-        actor: value("actor").map(str::to_owned),
-        target: value("target").map(str::to_owned),
-        since: number("since")?,
-        until: number("until")?,
-        after: number("after")?,
-        below: number("below")?,
-        newest_first: match value("newest_first") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::bad_request("newest_first must be true or false")),
-        },
-        limit: match number("limit")? {
+        kind: query.get("kind").map(str::parse).transpose().map_err(invalid)?,
+        action: query.get("action").map(str::parse).transpose().map_err(invalid)?,
+        actor: query.get("actor").map(str::to_owned),
+        target: query.get("target").map(str::to_owned),
+        since: query.number("since")?,
+        until: query.number("until")?,
+        after: query.number("after")?,
+        below: query.number("below")?,
+        newest_first: query.flag("newest_first")?,
+        limit: match query.number("limit")? {
             Some(0) => return Err(Problem::bad_request("limit must be at least 1")),
             limit => limit,
         },

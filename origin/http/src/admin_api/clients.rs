@@ -1,10 +1,8 @@
 //! `/admin/api/clients`: clients and their secrets.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,8 +13,8 @@ use tollgate_services::admin::{
 };
 use zeroize::Zeroizing;
 
-use super::auth::{AdminApi, authenticate};
 use super::lists;
+use super::request::{AdminQuery, Administrator};
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -42,15 +40,13 @@ struct ChosenSecret {
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    admin: Administrator,
+    query: AdminQuery,
 ) -> Result<(HeaderMap, Json<Vec<ClientView>>), Problem> {
-    authenticate(&api, &headers).await?;
-    let search = lists::parse_search(query.as_deref())?;
-    let clients = api.commands.search_clients(&search).await?;
+    let search = lists::parse_search(&query)?;
+    let clients = admin.commands.search_clients(&search).await?;
     let last = clients.last().map(|client| client.id.as_str());
-    let next = lists::next_page_link(&api.issuer, "/admin/api/clients", &search, clients.len(), last);
+    let next = lists::next_page_link(&admin.issuer, "/admin/api/clients", &search, clients.len(), last);
     Ok((next, Json(clients.iter().map(ClientView::from).collect())))
 }
 
@@ -66,14 +62,9 @@ pub(crate) async fn list(
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn create(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<(StatusCode, Json<ClientView>), Problem> {
-    let by = authenticate(&api, &headers).await?;
+pub(crate) async fn create(admin: Administrator, body: Bytes) -> Result<(StatusCode, Json<ClientView>), Problem> {
     let (id, metadata) = parse_client(&body)?;
-    let (client, secret) = api.commands.create_client(&by, id, metadata, NewSecret::Generated).await?;
+    let (client, secret) = admin.commands.create_client(&admin.by, id, metadata, NewSecret::Generated).await?;
     Ok((StatusCode::CREATED, Json(view_with_secret(&client, secret.as_ref()))))
 }
 
@@ -84,13 +75,8 @@ pub(crate) async fn create(
     responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn show(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<ClientView>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(ClientView::from(&api.commands.get_client(&id).await?)))
+pub(crate) async fn show(admin: Administrator, Path(id): Path<String>) -> Result<Json<ClientView>, Problem> {
+    Ok(Json(ClientView::from(&admin.commands.get_client(&id).await?)))
 }
 
 /// Replaces all metadata of a client.
@@ -102,18 +88,16 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn update(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let client = api.commands.get_client(&id).await?;
+    let client = admin.commands.get_client(&id).await?;
     let (named_id, metadata) = parse_client(&body)?;
     if named_id.is_some_and(|id| id != client.id) {
         return Err(Problem::bad_request("client_id differs from the client ID in the path"));
     }
-    Ok(Json(ClientView::from(&api.commands.update_client(&by, &client, &metadata).await?)))
+    Ok(Json(ClientView::from(&admin.commands.update_client(&admin.by, &client, &metadata).await?)))
 }
 
 /// Changes single members of a client's metadata.
@@ -128,15 +112,13 @@ pub(crate) async fn update(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn patch(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
     let patch: Value = text::json(&body).map_err(|error| invalid_client(&error))?;
     let change = |metadata: &ClientMetadata| patch_client_metadata(metadata, patch.clone());
-    Ok(Json(ClientView::from(&api.commands.change_client(&by, &id, change).await?)))
+    Ok(Json(ClientView::from(&admin.commands.change_client(&admin.by, &id, change).await?)))
 }
 
 /// Disables a client.
@@ -146,14 +128,9 @@ pub(crate) async fn patch(
     responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn disable(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let client = api.commands.get_client(&id).await?;
-    Ok(Json(ClientView::from(&api.commands.disable_client(&by, &client).await?)))
+pub(crate) async fn disable(admin: Administrator, Path(id): Path<String>) -> Result<Json<ClientView>, Problem> {
+    let client = admin.commands.get_client(&id).await?;
+    Ok(Json(ClientView::from(&admin.commands.disable_client(&admin.by, &client).await?)))
 }
 
 /// Enables a disabled client. Its revoked tokens stay revoked.
@@ -163,14 +140,9 @@ pub(crate) async fn disable(
     responses((status = 200, description = "The client", body = ClientView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn enable(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let client = api.commands.get_client(&id).await?;
-    Ok(Json(ClientView::from(&api.commands.enable_client(&by, &client).await?)))
+pub(crate) async fn enable(admin: Administrator, Path(id): Path<String>) -> Result<Json<ClientView>, Problem> {
+    let client = admin.commands.get_client(&id).await?;
+    Ok(Json(ClientView::from(&admin.commands.enable_client(&admin.by, &client).await?)))
 }
 
 /// Generates another secret for a client. The previous one stays valid for a day.
@@ -183,14 +155,9 @@ pub(crate) async fn enable(
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn rotate_secret(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let client = api.commands.get_client(&id).await?;
-    let (client, secret) = api.commands.rotate_client_secret(&by, &client, SECRET_OVERLAP).await?;
+pub(crate) async fn rotate_secret(admin: Administrator, Path(id): Path<String>) -> Result<Json<ClientView>, Problem> {
+    let client = admin.commands.get_client(&id).await?;
+    let (client, secret) = admin.commands.rotate_client_secret(&admin.by, &client, SECRET_OVERLAP).await?;
     Ok(Json(view_with_secret(&client, secret.as_ref())))
 }
 
@@ -204,17 +171,15 @@ pub(crate) async fn rotate_secret(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_secret(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ClientView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let client = api.commands.get_client(&id).await?;
+    let client = admin.commands.get_client(&id).await?;
     let chosen: ChosenSecret = text::json(&body).map_err(|error| invalid_client(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
     let warnings = secret_warning(&chosen).map(str::to_owned).into_iter().collect();
-    let client = api.commands.set_client_secret(&by, &client, chosen, SECRET_OVERLAP).await?;
+    let client = admin.commands.set_client_secret(&admin.by, &client, chosen, SECRET_OVERLAP).await?;
     Ok(Json(ClientView { warnings, ..ClientView::from(&client) }))
 }
 
@@ -227,13 +192,8 @@ pub(crate) async fn set_secret(
     responses((status = 200, description = "Refused requests", body = Vec<RefusalView>), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn refusals(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<RefusalView>>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.list_refusals(&api.commands.get_client(&id).await?)))
+pub(crate) async fn refusals(admin: Administrator, Path(id): Path<String>) -> Result<Json<Vec<RefusalView>>, Problem> {
+    Ok(Json(admin.commands.list_refusals(&admin.commands.get_client(&id).await?)))
 }
 
 /// A client with its new secret, which is shown only once.

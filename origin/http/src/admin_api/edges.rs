@@ -1,13 +1,9 @@
 //! `/admin/api/edges`: registered edges and their sync progress.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use tollgate_model::EdgeView;
 
-use super::auth::{AdminApi, authenticate};
+use super::request::Administrator;
 use crate::openapi::responses::AdminErrors;
 use crate::problem::Problem;
 
@@ -17,7 +13,6 @@ use crate::problem::Problem;
     responses((status = 200, description = "Edges", body = Vec<EdgeView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Vec<EdgeView>>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.list_edges().await?.1))
+pub(crate) async fn list(admin: Administrator) -> Result<Json<Vec<EdgeView>>, Problem> {
+    Ok(Json(admin.commands.list_edges().await?.1))
 }

@@ -1,19 +1,16 @@
 //! `/admin/api/keys`: signing keys of tokens. Responses are sent after the commit.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tollgate_keys::PublicKey;
-use tollgate_model::{KeyState, TokenAlg, text};
+use tollgate_model::{KeyState, TokenAlg};
 use tollgate_services::admin::parse_reason;
 
-use super::auth::{AdminApi, authenticate};
-use crate::oauth::parameters::Parameters;
+use super::request::{AdminQuery, Administrator, parse_body};
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -48,20 +45,9 @@ pub(crate) struct RevokedKey {
     responses((status = 200, description = "Keys", body = KeysPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Json<KeysPage>, Problem> {
-    authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let all = match query.get("all") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_request("all must be true or false")),
-    };
-    Ok(Json(KeysPage { keys: api.commands.list_keys(|key| all || key.state != KeyState::Gone).await? }))
+pub(crate) async fn list(admin: Administrator, query: AdminQuery) -> Result<Json<KeysPage>, Problem> {
+    let all = query.flag("all")?;
+    Ok(Json(KeysPage { keys: admin.commands.list_keys(|key| all || key.state != KeyState::Gone).await? }))
 }
 
 /// Generates the next keys and returns them.
@@ -71,17 +57,11 @@ pub(crate) async fn list(
     responses((status = 201, description = "Next keys", body = KeysPage), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn rotate(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let rotation: KeyRotation =
-        text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a key rotation: {error}")))?;
+pub(crate) async fn rotate(admin: Administrator, body: Bytes) -> Result<Response, Problem> {
+    let rotation: KeyRotation = parse_body(&body, "a key rotation")?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
     let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let keys = api.commands.rotate_keys(&by, alg, rotation.now).await?;
+    let keys = admin.commands.rotate_keys(&admin.by, alg, rotation.now).await?;
     Ok((StatusCode::CREATED, Json(KeysPage { keys })).into_response())
 }
 
@@ -99,14 +79,10 @@ pub(crate) async fn rotate(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn revoke(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(kid): Path<String>,
-    RawQuery(query): RawQuery,
+    query: AdminQuery,
 ) -> Result<Json<RevokedKey>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let was_revoked_before = api.commands.revoke_key(&by, &kid, parse_reason(query.get("reason"))?).await?;
+    let was_revoked_before = admin.commands.revoke_key(&admin.by, &kid, parse_reason(query.get("reason"))?).await?;
     Ok(Json(RevokedKey { kid, already: was_revoked_before }))
 }

@@ -4,14 +4,12 @@ use axum::http::header::LINK;
 use axum::http::{HeaderMap, HeaderValue};
 use tollgate_storage::{MAX_SEARCH_PAGE, Search};
 
+use super::request::AdminQuery;
 use crate::issuer::Issuer;
-use crate::oauth::parameters::Parameters;
 use crate::problem::Problem;
 
 /// Parses `search`, `after` and `limit`.
-pub(super) fn parse_search(query: Option<&str>) -> Result<Search, Problem> {
-    let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+pub(super) fn parse_search(query: &AdminQuery) -> Result<Search, Problem> {
     let limit = query.get("limit").map_or(Ok(MAX_SEARCH_PAGE), str::parse);
     let limit = limit.ok().filter(|limit| (1..=MAX_SEARCH_PAGE).contains(limit));
     let limit = limit.ok_or_else(|| Problem::bad_request("limit must be from 1 to 1000"))?;

@@ -10,6 +10,7 @@ pub(super) mod edges;
 pub(super) mod keys;
 mod lists;
 pub(super) mod overview;
+mod request;
 pub(super) mod resources;
 pub(super) mod revocations;
 pub(super) mod routes;

@@ -1,13 +1,9 @@
 //! `/admin/api/overview`: key figures of the origin.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use tollgate_services::admin::Overview;
 
-use super::auth::{AdminApi, authenticate};
+use super::request::Administrator;
 use crate::openapi::responses::AdminErrors;
 use crate::problem::Problem;
 
@@ -17,7 +13,6 @@ use crate::problem::Problem;
     responses((status = 200, description = "Overview", body = Overview), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn get(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Result<Json<Overview>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.overview().await?))
+pub(crate) async fn get(admin: Administrator) -> Result<Json<Overview>, Problem> {
+    Ok(Json(admin.commands.overview().await?))
 }

@@ -1,18 +1,14 @@
 //! `/admin/api/resources`: resource servers and descriptions of their scope values.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tollgate_model::{Audience, Resource, Verifier, text};
+use tollgate_model::{Audience, Resource, Verifier};
 use tollgate_services::admin::{patch_resource, resource_version};
 
-use super::auth::{AdminApi, authenticate};
-use crate::oauth::parameters::Parameters;
+use super::request::{AdminQuery, Administrator, parse_body};
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -68,12 +64,8 @@ struct ScopeDescription {
     responses((status = 200, description = "Resource servers", body = Vec<ResourceView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-) -> Result<Json<Vec<ResourceView>>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.list_resources().await?.into_iter().map(ResourceView::from).collect()))
+pub(crate) async fn list(admin: Administrator) -> Result<Json<Vec<ResourceView>>, Problem> {
+    Ok(Json(admin.commands.list_resources().await?.into_iter().map(ResourceView::from).collect()))
 }
 
 /// Registers or replaces the resource server of an audience.
@@ -86,20 +78,14 @@ pub(crate) async fn list(
     responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn put(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<ResourceView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let ResourceRequest { mut resource, verifier, version } = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
+pub(crate) async fn put(admin: Administrator, body: Bytes) -> Result<Json<ResourceView>, Problem> {
+    let ResourceRequest { mut resource, verifier, version } = parse_body(&body, "a resource server")?;
     if let Some(verifier) = verifier {
         resource.tokens = resource.tokens.with_preset(verifier);
     }
     let saved = match version {
-        Some(version) => api.commands.replace_resource(&by, resource, &version).await?,
-        None => api.commands.save_resource(&by, resource).await?,
+        Some(version) => admin.commands.replace_resource(&admin.by, resource, &version).await?,
+        None => admin.commands.save_resource(&admin.by, resource).await?,
     };
     Ok(Json(saved.into()))
 }
@@ -116,19 +102,11 @@ pub(crate) async fn put(
     responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn patch(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Bytes,
-) -> Result<Json<ResourceView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let query = parse_query(query.as_deref())?;
-    let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
-    let patch: Value = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not a change of a resource server: {error}")))?;
+pub(crate) async fn patch(admin: Administrator, query: AdminQuery, body: Bytes) -> Result<Json<ResourceView>, Problem> {
+    let audience = query.required("audience")?;
+    let patch: Value = parse_body(&body, "a change of a resource server")?;
     let change = |resource: &Resource| patch_resource(resource, patch.clone());
-    Ok(Json(api.commands.change_resource(&by, audience, change).await?.into()))
+    Ok(Json(admin.commands.change_resource(&admin.by, audience, change).await?.into()))
 }
 
 /// Deletes a resource server.
@@ -138,15 +116,9 @@ pub(crate) async fn patch(
     responses((status = 204, description = "Deleted"), BadRequest, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn delete(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<StatusCode, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let query = parse_query(query.as_deref())?;
-    let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
-    api.commands.delete_resource(&by, audience).await?;
+pub(crate) async fn delete(admin: Administrator, query: AdminQuery) -> Result<StatusCode, Problem> {
+    let audience = query.required("audience")?;
+    admin.commands.delete_resource(&admin.by, audience).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -157,15 +129,10 @@ pub(crate) async fn delete(
     responses((status = 200, description = "The resource server", body = ResourceView), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn set_scope(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<ResourceView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let scope: ScopeDescription = text::json(&body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not a scope description: {error}")))?;
-    let described = api.commands.set_scope_description(&by, &scope.audience, &scope.value, &scope.words).await?;
+pub(crate) async fn set_scope(admin: Administrator, body: Bytes) -> Result<Json<ResourceView>, Problem> {
+    let scope: ScopeDescription = parse_body(&body, "a scope description")?;
+    let described =
+        admin.commands.set_scope_description(&admin.by, &scope.audience, &scope.value, &scope.words).await?;
     Ok(Json(described.into()))
 }
 
@@ -179,21 +146,8 @@ pub(crate) async fn set_scope(
     responses((status = 204, description = "Deleted"), BadRequest, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn delete_scope(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<StatusCode, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let query = parse_query(query.as_deref())?;
-    let (Some(audience), Some(value)) = (query.get("audience"), query.get("value")) else {
-        return Err(Problem::bad_request("audience or value is missing"));
-    };
-    api.commands.delete_scope_description(&by, audience, value).await?;
+pub(crate) async fn delete_scope(admin: Administrator, query: AdminQuery) -> Result<StatusCode, Problem> {
+    let (audience, value) = (query.required("audience")?, query.required("value")?);
+    admin.commands.delete_scope_description(&admin.by, audience, value).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn parse_query(query: Option<&str>) -> Result<Parameters, Problem> {
-    let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
-    query.map_err(|error| Problem::bad_request(&error.to_string()))
 }

@@ -1,21 +1,18 @@
 //! `/admin/api/revocations`: revocations. Responses are sent after the commit.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::Path;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tollgate_core::RevocationKind;
-use tollgate_model::{RevocationView, text};
+use tollgate_model::RevocationView;
 use tollgate_services::admin::{RevocationRequest, parse_reason};
 use tollgate_storage::RevocationFilter;
 
-use super::auth::{AdminApi, authenticate};
-use crate::oauth::parameters::Parameters;
+use super::request::{AdminQuery, Administrator, parse_body};
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, NotFound};
 use crate::problem::Problem;
 
@@ -53,22 +50,16 @@ pub(crate) struct RevocationsPage {
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn create(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let body: RevocationBody =
-        text::json(&body).map_err(|error| Problem::bad_request(&format!("the body is not a revocation: {error}")))?;
+pub(crate) async fn create(admin: Administrator, body: Bytes) -> Result<Response, Problem> {
+    let body: RevocationBody = parse_body(&body, "a revocation")?;
     let RevocationBody { kind, name, token, before, reason } = body;
     let reason = parse_reason(reason.as_deref())?;
-    let target = api.commands.resolve_target(RevocationRequest { kind, name, token, before }).await?;
-    let revoked = api.commands.revoke(api.commands.prepare_revocation(&by, target, reason).await?).await?;
+    let target = admin.commands.resolve_target(RevocationRequest { kind, name, token, before }).await?;
+    let revoked = admin.commands.revoke(admin.commands.prepare_revocation(&admin.by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
-    let location = api.issuer.issuer_path(&format!("/admin/api/revocations/{}", revocation.number));
+    let location = admin.issuer.issuer_path(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json(RevocationView::new(revocation, api.commands.clock.now()))).into_response();
+    let mut response = (status, Json(RevocationView::new(revocation, admin.commands.clock.now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -88,18 +79,7 @@ pub(crate) async fn create(
     responses((status = 200, description = "A page", body = RevocationsPage), BadRequest, AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Json<RevocationsPage>, Problem> {
-    authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let number = |name: &str| {
-        let number = query.get(name).map(str::parse::<u64>).transpose();
-        number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
-    };
+pub(crate) async fn list(admin: Administrator, query: AdminQuery) -> Result<Json<RevocationsPage>, Problem> {
     let kind =
         match query.get("kind") {
             Some(name) => Some(RevocationKind::from_name(name).ok_or_else(|| {
@@ -107,21 +87,16 @@ pub(crate) async fn list(
             })?),
             None => None,
         };
-    let all = match query.get("all") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_request("all must be true or false")),
-    };
     let name = query.get("name").map(str::to_owned);
     let listing = RevocationFilter {
         kind,
         name,
-        include_inactive: all,
-        below: number("below")?,
-        limit: number("limit")?.unwrap_or(DEFAULT_PAGE_SIZE),
+        include_inactive: query.flag("all")?,
+        below: query.number("below")?,
+        limit: query.number("limit")?.unwrap_or(DEFAULT_PAGE_SIZE),
     };
-    let (found, next) = api.commands.list_revocations(&listing).await?;
-    let now = api.commands.clock.now();
+    let (found, next) = admin.commands.list_revocations(&listing).await?;
+    let now = admin.commands.clock.now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(RevocationsPage { revocations, next }))
 }
@@ -133,13 +108,8 @@ pub(crate) async fn list(
     responses((status = 200, description = "The revocation", body = RevocationView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn show(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(number): Path<String>,
-) -> Result<Json<RevocationView>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(RevocationView::new(&api.commands.get_revocation(&number).await?, api.commands.clock.now())))
+pub(crate) async fn show(admin: Administrator, Path(number): Path<String>) -> Result<Json<RevocationView>, Problem> {
+    Ok(Json(RevocationView::new(&admin.commands.get_revocation(&number).await?, admin.commands.clock.now())))
 }
 
 /// Lifts a revocation. One that is lifted already does not change.
@@ -153,16 +123,12 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn reinstate(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(number): Path<String>,
-    RawQuery(query): RawQuery,
+    query: AdminQuery,
 ) -> Result<Json<RevocationView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
-    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let reason = parse_reason(query.get("reason"))?;
-    let revocation = api.commands.get_revocation(&number).await?;
-    let revocation = api.commands.reinstate(&by, &revocation, reason).await?;
-    Ok(Json(RevocationView::new(&revocation, api.commands.clock.now())))
+    let revocation = admin.commands.get_revocation(&number).await?;
+    let revocation = admin.commands.reinstate(&admin.by, &revocation, reason).await?;
+    Ok(Json(RevocationView::new(&revocation, admin.commands.clock.now())))
 }

@@ -1,15 +1,12 @@
 //! `/admin/api/routes`: the rules of the edges, by path and method.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
-use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope, text};
+use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope};
 
-use super::auth::{AdminApi, authenticate};
+use super::request::{Administrator, parse_body};
 use crate::openapi::responses::{AdminErrors, BadBody, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -36,12 +33,8 @@ struct RouteBody {
     responses((status = 200, description = "Rules", body = Vec<RouteView>), AdminErrors),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-) -> Result<Json<Vec<RouteView>>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(api.commands.list_routes().await?.iter().map(RouteView::from).collect()))
+pub(crate) async fn list(admin: Administrator) -> Result<Json<Vec<RouteView>>, Problem> {
+    Ok(Json(admin.commands.list_routes().await?.iter().map(RouteView::from).collect()))
 }
 
 /// Adds a rule.
@@ -51,14 +44,9 @@ pub(crate) async fn list(
     responses((status = 201, description = "The rule", body = RouteView), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn create(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<(StatusCode, Json<RouteView>), Problem> {
-    let by = authenticate(&api, &headers).await?;
+pub(crate) async fn create(admin: Administrator, body: Bytes) -> Result<(StatusCode, Json<RouteView>), Problem> {
     let route = parse_route(&body)?;
-    api.commands.create_route(&by, &route).await?;
+    admin.commands.create_route(&admin.by, &route).await?;
     Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
 }
 
@@ -69,19 +57,13 @@ pub(crate) async fn create(
     responses((status = 204, description = "Deleted"), BadBody, AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn delete(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    api.commands.delete_route(&by, &parse_route(&body)?).await?;
+pub(crate) async fn delete(admin: Administrator, body: Bytes) -> Result<StatusCode, Problem> {
+    admin.commands.delete_route(&admin.by, &parse_route(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn parse_route(body: &[u8]) -> Result<Route, Problem> {
-    let rule: RouteBody =
-        text::json(body).map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
+    let rule: RouteBody = parse_body(body, "a rule")?;
     let invalid = |error: Malformed| Problem::bad_request(&error.to_string());
     let policy = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(invalid);
     let on_stale = policy(rule.on_stale)?;

@@ -1,19 +1,17 @@
 //! `/admin/api/users`: users and their passwords.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_model::{UserClaims, UserName, UserView, text};
+use tollgate_model::{UserClaims, UserName, UserView};
 use tollgate_services::admin::{NewUser, UserProfile};
 use zeroize::Zeroizing;
 
-use super::auth::{AdminApi, authenticate};
 use super::lists;
+use super::request::{AdminQuery, Administrator, parse_body};
 use crate::openapi::responses::{AdminErrors, BadBody, BadRequest, Conflict, NotFound};
 use crate::problem::Problem;
 
@@ -71,16 +69,11 @@ struct UserPatch {
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn list(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
-    authenticate(&api, &headers).await?;
-    let search = lists::parse_search(query.as_deref())?;
-    let users = api.commands.search_users(&search).await?;
+pub(crate) async fn list(admin: Administrator, query: AdminQuery) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
+    let search = lists::parse_search(&query)?;
+    let users = admin.commands.search_users(&search).await?;
     let last = users.last().map(|user| user.id.as_str());
-    let next = lists::next_page_link(&api.issuer, "/admin/api/users", &search, users.len(), last);
+    let next = lists::next_page_link(&admin.issuer, "/admin/api/users", &search, users.len(), last);
     Ok((next, Json(users.iter().map(UserView::from).collect())))
 }
 
@@ -91,13 +84,8 @@ pub(crate) async fn list(
     responses((status = 201, description = "The user", body = UserView), BadBody, AdminErrors, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn create(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<(StatusCode, Json<UserView>), Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let new: NewUserBody = parse_body(&body)?;
+pub(crate) async fn create(admin: Administrator, body: Bytes) -> Result<(StatusCode, Json<UserView>), Problem> {
+    let new: NewUserBody = parse_body(&body, "a user")?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
     let user = NewUser {
         name: new.name,
@@ -106,7 +94,7 @@ pub(crate) async fn create(
         external_id: new.external_id,
         is_admin: new.is_admin,
     };
-    let user = api.commands.create_user(&by, user).await?;
+    let user = admin.commands.create_user(&admin.by, user).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
@@ -117,13 +105,8 @@ pub(crate) async fn create(
     responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn show(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<UserView>, Problem> {
-    authenticate(&api, &headers).await?;
-    Ok(Json(UserView::from(&api.commands.get_user(&id).await?)))
+pub(crate) async fn show(admin: Administrator, Path(id): Path<String>) -> Result<Json<UserView>, Problem> {
+    Ok(Json(UserView::from(&admin.commands.get_user(&id).await?)))
 }
 
 /// Changes single members of a user.
@@ -138,15 +121,13 @@ pub(crate) async fn show(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn patch(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let patch: Value = parse_body(&body)?;
+    let patch: Value = parse_body(&body, "a change of a user")?;
     let change = |profile: &UserProfile| profile.patched(patch.clone());
-    Ok(Json(UserView::from(&api.commands.change_user(&by, &id, change).await?)))
+    Ok(Json(UserView::from(&admin.commands.change_user(&admin.by, &id, change).await?)))
 }
 
 /// Sets the password of a user and ends all of their browser sessions.
@@ -158,15 +139,13 @@ pub(crate) async fn patch(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_password(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let user = api.commands.get_user(&id).await?;
-    let new: NewPassword = parse_body(&body)?;
-    api.commands.set_password(&by, &user, Zeroizing::new(new.password)).await?;
+    let user = admin.commands.get_user(&id).await?;
+    let new: NewPassword = parse_body(&body, "a password")?;
+    admin.commands.set_password(&admin.by, &user, Zeroizing::new(new.password)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -177,14 +156,9 @@ pub(crate) async fn set_password(
     responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn disable(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let user = api.commands.get_user(&id).await?;
-    Ok(Json(UserView::from(&api.commands.disable_user(&by, &user).await?)))
+pub(crate) async fn disable(admin: Administrator, Path(id): Path<String>) -> Result<Json<UserView>, Problem> {
+    let user = admin.commands.get_user(&id).await?;
+    Ok(Json(UserView::from(&admin.commands.disable_user(&admin.by, &user).await?)))
 }
 
 /// Enables a disabled user.
@@ -194,14 +168,9 @@ pub(crate) async fn disable(
     responses((status = 200, description = "The user", body = UserView), AdminErrors, NotFound),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(crate) async fn enable(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let user = api.commands.get_user(&id).await?;
-    Ok(Json(UserView::from(&api.commands.enable_user(&by, &user).await?)))
+pub(crate) async fn enable(admin: Administrator, Path(id): Path<String>) -> Result<Json<UserView>, Problem> {
+    let user = admin.commands.get_user(&id).await?;
+    Ok(Json(UserView::from(&admin.commands.enable_user(&admin.by, &user).await?)))
 }
 
 /// Grants or withdraws the right to use the console.
@@ -213,17 +182,11 @@ pub(crate) async fn enable(
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(crate) async fn set_admin(
-    State(api): State<Arc<AdminApi>>,
-    headers: HeaderMap,
+    admin: Administrator,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<UserView>, Problem> {
-    let by = authenticate(&api, &headers).await?;
-    let user = api.commands.get_user(&id).await?;
-    let requested: AdministratorBody = parse_body(&body)?;
-    Ok(Json(UserView::from(&api.commands.set_admin(&by, &user, requested.is_admin).await?)))
-}
-
-fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    text::json(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
+    let user = admin.commands.get_user(&id).await?;
+    let requested: AdministratorBody = parse_body(&body, "a role")?;
+    Ok(Json(UserView::from(&admin.commands.set_admin(&admin.by, &user, requested.is_admin).await?)))
 }
