@@ -10,7 +10,11 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 pub struct ChildProcess(Child);
 
 impl ChildProcess {
-    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+    /// Starts a program without standard input.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
     }

@@ -35,6 +35,15 @@ impl CertificateAuthority {
         Certificate { certificate: certificate.der().to_vec(), key: key.serialize_der() }
     }
 
+    /// Issues a certificate that has expired.
+    pub fn issue_expired(&self, common_name: &str, alternative_names: &[&str]) -> Certificate {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = params(common_name, alternative_names);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        Certificate { certificate: certificate.der().to_vec(), key: key.serialize_der() }
+    }
+
     /// Its own certificate in DER.
     pub fn der(&self) -> Vec<u8> {
         self.0.der().to_vec()

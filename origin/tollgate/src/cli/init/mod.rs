@@ -84,6 +84,9 @@ impl InitFlags {
             interrupted => {
                 let present = self.present_settings(&file)?;
                 let plan = self.answer(&present, &common.settings.settings(), &folder, output.is_json())?;
+                if present.is_file_kept {
+                    settings_file::check_kept(&file, &plan)?;
+                }
                 plan_file.write(plan, interrupted)?
             }
         };

@@ -2,6 +2,7 @@
 //! from before the first change until the secrets were printed.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -135,14 +136,21 @@ impl PlanFile {
         Ok(plan)
     }
 
-    /// Removes the plan, after its secrets were printed.
+    /// Removes the plan, after its secrets were printed, and what an interrupted write has left.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let shown = self.0.display();
-                Err(error).with_context(|| format!("cannot remove {shown}, which contains the secrets: remove it"))
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        let is_remainder = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with(&format!(".{name}."));
+        let entries = self.0.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        let remainders = entries.filter(is_remainder).map(|entry| entry.path());
+        for path in remainders.chain([self.0.clone()]) {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    let shown = path.display();
+                    return Err(error).with_context(|| format!("cannot remove {shown}, which contains secrets"));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }

@@ -9,6 +9,19 @@ use zeroize::Zeroizing;
 
 use super::plan::Plan;
 
+/// Checks that an existing file, which stays, has everything that flags want to set.
+pub(super) fn check_kept(file: &Path, plan: &Plan) -> anyhow::Result<()> {
+    let missing: Vec<&str> = plan.settings.keys().map(String::as_str).collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        missing => bail!(
+            "{} exists and does not set {}: add them, or replace the file by --force",
+            file.display(),
+            missing.join(", ")
+        ),
+    }
+}
+
 /// Creates the file, which only its owner can read: a database URL may contain a password. An
 /// existing file stays, unless `is_forced`; then it is kept with the ending `.old`.
 pub(super) fn write(file: &Path, plan: &Plan, is_forced: bool) -> anyhow::Result<()> {
@@ -16,29 +29,19 @@ pub(super) fn write(file: &Path, plan: &Plan, is_forced: bool) -> anyhow::Result
     let values: Vec<(&str, &str)> = plan.settings.iter().map(|(name, value)| (&**name, &**value)).collect();
     let text = Zeroizing::new(tollgate_config::settings_file(&values));
     let present = match std::fs::read(file) {
-        Ok(present) => Some(Zeroizing::new(present)),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Ok(present) => Zeroizing::new(present),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return files::create(file, text.as_bytes(), Access::Owner).with_context(failed);
+        }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    match present {
-        None => files::create(file, text.as_bytes(), Access::Owner).with_context(failed),
-        Some(present) if present.as_slice() == text.as_bytes() => Ok(()),
-        Some(present) if is_forced => {
-            let old = old_name(file);
-            files::replace(&old, &present, Access::Owner).with_context(|| format!("cannot write {}", old.display()))?;
-            files::replace(file, text.as_bytes(), Access::Owner).with_context(failed)
-        }
-        // The plan has only what this file does not set.
-        Some(_) if plan.settings.is_empty() => Ok(()),
-        Some(_) => {
-            let missing: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
-            bail!(
-                "{} exists and does not set {}: add them, or replace the file by --force",
-                file.display(),
-                missing.join(", ")
-            )
-        }
+    // A forced run that was interrupted has replaced the file already.
+    if is_forced && present.as_slice() != text.as_bytes() {
+        let old = old_name(file);
+        files::replace(&old, &present, Access::Owner).with_context(|| format!("cannot write {}", old.display()))?;
+        files::replace(file, text.as_bytes(), Access::Owner).with_context(failed)?;
     }
+    Ok(())
 }
 
 fn old_name(file: &Path) -> PathBuf {
