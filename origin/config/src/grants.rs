@@ -1,6 +1,6 @@
 //! The settings of tokens, grants, client registration and trusted proxies.
 
-use tollgate_model::{HttpRedirects, Malformed, RefreshTokenPolicy};
+use tollgate_model::{ClientProfile, HttpRedirects, Malformed, RefreshTokenPolicy, Verifier};
 
 use super::checks::checked_flag;
 use super::network::Network;
@@ -18,7 +18,7 @@ const MAX_LIFETIME: u64 = 366 * DAY;
 const DEFAULT_SCHEMES: &str = "cursor, vscode, vscode-insiders, claude";
 const MAX_SCHEMES: usize = 32;
 
-pub(super) const SETTINGS: [Setting; 14] = [
+pub(super) const SETTINGS: [Setting; 15] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
@@ -87,6 +87,9 @@ pub(super) const SETTINGS: [Setting; 14] = [
     )
     .allowed_values("true or false", "true")
     .default("false"),
+    Setting::new("TOLLGATE_PROFILE", "profile", "Security profile that every client must keep")
+        .allowed_values("fapi2 for the FAPI 2.0 Security Profile", "fapi2")
+        .default_description("none: each client has its own"),
     Setting::new(
         "TOLLGATE_LEGACY_GRANTS",
         "legacy-grants",
@@ -120,6 +123,8 @@ pub struct GrantSettings {
     pub registration_schemes: Vec<String>,
     /// Where `http` redirect URIs may lead.
     pub http_redirects: HttpRedirects,
+    /// Security profile of all clients.
+    pub profile: Option<ClientProfile>,
     /// What is offered for the migration of old applications.
     pub legacy: LegacyGrants,
     /// Proxies whose forwarding and certificate headers are believed.
@@ -175,6 +180,7 @@ impl GrantSettings {
                 Some(true) => HttpRedirects::AnyHost,
                 _ => HttpRedirects::LoopbackOnly,
             },
+            profile: sources.parse("TOLLGATE_PROFILE", |text| text.parse::<ClientProfile>())?,
             legacy: sources.parse("TOLLGATE_LEGACY_GRANTS", checked_legacy_grants)?.unwrap_or_default(),
             trusted_proxies: sources.parse("TOLLGATE_TRUSTED_PROXIES", checked_networks)?.unwrap_or_default(),
             certificate_header: sources.parse("TOLLGATE_CLIENT_CERTIFICATE_HEADER", checked_header)?,
@@ -183,8 +189,42 @@ impl GrantSettings {
             let problem = "needs TOLLGATE_TRUSTED_PROXIES: anyone can send a header".to_owned();
             return Err(sources.error("TOLLGATE_CLIENT_CERTIFICATE_HEADER", problem));
         }
+        settings.check_profile(sources)?;
         Ok(settings)
     }
+
+    /// Checks that the profile allows the algorithm that this verifier needs.
+    pub(super) fn check_verifier(&self, verifier: Option<Verifier>, sources: &Sources) -> Result<(), SettingError> {
+        match (self.profile, verifier) {
+            (Some(ClientProfile::Fapi2), Some(verifier)) if verifier != Verifier::Edge => {
+                let problem = "its tokens have RS256, FAPI 2.0 allows ES256 and EdDSA; set it to edge";
+                Err(contradiction(sources, "TOLLGATE_VERIFIER", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that no other setting allows what the profile forbids.
+    fn check_profile(&self, sources: &Sources) -> Result<(), SettingError> {
+        if self.profile != Some(ClientProfile::Fapi2) {
+            return Ok(());
+        }
+        if self.legacy != LegacyGrants::default() {
+            let problem =
+                "FAPI 2.0 allows neither the password grant nor tokens in authorization responses; set it to off";
+            return Err(contradiction(sources, "TOLLGATE_LEGACY_GRANTS", problem));
+        }
+        if self.http_redirects == HttpRedirects::AnyHost {
+            let problem = "FAPI 2.0 allows http redirect URIs on the user's own machine only; set it to false";
+            return Err(contradiction(sources, "TOLLGATE_ALLOW_HTTP_REDIRECTS", problem));
+        }
+        Ok(())
+    }
+}
+
+/// The error of a setting that allows what the profile forbids.
+fn contradiction(sources: &Sources, name: &'static str, problem: &str) -> SettingError {
+    sources.error(name, format!("contradicts TOLLGATE_PROFILE=fapi2: {problem}"))
 }
 
 /// Schemes as in RFC 3986 §3.1, in lower case.
@@ -247,5 +287,25 @@ mod tests {
         {
             assert!(from(&[(name, value)]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn profile_and_settings_that_contradict_it_stop_the_start() {
+        let from = |pairs: &[(&str, &str)]| super::super::Settings::from_pairs(pairs.iter().copied());
+        let profile = ("TOLLGATE_PROFILE", "fapi2");
+        assert_eq!(from(&[profile]).expect("good").grants.profile, Some(tollgate_model::ClientProfile::Fapi2));
+        assert_eq!(from(&[]).expect("good").grants.profile, None);
+        assert!(from(&[("TOLLGATE_PROFILE", "fapi1")]).is_err());
+        for (name, value) in [
+            ("TOLLGATE_LEGACY_GRANTS", "password"),
+            ("TOLLGATE_LEGACY_GRANTS", "implicit"),
+            ("TOLLGATE_ALLOW_HTTP_REDIRECTS", "true"),
+            ("TOLLGATE_VERIFIER", "generic"),
+        ] {
+            let error = from(&[profile, (name, value)]).expect_err(value).to_string();
+            assert!(error.starts_with(name) && error.contains("contradicts TOLLGATE_PROFILE=fapi2"), "{error}");
+            assert!(from(&[(name, value)]).is_ok());
+        }
+        assert!(from(&[profile, ("TOLLGATE_VERIFIER", "edge")]).is_ok());
     }
 }

@@ -118,6 +118,9 @@ impl Settings {
         if tls.is_some() {
             TlsSettings::check_issuer(public_url.as_deref(), sources)?;
         }
+        let verifier = sources.parse("TOLLGATE_VERIFIER", |text| text.parse::<Verifier>())?;
+        let grants = GrantSettings::from_sources(sources)?;
+        grants.check_verifier(verifier, sources)?;
         Ok(Settings {
             listen: sources
                 .parse("TOLLGATE_LISTEN", checked_address)?
@@ -127,11 +130,11 @@ impl Settings {
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
-            verifier: sources.parse("TOLLGATE_VERIFIER", |text| text.parse::<Verifier>())?,
+            verifier,
             token_lifetime,
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             keys: keys::policy(sources, token_lifetime)?,
-            grants: GrantSettings::from_sources(sources)?,
+            grants,
             hashing: HashSettings::from_sources(sources)?,
             limits: LimitSettings::from_sources(sources)?,
             redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::checked_redis_url)?,

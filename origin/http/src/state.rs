@@ -522,6 +522,7 @@ impl Common {
                 schemes: grants.registration_schemes.clone(),
                 http_redirects: grants.http_redirects,
                 has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
+                profile: grants.profile,
             },
             bearers: Arc::clone(&authentication.bearers),
             outbound,

@@ -77,6 +77,9 @@ pub enum ClientStatus {
         /// Unix seconds.
         at: u64,
     },
+    /// It may not authenticate, because its registration contradicts this rule of the issuer's
+    /// profile: see [`Client::under`]. Never stored.
+    Excluded { rule: &'static str },
 }
 
 impl Client {

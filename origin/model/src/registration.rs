@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::client_lifetimes::ClientLifetimes;
 use super::malformed::Malformed;
 use super::metadata::{
-    AuthMethod, ClientMetadata, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
+    AuthMethod, ClientMetadata, ClientProfile, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
 use super::redirect::{HttpRedirects, RedirectUri};
 use super::request_uri::RequestUri;
@@ -30,6 +30,8 @@ pub struct RegistrationPolicy {
     pub http_redirects: HttpRedirects,
     /// Whether clients may register the implicit grant and response types with tokens.
     pub has_front_channel_tokens: bool,
+    /// Profile of all clients.
+    pub profile: Option<ClientProfile>,
 }
 
 /// Parses a registration request. Unknown members (RFC 7591 §2) and empty ones are ignored; scope
@@ -81,7 +83,7 @@ pub fn parse_registration(
     }
     check_shown_urls(&metadata)?;
     check_sector_membership(&metadata)?;
-    metadata.checked()
+    metadata.under(policy.profile).map_err(MetadataError::Metadata)?.checked()
 }
 
 /// Whether a client may have this grant type without the operator.

@@ -63,7 +63,7 @@ impl From<&Client> for ClientView {
             secrets: client.secrets.iter().map(secret).collect(),
             created_at: client.created_at,
             disabled_at: match client.status {
-                ClientStatus::Active => None,
+                ClientStatus::Active | ClientStatus::Excluded { .. } => None,
                 ClientStatus::Disabled { at } => Some(at),
             },
             warnings: Vec::new(),

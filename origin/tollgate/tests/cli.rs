@@ -539,3 +539,28 @@ async fn migrate_check_says_what_is_pending_and_changes_nothing() {
     assert_eq!((status, &old[0]["pending"][0]["phase"]), (Some(4), &json!("contract")));
     assert_eq!(old[0]["must_stop_programs"], true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profile_of_the_issuer_refuses_and_explains_clients_that_contradict_it() {
+    let cli = Cli::new();
+    cli.json(&["client", "create", "--id", "shop", "--name", "Shop", "--scope", "a"]);
+    let run = |arguments: &[&str]| {
+        let output = cli.command().args(arguments).env("TOLLGATE_PROFILE", "fapi2").output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).expect("text"))
+    };
+    let (is_done, text) = run(&["client", "create", "--name", "Other", "--scope", "a"]);
+    assert!(!is_done && text.contains("profile fapi2: token_endpoint_auth_method"), "{text}");
+    let (is_good, text) = run(&["client", "check", "shop"]);
+    assert!(!is_good && text.contains("every request is refused by the profile of this issuer"), "{text}");
+    let (is_done, text) = run(&["client", "update", "shop", "--owner", "Team"]);
+    assert!(!is_done && text.contains("profile fapi2"), "{text}");
+    assert!(cli.json(&["client", "show", "shop"]).get("profile").is_none(), "the registration stays as it is");
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let metadata = format!(r#"{{"jwks":{key}}}"#);
+    let good = ["client", "update", "shop", "--auth-method", "private_key_jwt", "--metadata", &metadata];
+    let (is_done, text) = run(&good);
+    assert!(is_done, "{text}");
+    let (is_good, text) = run(&["client", "check", "shop"]);
+    assert!(is_good, "{text}");
+}

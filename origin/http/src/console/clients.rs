@@ -154,7 +154,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         id: client.id.to_string(),
         name: client.metadata.name.clone(),
         disabled: match client.status {
-            ClientStatus::Active => None,
+            ClientStatus::Active | ClientStatus::Excluded { .. } => None,
             ClientStatus::Disabled { at } => Some(admin.moment(at, now)),
         },
         created: admin.moment(client.created_at, now),

@@ -12,8 +12,8 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::user::PASSWORD_ACR;
 use tollgate_model::{
     Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession,
-    ClaimsRequest, Client, ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, RefreshTokenPolicy,
-    Registrant, Secret, SecretHash, SecretKind, User,
+    ClaimsRequest, Client, ClientId, ClientStatus, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME,
+    RefreshTokenPolicy, Registrant, Secret, SecretHash, SecretKind, User,
 };
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
@@ -134,7 +134,12 @@ async fn client(endpoint: &AuthorizationEndpoint, asked: &Parameters) -> Result<
     if client.is_some() {
         note_client_id(&id);
     }
-    client.filter(Client::is_active).ok_or_else(unknown)
+    let client = client.ok_or_else(unknown)?;
+    match client.status {
+        ClientStatus::Active => Ok(client),
+        ClientStatus::Disabled { .. } => Err(unknown()),
+        ClientStatus::Excluded { rule } => Err(WebError::bad_application_request(rule)),
+    }
 }
 
 /// Continues the pushed request of this handle, for its own client only. The handle is used up by

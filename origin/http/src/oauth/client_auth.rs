@@ -9,7 +9,7 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tollgate_keys::jose::{self, Jws};
-use tollgate_model::{AuthMethod, Client, SecretHash};
+use tollgate_model::{AuthMethod, Client, ClientStatus, SecretHash};
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::RateLimiter;
@@ -110,6 +110,9 @@ impl PresentedCredentials<'_> {
         };
         let reason = match (named, self) {
             (None, _) => return AuthenticationFailure { reason: "client_id is unknown", parameter: Some("client_id") },
+            (Some(Client { status: ClientStatus::Excluded { rule }, .. }), _) => {
+                return AuthenticationFailure { reason: *rule, parameter: None };
+            }
             (Some(client), _) if !client.is_active() => "the client is disabled",
             (Some(client), PresentedCredentials::Secret { .. }) if !may_use_secrets(client) => {
                 "the client sent a secret, but is registered for another authentication method"

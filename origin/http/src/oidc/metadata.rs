@@ -13,7 +13,7 @@ use tollgate_config::{GrantSettings, RegistrationMode, TlsSettings};
 use tollgate_keys::jose::{SIGNING_ALGORITHMS, VERIFYING_ALGORITHMS};
 use tollgate_model::key_schedule::ON_REQUEST;
 use tollgate_model::user::PASSWORD_ACR;
-use tollgate_model::{AuthMethod, GrantType, ResponseMode, ResponseType, TokenAlg, UserClaims};
+use tollgate_model::{AuthMethod, ClientProfile, GrantType, ResponseMode, ResponseType, TokenAlg, UserClaims};
 use tollgate_services::signing_keys::SigningKeys;
 
 use crate::issuer::Issuer;
@@ -97,7 +97,9 @@ fn abilities(features: &ServerFeatures) -> Value {
         AuthMethod::SelfSignedTlsClientAuth => has_certificates,
         _ => true,
     };
-    let methods: Vec<&AuthMethod> = AuthMethod::ALL.iter().filter(is_possible).collect();
+    let profile = features.grants.profile;
+    let is_allowed = |method: &&AuthMethod| profile.is_none_or(|profile| profile.allows_auth_method(**method));
+    let methods: Vec<&AuthMethod> = AuthMethod::ALL.iter().filter(is_possible).filter(is_allowed).collect();
     let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
     let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
     let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
@@ -112,9 +114,12 @@ fn abilities(features: &ServerFeatures) -> Value {
         .map(|mode| mode.as_str())
         .chain(["jwt"])
         .collect();
+    let is_allowed = |alg: &str| profile.is_none_or(|profile| profile.allows_algorithm(alg));
     let ring = features.keys.current();
     let has_key = |alg: &TokenAlg| *alg != ON_REQUEST || ring.can_sign_statements(*alg);
-    let signing_algorithms: Vec<TokenAlg> = SIGNING_ALGORITHMS.into_iter().filter(has_key).collect();
+    let signing_algorithms = SIGNING_ALGORITHMS.into_iter().filter(has_key).filter(|alg| is_allowed(alg.as_str()));
+    let signing_algorithms: Vec<TokenAlg> = signing_algorithms.collect();
+    let verifying_algorithms: Vec<&str> = VERIFYING_ALGORITHMS.into_iter().filter(|alg| is_allowed(alg)).collect();
     let languages: Vec<&str> = features.appearance.catalogue.languages().collect();
     json!({
         "response_types_supported": response_types,
@@ -123,21 +128,21 @@ fn abilities(features: &ServerFeatures) -> Value {
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "token_endpoint_auth_methods_supported": methods,
-        "token_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": verifying_algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": verifying_algorithms,
         "introspection_endpoint_auth_methods_supported": confidential,
-        "introspection_endpoint_auth_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": verifying_algorithms,
         "introspection_signing_alg_values_supported": signing_algorithms,
         "authorization_signing_alg_values_supported": signing_algorithms,
         "tls_client_certificate_bound_access_tokens": has_certificates,
-        "dpop_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "dpop_signing_alg_values_supported": verifying_algorithms,
         "request_parameter_supported": true,
         "request_uri_parameter_supported": true,
         "require_request_uri_registration": true,
-        "request_object_signing_alg_values_supported": VERIFYING_ALGORITHMS,
+        "request_object_signing_alg_values_supported": verifying_algorithms,
         "require_signed_request_object": false,
-        "require_pushed_authorization_requests": false,
+        "require_pushed_authorization_requests": profile == Some(ClientProfile::Fapi2),
         "scopes_supported": ["openid", "profile", "email", "address", "phone", "groups", "offline_access"],
         "claims_supported": claims,
         "ui_locales_supported": languages,

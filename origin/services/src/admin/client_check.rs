@@ -5,8 +5,8 @@ use serde::Serialize;
 use tollgate_model::access::allowed_audiences;
 use tollgate_model::authorization::{RequestParameters, response_uri};
 use tollgate_model::{
-    Audience, AuthMethod, AuthorizationError, AuthorizationRequest, Client, ClientMetadata, GrantType, HttpRedirects,
-    PkceRequirement, RedirectUri, RequestUri, Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
+    Audience, AuthMethod, AuthorizationError, AuthorizationRequest, Client, ClientMetadata, ClientStatus, GrantType,
+    HttpRedirects, PkceRequirement, RedirectUri, RequestUri, Resource, Scope, StoredSecret, TokenAlg, TokenFormat,
 };
 use url::Url;
 
@@ -67,9 +67,14 @@ impl Findings {
 #[must_use]
 pub fn check_settings(client: &Client, now: u64, http: HttpRedirects) -> Vec<Finding> {
     let (metadata, mut findings) = (&client.metadata, Findings::default());
-    match client.is_active() {
-        true => findings.ok("status", "active"),
-        false => findings.wrong("status", "disabled: every request is refused until `tollgate client enable`"),
+    match client.status {
+        ClientStatus::Active => findings.ok("status", "active"),
+        ClientStatus::Disabled { .. } => {
+            findings.wrong("status", "disabled: every request is refused until `tollgate client enable`");
+        }
+        ClientStatus::Excluded { rule } => {
+            findings.wrong("status", format!("every request is refused by the profile of this issuer: {rule}"));
+        }
     }
     if let Err(error) = metadata.clone().checked() {
         findings.wrong("metadata", error.to_string());
@@ -238,8 +243,10 @@ pub fn check_authorization_url(
         return findings.0;
     };
     check_endpoint(&url, issuer, &mut findings);
-    if !client.is_active() {
-        findings.wrong("client_id", "the client is disabled");
+    match client.status {
+        ClientStatus::Active => {}
+        ClientStatus::Disabled { .. } => findings.wrong("client_id", "the client is disabled"),
+        ClientStatus::Excluded { rule } => findings.wrong("client_id", rule),
     }
     let parameters = QueryParameters(url.query_pairs().into_owned().collect());
     if let Some(name) = parameters.repeated() {

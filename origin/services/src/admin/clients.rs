@@ -61,7 +61,7 @@ impl Registry {
         secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
         self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
-        self.check_keys_of(&metadata).await?;
+        self.check_issuer_allows(&metadata).await?;
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
@@ -96,7 +96,7 @@ impl Registry {
         metadata: &ClientMetadata,
     ) -> Result<Client, AdminError> {
         self.check_new_redirect_uris(metadata, &client.metadata)?;
-        self.check_keys_of(metadata).await?;
+        self.check_issuer_allows(metadata).await?;
         self.store.with_actor(by).update_client(&client.id, metadata).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
         self.get_client(client.id.as_str()).await
@@ -120,7 +120,7 @@ impl Registry {
                 return Ok(client);
             }
             self.check_new_redirect_uris(&metadata, &client.metadata)?;
-            self.check_keys_of(&metadata).await?;
+            self.check_issuer_allows(&metadata).await?;
             match self.store.with_actor(by).change_client(&client, &metadata).await {
                 Err(StoreError::ConcurrentModification) => {}
                 outcome => {
@@ -211,8 +211,10 @@ impl Registry {
         Ok(())
     }
 
-    /// Checks that this issuer has keys for all that it signs for a client.
-    async fn check_keys_of(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
+    /// Checks that a client does not contradict the profile of this issuer, and that the issuer has
+    /// keys for all that it signs for the client.
+    async fn check_issuer_allows(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
+        metadata.clone().under(self.profile).map_err(|rule| invalid_client(&rule))?;
         match missing_algorithm(&self.store, metadata).await? {
             None => Ok(()),
             Some(alg) => Err(invalid_client(&format_args!(

@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::encoding::base64url;
-use tollgate_model::{Actor, HttpRedirects, KeyPolicy, merge_patch};
+use tollgate_model::{Actor, ClientProfile, HttpRedirects, KeyPolicy, merge_patch};
 use tollgate_storage::{Store, Termination, Writer};
 use tollgate_system::Clock;
 
@@ -58,6 +58,8 @@ pub struct Registry {
     pub clock: Clock,
     /// Where `http` redirect URIs of clients may lead.
     pub http_redirects: HttpRedirects,
+    /// Profile of the issuer, which no client may contradict.
+    pub profile: Option<ClientProfile>,
 }
 
 /// The commands of one issuer's administrators: those of the [`Registry`], and those that need the

@@ -90,7 +90,7 @@ impl Store {
     /// [`StoreError::AlreadyExists`] when its id is taken.
     pub async fn create_client(&self, client: &Client) -> Result<(), StoreError> {
         let disabled_at = match client.status {
-            ClientStatus::Active => None,
+            ClientStatus::Active | ClientStatus::Excluded { .. } => None,
             ClientStatus::Disabled { at } => Some(to_sql(at)),
         };
         let mut tx = self.begin_write().await?;
@@ -118,6 +118,7 @@ impl Store {
         tx.commit().await
     }
 
+    /// The client of this id, as it counts under the profile of this handle.
     pub async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
@@ -125,7 +126,7 @@ impl Store {
                 .fetch_all(connection)
                 .await?
         });
-        Ok(clients(rows)?.pop())
+        Ok(clients(rows)?.pop().map(|client| client.under(self.client_profile)))
     }
 
     /// The client whose registration access token this is (RFC 7592).

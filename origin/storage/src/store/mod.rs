@@ -12,7 +12,7 @@ use sqlx::{PgPool, SqlitePool};
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
-use tollgate_model::Actor;
+use tollgate_model::{Actor, ClientProfile};
 use tollgate_system::Clock;
 
 use crate::database::Tx;
@@ -39,6 +39,8 @@ pub struct Store {
     pub(crate) logouts: Arc<Notify>,
     /// Actor of the changes made through this handle, for the audit log.
     pub(crate) actor: Option<Actor>,
+    /// Profile of the issuer, for handles that serve clients.
+    pub(crate) client_profile: Option<ClientProfile>,
 }
 
 #[derive(Clone)]
@@ -61,6 +63,13 @@ impl Store {
     #[must_use]
     pub fn with_actor(&self, actor: &Actor) -> Store {
         Store { actor: Some(actor.clone()), ..self.clone() }
+    }
+
+    /// A handle to the same database whose [`Store::find_client`] judges clients by the profile of
+    /// their issuer.
+    #[must_use]
+    pub fn with_client_profile(&self, client_profile: Option<ClientProfile>) -> Store {
+        Store { client_profile, ..self.clone() }
     }
 
     /// Commits a change that edges or snapshot publishers need, and wakes those of this process.

@@ -73,6 +73,7 @@ impl Store {
             open_epoch: Arc::default(),
             logouts: Arc::default(),
             actor: None,
+            client_profile: None,
         };
         // Before anything is decided by the time.
         store.sync_clock().await?;

@@ -394,7 +394,7 @@ async fn update(flags: UpdateFlags, session: &Session) -> anyhow::Result<()> {
 }
 
 async fn check(id: &ClientId, url: Option<&str>, session: &Session) -> anyhow::Result<()> {
-    let client = session.registry()?.get_client(id.as_str()).await?;
+    let client = session.registry()?.get_client(id.as_str()).await?.under(session.settings.grants.profile);
     let (now, http) = (Clock::system().now(), session.settings.grants.http_redirects);
     let findings = match url {
         Some(url) => {

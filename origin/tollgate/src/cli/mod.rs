@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
-use tollgate_config::{LogFormat, Settings, Sources};
+use tollgate_config::{GrantSettings, LogFormat, Settings, Sources};
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
@@ -338,8 +338,8 @@ impl Session {
     /// The commands on what is registered, which the admin API and the console share.
     fn registry(&self) -> anyhow::Result<Registry> {
         let passwords = PasswordHasher::new(&self.settings.hashing)?;
-        let http_redirects = self.settings.grants.http_redirects;
-        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system(), http_redirects })
+        let GrantSettings { http_redirects, profile, .. } = self.settings.grants;
+        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system(), http_redirects, profile })
     }
 
     async fn master_key(&self) -> anyhow::Result<MasterKey> {

@@ -109,7 +109,9 @@ impl RunningIssuer {
         tasks.spawn(run_rotation(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
         let feed = Arc::new(FeedResponder::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
         tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
-        let (writer, cache, edge_heartbeats) = start_store_tasks(&tasks, &store, &stop);
+        // Administrators see clients as they are registered, all others as the profile makes them.
+        let serving = store.with_client_profile(settings.grants.profile);
+        let (writer, cache, edge_heartbeats) = start_store_tasks(&tasks, &serving, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let edge_pusher = EdgePusher::new(store.clone(), Arc::clone(&feed), shared.clock.clone())?;
         tasks.spawn(edge_pusher.run(feed_changes.clone(), stop.clone()));
@@ -119,7 +121,7 @@ impl RunningIssuer {
         tasks.spawn(count_revocations(Arc::clone(&metrics), store.clone(), feed_changes.clone(), stop.clone()));
         let outbound = OutboundClient::new()?;
         let logout_sender = BackchannelLogoutSender::new(
-            store.clone(),
+            serving.clone(),
             keys.clone(),
             issuer.clone(),
             shared.clock.clone(),
@@ -131,6 +133,7 @@ impl RunningIssuer {
             passwords: shared.password_hasher.clone(),
             clock: shared.clock.clone(),
             http_redirects: settings.grants.http_redirects,
+            profile: settings.grants.profile,
         };
         let admin = Administration {
             registry,
@@ -143,7 +146,7 @@ impl RunningIssuer {
         };
         let services = IssuerServices {
             clock: shared.clock.clone(),
-            store: store.clone(),
+            store: serving,
             writer,
             cache,
             client_keys: ClientKeyCache::new(outbound.clone()),

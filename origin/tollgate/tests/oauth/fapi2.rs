@@ -2,7 +2,7 @@
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile, TokenAlg};
+use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile, GrantType, TokenAlg};
 use tollgate_system::Clock;
 use tollgate_test_kit::client::CODE_VERIFIER;
 use tollgate_test_kit::jwt::{ClientKey, RsaClientKeys, random_id};
@@ -125,4 +125,52 @@ async fn fapi2_client_signs_with_ps256_and_never_with_rs256() {
     let (status, refusal) = post("bank", TokenAlg::Ps256, TokenAlg::Rs256).await;
     assert_eq!((status, &refusal["error"]), (400, &json!("invalid_dpop_proof")), "{refusal}");
     assert!(refusal["error_description"].as_str().is_some_and(|text| text.contains("profile fapi2")), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profile_of_the_issuer_is_kept_by_every_client_and_in_discovery() {
+    let settings = [("TOLLGATE_PROFILE", "fapi2"), ("TOLLGATE_REGISTRATION", "open")];
+    let (origin, key) = (Origin::start_with(&settings).await, ClientKey::generate());
+    origin.user("ada").await;
+    let (_, discovery) = answer(origin.http.get(origin.url("/.well-known/openid-configuration"))).await;
+    assert_eq!(discovery["require_pushed_authorization_requests"], true);
+    assert_eq!(discovery["token_endpoint_auth_methods_supported"], json!(["private_key_jwt"]));
+    assert_eq!(discovery["id_token_signing_alg_values_supported"], json!(["EdDSA", "ES256"]));
+    for member in ["dpop", "request_object", "token_endpoint_auth"] {
+        let algs = &discovery[format!("{member}_signing_alg_values_supported")];
+        assert_eq!(*algs, json!(["EdDSA", "Ed25519", "ES256", "PS256"]), "{member}");
+    }
+    // Registered without the profile, as before the setting.
+    let unmarked = ClientMetadata {
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(key.jwks()),
+        grant_types: vec![GrantType::AuthorizationCode, GrantType::ClientCredentials],
+        ..Origin::web()
+    };
+    origin.client("bank", unmarked).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let page = browser.request_authorization("bank", &[]).await;
+    assert_eq!(parameters(&page.redirect().expect("a redirect"))["error"], "invalid_request", "it was not pushed");
+    let issuer = origin.server.issuer();
+    let form = [("grant_type", "client_credentials"), ("scope", "orders")];
+    let (_, refused) = post(&origin, &key, "/oauth/token", json!(issuer), &form).await;
+    assert_eq!(refused["error"], "invalid_dpop_proof", "tokens are bound to a key");
+    let proof = key.proof("POST", &format!("{issuer}/oauth/token"), json!({}));
+    let bound = request(&origin, &key, "/oauth/token", json!(issuer), &form).header("dpop", proof);
+    assert_eq!(answer(bound).await.0, 200);
+
+    // What contradicts the profile is refused by the rule's name.
+    origin.client("shop", Origin::web()).await;
+    assert_eq!(origin.post("/oauth/token", "shop", &form).await.0, 401);
+    let page = browser.request_authorization("shop", &[]).await;
+    assert!(page.status == 400 && page.body.contains("profile fapi2: token_endpoint_auth_method"), "{}", page.body);
+    let registration = json!({ "redirect_uris": ["https://shop.example/cb"] });
+    let (status, refusal) = answer(origin.http.post(origin.url("/oauth/register")).json(&registration)).await;
+    assert_eq!((status, &refusal["error"]), (400, &json!("invalid_client_metadata")));
+    assert!(refusal["error_description"].as_str().is_some_and(|text| text.contains("profile fapi2")), "{refusal}");
+    let own = json!({
+        "redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks(),
+    });
+    let (status, registered) = answer(origin.http.post(origin.url("/oauth/register")).json(&own)).await;
+    assert_eq!((status, &registered["profile"]), (201, &json!("fapi2")), "{registered}");
 }

@@ -49,6 +49,7 @@ pub(super) async fn carry_out(plan: &Plan, settings: &Settings) -> anyhow::Resul
         passwords: PasswordHasher::new(&settings.hashing)?,
         clock: Clock::system(),
         http_redirects: settings.grants.http_redirects,
+        profile: settings.grants.profile,
     };
     let created = Box::pin(create_all(plan, settings, &registry)).await;
     store.close().await;
