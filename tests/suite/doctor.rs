@@ -257,6 +257,10 @@ async fn refused_certificates_are_explained() -> Result<()> {
         settings.extend(is_authority_known.then(|| ("SSL_CERT_FILE", ca.clone())));
         let diagnosis = Diagnosis::run(&settings, &[])?;
         diagnosis.expect("tls", status, text);
+        // That of the connection, not only that of the file.
+        let found = diagnosis.texts("tls", status);
+        let is_of_url = |found: &&str| found.starts_with("the certificate of https://") && found.contains(text);
+        assert!(found.iter().any(is_of_url), "{found:?}");
         origin.server.shutdown().await;
     }
     Ok(())

@@ -1,11 +1,15 @@
 //! Whether the host of the public URL has an address.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use reqwest::Url;
 use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::{Deployment, Finding};
+
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
     let issuer = &deployment.issuer;
@@ -25,17 +29,21 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
         findings.push(Finding::skipped(format!("{issuer} has an address instead of a name")));
         return findings;
     }
-    findings.push(match lookup_host((host.as_str(), port)).await {
-        Ok(found) => {
+    let missing = |problem: &str| {
+        Finding::fault(
+            format!("{host} has no address: {problem}"),
+            "Clients and edges cannot find the origin.",
+            "Create the DNS record of this name, or correct TOLLGATE_PUBLIC_URL.",
+        )
+    };
+    findings.push(match timeout(LOOKUP_TIMEOUT, lookup_host((host.as_str(), port))).await {
+        Ok(Ok(found)) => {
             let mut addresses: Vec<String> = found.map(|address| address.ip().to_string()).collect();
             addresses.dedup();
             Finding::ok(format!("{host} has the address {}", addresses.join(", ")))
         }
-        Err(error) => Finding::fault(
-            format!("{host} has no address: {error}"),
-            "Clients and edges cannot find the origin.",
-            "Create the DNS record of this name, or correct TOLLGATE_PUBLIC_URL.",
-        ),
+        Ok(Err(error)) => missing(&error.to_string()),
+        Err(_) => missing("the name server does not answer"),
     });
     findings
 }

@@ -3,9 +3,10 @@
 //! The check authenticates as a client that does not exist, with a forged `X-Forwarded-For`. The
 //! origin records the address in its audit log, where the check reads it.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use tokio::net::UdpSocket;
 use tokio::time::sleep;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter, AuditKind};
@@ -42,7 +43,7 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.push(judge(deployment, seen, own_address(&deployment.url)));
+    findings.push(judge(deployment, seen, own_address(&deployment.url).await));
     findings
 }
 
@@ -124,10 +125,10 @@ fn address(entry: &AuditEntry) -> Option<IpAddr> {
 }
 
 /// The address from which this machine connects to a URL. Nothing is sent.
-fn own_address(url: &str) -> Option<IpAddr> {
+async fn own_address(url: &str) -> Option<IpAddr> {
     let (host, port) = host_and_port(url)?;
     let any = if host.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
-    let socket = UdpSocket::bind(any).ok()?;
-    socket.connect((host.as_str(), port)).ok()?;
+    let socket = UdpSocket::bind(any).await.ok()?;
+    socket.connect((host.as_str(), port)).await.ok()?;
     Some(socket.local_addr().ok()?.ip().to_canonical())
 }
