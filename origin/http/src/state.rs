@@ -187,6 +187,13 @@ parts! {
     operations: Operations,
 }
 
+/// Makes a part from its own fields and those that it shares with others, by their names.
+macro_rules! part {
+    ($part:ident { $($own:tt)* } with $($source:ident { $($field:ident),+ }),+) => {
+        $part { $($($field: $source.$field.clone(),)+)+ $($own)* }
+    };
+}
+
 impl RouterState {
     pub(crate) fn observer(&self) -> Arc<RequestObserver> {
         Arc::clone(&self.0.observer)
@@ -247,34 +254,22 @@ impl RouterState {
             long_polls: Arc::clone(&long_polls),
             proxies: Arc::clone(&common.proxies),
         };
-        let operations = Operations {
-            clock: common.clock.clone(),
+        let operations = part!(Operations {
             database: DatabaseStatus::new(common.store.clone()),
-            writer: common.writer.clone(),
-            cache: common.cache.clone(),
-            keys: common.keys.clone(),
             feed,
             feed_changes: feed_changes.clone(),
-            password_hasher: common.password_hasher.clone(),
-            rate_limiter: Arc::clone(&common.rate_limiter),
             allowed_origins: Arc::clone(&allowed_origins),
             long_polls: Arc::clone(&long_polls),
-            metrics: Arc::clone(&common.metrics),
             metrics_public,
             draining,
             last_counts: LastCounts::default(),
-        };
-        let receivers = SignalReceivers {
-            issuer: Arc::clone(&common.issuer),
-            clock: common.clock.clone(),
-            store: common.store.clone(),
-            bearers: Arc::clone(&authentication.bearers),
+        } with common { clock, writer, cache, keys, password_hasher, rate_limiter, metrics });
+        let receivers = part!(SignalReceivers {
             transmitter,
             feed_changes,
             long_polls,
-            proxies: Arc::clone(&common.proxies),
             stop,
-        };
+        } with common { issuer, clock, store, proxies }, authentication { bearers });
         RouterState(Arc::new(Parts {
             public_keys: Arc::new(PublicKeys::new(common.keys.clone(), ahead)),
             observer: Arc::new(common.observer(&authentication, span_exporter, Arc::clone(&commands.refusals))),
@@ -347,40 +342,18 @@ impl Authentication {
             common.writer.clone(),
             grants.dpop_nonce_required,
         ));
-        let bearers = BearerAuthenticator::new(
-            Arc::clone(&common.issuer),
-            common.clock.clone(),
-            common.store.clone(),
-            common.cache.clone(),
-            common.keys.clone(),
-            Arc::clone(&proofs),
-            Arc::clone(&common.proxies),
-        );
-        let clients = ClientAuthenticator {
-            clock: common.clock.clone(),
-            store: common.store.clone(),
-            cache: common.cache.clone(),
-            assertions: ClientAssertions {
-                issuer: Arc::clone(&common.issuer),
-                clock: common.clock.clone(),
-                cache: common.cache.clone(),
-                client_keys: Arc::clone(&common.client_keys),
-                writer: common.writer.clone(),
-            },
-            password_hasher: common.password_hasher.clone(),
+        let bearers = part!(BearerAuthenticator {
+            proofs: Arc::clone(&proofs),
+        } with common { issuer, clock, store, cache, keys, proxies });
+        let clients = part!(ClientAuthenticator {
+            assertions: part!(ClientAssertions {} with common { issuer, clock, cache, client_keys, writer }),
             verified_secrets,
-            rate_limiter: Arc::clone(&common.rate_limiter),
-            proxies: Arc::clone(&common.proxies),
             failures: failures.clone(),
-        };
-        let reader = AuthorizationRequestReader {
-            issuer: Arc::clone(&common.issuer),
-            clock: common.clock.clone(),
-            keys: common.keys.clone(),
-            client_keys: Arc::clone(&common.client_keys),
+        } with common { clock, store, cache, password_hasher, rate_limiter, proxies });
+        let reader = part!(AuthorizationRequestReader {
             request_objects: RequestObjectCache::new(outbound),
             has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
-        };
+        } with common { issuer, clock, keys, client_keys });
         Authentication {
             failures,
             clients: Arc::new(clients),
@@ -393,13 +366,10 @@ impl Authentication {
 
 impl Common {
     fn features(&self, grants: GrantSettings, tls: Option<TlsSettings>) -> ServerFeatures {
-        ServerFeatures {
-            issuer: Arc::clone(&self.issuer),
+        part!(ServerFeatures {
             grants,
             tls,
-            appearance: Arc::clone(&self.appearance),
-            keys: self.keys.clone(),
-        }
+        } with self { issuer, appearance, keys })
     }
 
     fn observer(
@@ -408,15 +378,10 @@ impl Common {
         span_exporter: SpanExporter,
         refusals: Arc<RefusalLog>,
     ) -> RequestObserver {
-        RequestObserver {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            proxies: Arc::clone(&self.proxies),
-            metrics: Arc::clone(&self.metrics),
+        part!(RequestObserver {
             span_exporter,
-            failures: authentication.failures.clone(),
             refusals,
-        }
+        } with self { issuer, clock, proxies, metrics }, authentication { failures })
     }
 
     fn public_pages(&self) -> PublicPages {
@@ -428,14 +393,7 @@ impl Common {
     }
 
     fn token_issuer(&self) -> TokenIssuer {
-        TokenIssuer {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            writer: self.writer.clone(),
-            cache: self.cache.clone(),
-            keys: self.keys.clone(),
-        }
+        part!(TokenIssuer {} with self { issuer, clock, store, writer, cache, keys })
     }
 
     fn token_endpoint(
@@ -444,67 +402,29 @@ impl Common {
         grants: &GrantSettings,
         pages: &Arc<PageState>,
     ) -> TokenEndpoint {
-        TokenEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            writer: self.writer.clone(),
-            cache: self.cache.clone(),
-            keys: self.keys.clone(),
+        part!(TokenEndpoint {
             tokens: self.token_issuer(),
             refresh: grants.refresh,
-            clients: Arc::clone(&authentication.clients),
-            client_keys: Arc::clone(&self.client_keys),
-            bearers: Arc::clone(&authentication.bearers),
-            proofs: Arc::clone(&authentication.proofs),
-            metrics: Arc::clone(&self.metrics),
             password_grant: grants.legacy.has_password_grant.then(|| Arc::clone(pages)),
-        }
+        } with authentication { clients, bearers, proofs }, self { client_keys, metrics })
     }
 
     fn pushed_request_endpoint(&self, authentication: &Authentication) -> PushedRequestEndpoint {
-        PushedRequestEndpoint {
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            clients: Arc::clone(&authentication.clients),
-            reader: Arc::clone(&authentication.reader),
-            proofs: Arc::clone(&authentication.proofs),
-        }
+        part!(PushedRequestEndpoint {} with self { clock, store }, authentication { clients, reader, proofs })
     }
 
     fn device_endpoint(&self, authentication: &Authentication) -> DeviceEndpoint {
-        DeviceEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            keys: self.keys.clone(),
-            clients: Arc::clone(&authentication.clients),
-            proxies: Arc::clone(&self.proxies),
-        }
+        part!(DeviceEndpoint {} with self { issuer, clock, store, keys, proxies }, authentication { clients })
     }
 
     fn introspection_endpoint(&self, authentication: &Authentication) -> IntrospectionEndpoint {
-        IntrospectionEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            cache: self.cache.clone(),
-            keys: self.keys.clone(),
-            clients: Arc::clone(&authentication.clients),
-            bearers: Arc::clone(&authentication.bearers),
-            metrics: Arc::clone(&self.metrics),
-        }
+        part!(IntrospectionEndpoint {} with
+            self { issuer, clock, store, cache, keys, metrics },
+            authentication { clients, bearers })
     }
 
     fn revocation_endpoint(&self, authentication: &Authentication) -> RevocationEndpoint {
-        RevocationEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            writer: self.writer.clone(),
-            keys: self.keys.clone(),
-            clients: Arc::clone(&authentication.clients),
-        }
+        part!(RevocationEndpoint {} with self { issuer, clock, store, writer, keys }, authentication { clients })
     }
 
     fn registration_endpoint(
@@ -513,10 +433,7 @@ impl Common {
         grants: &GrantSettings,
         outbound: OutboundClient,
     ) -> RegistrationEndpoint {
-        RegistrationEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
+        part!(RegistrationEndpoint {
             mode: grants.registration,
             policy: RegistrationPolicy {
                 schemes: grants.registration_schemes.clone(),
@@ -524,19 +441,12 @@ impl Common {
                 has_front_channel_tokens: grants.legacy.has_front_channel_tokens,
                 profile: grants.profile,
             },
-            bearers: Arc::clone(&authentication.bearers),
             outbound,
-        }
+        } with self { issuer, clock, store }, authentication { bearers })
     }
 
     fn user_info_endpoint(&self, authentication: &Authentication) -> UserInfoEndpoint {
-        UserInfoEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            keys: self.keys.clone(),
-            bearers: Arc::clone(&authentication.bearers),
-        }
+        part!(UserInfoEndpoint {} with self { issuer, clock, store, keys }, authentication { bearers })
     }
 
     fn edge_rules(&self) -> EdgeRules {
@@ -550,43 +460,20 @@ impl Common {
         accounts: AccountSettings,
         external_users: Option<ExternalUserDirectory>,
     ) -> PageState {
-        let sessions = Arc::new(BrowserSessions {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-        });
-        let authorization = AuthorizationEndpoint {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            keys: self.keys.clone(),
+        let sessions = Arc::new(part!(BrowserSessions {} with self { issuer, clock, store }));
+        let authorization = part!(AuthorizationEndpoint {
             refresh: grants.refresh,
-            reader: Arc::clone(&authentication.reader),
             sessions: Arc::clone(&sessions),
-            responses: AuthorizationResponses {
-                issuer: Arc::clone(&self.issuer),
-                clock: self.clock.clone(),
-                keys: self.keys.clone(),
-                appearance: Arc::clone(&self.appearance),
-            },
+            responses: part!(AuthorizationResponses {} with self { issuer, clock, keys, appearance }),
             front_channel: grants.legacy.has_front_channel_tokens.then(|| self.token_issuer()),
-        };
-        PageState {
-            issuer: Arc::clone(&self.issuer),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            writer: self.writer.clone(),
-            keys: self.keys.clone(),
-            appearance: Arc::clone(&self.appearance),
+        } with self { issuer, clock, store, keys }, authentication { reader });
+        part!(PageState {
             accounts,
             external_users,
-            password_hasher: self.password_hasher.clone(),
-            rate_limiter: Arc::clone(&self.rate_limiter),
-            proxies: Arc::clone(&self.proxies),
-            failures: authentication.failures.clone(),
-            metrics: Arc::clone(&self.metrics),
             sessions,
             authorization: Arc::new(authorization),
-        }
+        } with
+            self { issuer, clock, store, writer, keys, appearance, password_hasher, rate_limiter, proxies, metrics },
+            authentication { failures })
     }
 }

@@ -28,28 +28,16 @@ const DPOP_CHALLENGE: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA Ed25519 ES25
 /// Authenticates the bearers of access tokens, and finds tokens. It reads nothing else of the
 /// database for its callers.
 pub(crate) struct BearerAuthenticator {
-    issuer: Arc<Issuer>,
-    clock: Clock,
-    store: Store,
-    cache: RegistrationCache,
-    keys: SigningKeys,
-    proofs: Arc<ProofVerifier>,
-    proxies: Arc<Proxies>,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) cache: RegistrationCache,
+    pub(crate) keys: SigningKeys,
+    pub(crate) proofs: Arc<ProofVerifier>,
+    pub(crate) proxies: Arc<Proxies>,
 }
 
 impl BearerAuthenticator {
-    pub(crate) fn new(
-        issuer: Arc<Issuer>,
-        clock: Clock,
-        store: Store,
-        cache: RegistrationCache,
-        keys: SigningKeys,
-        proofs: Arc<ProofVerifier>,
-        proxies: Arc<Proxies>,
-    ) -> BearerAuthenticator {
-        BearerAuthenticator { issuer, clock, store, cache, keys, proofs, proxies }
-    }
-
     /// Finds the record of an access token that is active: issued by this origin, not expired, not
     /// revoked.
     pub(crate) async fn find_active_token(

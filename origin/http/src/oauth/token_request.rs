@@ -1,14 +1,11 @@
 //! Request that the token endpoint passes to a grant type, and what all grant types work with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tollgate_model::RefreshTokenPolicy;
-use tollgate_services::cache::RegistrationCache;
 use tollgate_services::client_jwks::ClientKeyCache;
-use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::telemetry::Metrics;
-use tollgate_storage::{Store, Writer};
-use tollgate_system::Clock;
 
 use super::bearer::BearerAuthenticator;
 use super::caller::Caller;
@@ -16,17 +13,11 @@ use super::client_auth::{AuthenticatedClient, ClientAuthenticator};
 use super::dpop::ProofVerifier;
 use super::issue::TokenIssuer;
 use super::parameters::Parameters;
-use crate::issuer::Issuer;
 use crate::pages::state::PageState;
 
 /// State of the token endpoint.
 pub(crate) struct TokenEndpoint {
-    pub(crate) issuer: Arc<Issuer>,
-    pub(crate) clock: Clock,
-    pub(crate) store: Store,
-    pub(crate) writer: Writer,
-    pub(crate) cache: RegistrationCache,
-    pub(crate) keys: SigningKeys,
+    /// Issues the tokens, with the services that grant types work with as well.
     pub(crate) tokens: TokenIssuer,
     pub(crate) refresh: RefreshTokenPolicy,
     pub(crate) clients: Arc<ClientAuthenticator>,
@@ -36,6 +27,14 @@ pub(crate) struct TokenEndpoint {
     pub(crate) metrics: Arc<Metrics>,
     /// Signs users in for the password grant; none where the server does not offer it.
     pub(crate) password_grant: Option<Arc<PageState>>,
+}
+
+impl Deref for TokenEndpoint {
+    type Target = TokenIssuer;
+
+    fn deref(&self) -> &TokenIssuer {
+        &self.tokens
+    }
 }
 
 /// A token request of an authenticated client.
