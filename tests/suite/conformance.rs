@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tollgate_edge::Program;
-use tollgate_model::{Actor, NewRevocation, OnStale, Route, Scope, Target};
+use tollgate_model::{AccessTokenType, Actor, NewRevocation, OnStale, Resource, Route, Scope, Target, TokenProfile};
 use tollgate_tests::adapter::Adapter;
-use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
+use tollgate_tests::conformance::{Case, REVOKED, ROUTES, cases, plain_jwt_cases};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now, required_env};
-use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
+use tollgate_tests::token_factory::TokenFactory;
 
 /// Starts an origin with the table's routes and revoked token, and an upstream.
 async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, String>)> {
@@ -31,12 +32,24 @@ async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, Strin
 }
 
 /// Runs every case and reports all differences together.
-async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
+async fn conforms(adapter: Adapter, origin: &TestOrigin) -> Result<()> {
+    let (count, left) = answers_as(adapter, origin, cases).await?;
+    assert!(count >= 800 && left <= 40, "the table has shrunk: {count} cases, {left} not carried");
+    Ok(())
+}
+
+/// Runs a table, and returns the numbers of cases that ran, and of those that no HTTP header can
+/// carry.
+async fn answers_as(
+    mut adapter: Adapter,
+    origin: &TestOrigin,
+    build: fn(&TokenFactory, u64) -> Vec<Case>,
+) -> Result<(usize, usize)> {
     let factory = origin.token_factory().await?;
     // A host may compile at its first request. The table is built afterwards, because some of its
     // tokens are valid for seconds.
-    adapter.answer(&cases(&factory, now())[0]).await?;
-    let table = cases(&factory, now());
+    adapter.answer(&build(&factory, now())[0]).await?;
+    let table = build(&factory, now());
     let (carried, left): (Vec<_>, Vec<_>) = table.iter().partition(|case| adapter.carries(case));
     let mut wrong = Vec::new();
     for case in &carried {
@@ -48,8 +61,36 @@ async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
     let attacks = carried.iter().filter(|case| case.name.starts_with("CVE-")).count();
     let (count, left) = (carried.len(), left.len());
     println!("{count} cases ({attacks} after CVEs), {} wrong; {left} that no HTTP header can carry", wrong.len());
-    assert!(count >= 800 && left <= 40, "the table has shrunk: {count} cases, {left} not carried");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok((count, left))
+}
+
+/// All hosts learn the type of the audience's tokens from the snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_host_accepts_plain_jwts_where_the_resource_server_has_that_type() -> Result<()> {
+    let (origin, upstream, _) = prepare().await?;
+    let resource = Resource {
+        audience: AUDIENCE.parse()?,
+        name: "The API".to_owned(),
+        scopes: BTreeMap::new(),
+        introspected_by: None,
+        tokens: TokenProfile { token_type: Some(AccessTokenType::Jwt), ..TokenProfile::default() },
+    };
+    origin.server.store().save_resource(&resource).await?;
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let program =
+        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let mut adapters = Vec::new();
+    for kind in EdgeKind::ALL {
+        adapters.push(Adapter::http(TestEdge::start(kind, &settings).await?)?);
+    }
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
+    adapters.push(Adapter::native(&settings).await?);
+    adapters.push(Adapter::component(&program, &settings).await?);
+    for adapter in adapters {
+        let (count, left) = answers_as(adapter, &origin, plain_jwt_cases).await?;
+        assert!(count >= 12 && left == 0, "the table has shrunk: {count} cases, {left} not carried");
+    }
     Ok(())
 }
 

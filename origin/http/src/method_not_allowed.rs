@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, State};
+use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
@@ -12,6 +13,7 @@ use crate::shared_signals::receivers::SignalReceivers;
 
 /// Refuses the method. Where all methods of a resource require an access token, the token is
 /// checked first: a receiver whose token has expired gets 401, not an answer about the method.
+/// Caches must not store the answer, which RFC 9110 §15.5.6 lets them.
 pub(super) async fn refuse(
     State(receivers): State<Arc<SignalReceivers>>,
     State(admin_api): State<Arc<AdminApi>>,
@@ -27,8 +29,6 @@ pub(super) async fn refuse(
         }
         _ => Ok(()),
     };
-    match authenticated {
-        Ok(()) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        Err(refusal) => refusal,
-    }
+    let refusal = authenticated.err().unwrap_or_else(|| StatusCode::METHOD_NOT_ALLOWED.into_response());
+    ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], refusal).into_response()
 }

@@ -3,8 +3,8 @@
 //! [`KeyRing::verify_token`](super::KeyRing::verify_token) and `tollgate_core`.
 //!
 //! Parsing is strict: three parts, canonical base64url, no repeated names, no critical header
-//! parameters. The algorithms are those of access tokens and PS256, except HS256, with which a public
-//! key could be used as a secret (RFC 8725 §2.1).
+//! parameters. The algorithms are those of access tokens and PS256, except HS256, with which a
+//! public key could be used as a secret (RFC 8725 §2.1).
 
 use std::collections::BTreeMap;
 use std::fmt;

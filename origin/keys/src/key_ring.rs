@@ -179,8 +179,9 @@ impl KeyRing {
     }
 
     /// The keys of [`KeyRing::public_jwks`] and those for PS256, in the order in which the JWK set
-    /// lists them: RSA, EC, OKP. Some verifiers try the keys in order, or read all of them, and stop with an error at
-    /// the first key type that they do not support; RSA is the one that all of them support.
+    /// lists them: RSA, EC, OKP. Some verifiers try the keys in order, or read all of them, and
+    /// stop with an error at the first key type that they do not support; RSA is the one that all
+    /// of them support.
     #[must_use]
     pub fn published_jwks(&self) -> Vec<Jwk> {
         let order = [TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Es256, TokenAlg::EdDsa];

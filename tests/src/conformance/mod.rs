@@ -69,6 +69,11 @@ pub fn cases(factory: &TokenFactory, now: u64) -> Vec<Case> {
     .collect()
 }
 
+/// Builds the part of the table for an audience whose resource server has tokens of type `JWT`.
+pub fn plain_jwt_cases(factory: &TokenFactory, now: u64) -> Vec<Case> {
+    Table { factory, now }.plain_jwts()
+}
+
 struct Table<'a> {
     factory: &'a TokenFactory,
     now: u64,
@@ -197,6 +202,11 @@ impl<'a> Table<'a> {
                 &self.eddsa().header("alg", "Ed25519").header("kid", self.factory.kid(TokenAlg::Rs256)).sign(),
                 "the key is for another algorithm",
             ),
+            self.fails(
+                "PS256 with the kid of an RSA key",
+                &self.good(TokenAlg::Rs256).header("alg", "PS256").sign(),
+                "the algorithm is not accepted",
+            ),
             self.fails("HS256 with the kid of an RSA key", &confused, "the key is for another algorithm"),
             self.fails("ES256 signature of zeros", &psychic, "the signature is not valid"),
             self.fails("HS256 signature cut short", &short, "the signature is not valid"),
@@ -219,6 +229,11 @@ impl<'a> Table<'a> {
         let respelled = self.eddsa().claim("jti", REVOKED).rewrite(|text| text.replacen('{', "{ \"again\" : 1 , ", 1));
         vec![
             self.fails("a plain JWT", &self.eddsa().header("typ", "JWT").sign(), "the token is not an access token"),
+            self.fails(
+                "a plain JWT, signed as Ed25519",
+                &self.eddsa().header("typ", "JWT").header("alg", "Ed25519").sign(),
+                "the token is not an access token",
+            ),
             self.fails("no typ", &self.eddsa().header("typ", ()).sign(), "the token is not an access token"),
             self.fails("expired", &self.eddsa().shifted(-7200).sign(), "the token has expired"),
             self.fails(
@@ -240,9 +255,45 @@ impl<'a> Table<'a> {
             self.fails("revoked", &self.eddsa().claim("jti", REVOKED).sign(), "the token was revoked"),
             self.fails("revoked, another text of the same token", &respelled.sign(), "the token was revoked"),
             self.fails(
+                "revoked, another name of the algorithm",
+                &self.eddsa().header("alg", "Ed25519").claim("jti", REVOKED).sign(),
+                "the token was revoked",
+            ),
+            self.fails(
                 "revoked, another algorithm",
                 &self.good(TokenAlg::Es256).claim("jti", REVOKED).sign(),
                 "the token was revoked",
+            ),
+        ]
+    }
+
+    fn plain_jwts(&self) -> Vec<Case> {
+        let plain = |alg| self.good(alg).header("typ", "JWT");
+        let as_ed25519 = || plain(TokenAlg::EdDsa).header("alg", "Ed25519");
+        vec![
+            self.passes("typ JWT, HS256", &plain(TokenAlg::Hs256)),
+            self.passes("typ JWT, EdDSA", &plain(TokenAlg::EdDsa)),
+            self.passes("typ JWT, Ed25519 (RFC 9864)", &as_ed25519()),
+            self.passes("typ JWT, ES256", &plain(TokenAlg::Es256)),
+            self.passes("typ JWT, RS256", &plain(TokenAlg::Rs256)),
+            self.passes("typ at+jwt is accepted as before", &self.eddsa()),
+            self.passes("typ at+jwt, Ed25519", &self.eddsa().header("alg", "Ed25519")),
+            self.passes("no typ, as RFC 7519 has it", &self.eddsa().header("typ", ())),
+            self.fails(
+                "the typ of a logout token",
+                &self.eddsa().header("typ", "logout+jwt").sign(),
+                "the token is not an access token",
+            ),
+            self.fails(
+                "an ID token, which has no jti",
+                &as_ed25519().claim("jti", ()).sign(),
+                "the claim jti is missing",
+            ),
+            self.fails("typ JWT, revoked", &as_ed25519().claim("jti", REVOKED).sign(), "the token was revoked"),
+            self.fails(
+                "typ JWT, another audience",
+                &as_ed25519().claim("aud", "https://other.example").sign(),
+                "the token is for another audience",
             ),
         ]
     }

@@ -109,3 +109,18 @@ async fn validate_decides_as_the_edges_do() {
         assert_eq!(ask(name, address, token).await, status, "{name}: {address}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_methods_are_not_cached_either() {
+    let origin = Origin::start().await;
+    for path in
+        ["token", "revoke", "introspect", "par", "device/code", "register", "userinfo", "tokeninfo", "authorize"]
+    {
+        let url = origin.url(&format!("/oauth/{path}"));
+        let response = origin.http.patch(&url).send().await.expect("answered");
+        assert_eq!(response.status(), 405, "{path}");
+        let headers = response.headers();
+        assert_eq!((&headers["cache-control"], &headers["pragma"]), (&"no-store", &"no-cache"), "{path}");
+        assert!(headers.contains_key("allow"), "{path}");
+    }
+}
