@@ -7,6 +7,7 @@ mod concurrent_redemption;
 mod conformance;
 mod conventions;
 mod crash_recovery;
+mod deploy;
 mod doctor;
 mod end_to_end;
 mod first_run;

@@ -49,4 +49,6 @@ pub(crate) enum Stage {
     Clients,
     /// Users and single-page applications in Chromium
     Browser,
+    /// What lies in deploy/: images, proxies, Compose, Kubernetes; named, also the Helm chart
+    Deploy,
 }

@@ -8,6 +8,7 @@ mod client_programs;
 mod conventions;
 mod demo;
 mod demo_client;
+mod deploy_programs;
 mod dev;
 mod examples;
 mod lint;
@@ -19,6 +20,7 @@ mod screenshots;
 mod setup;
 mod stack;
 mod test;
+mod test_programs;
 mod workspace;
 
 use std::process::ExitCode;
@@ -74,11 +76,11 @@ enum Task {
     Screenshots,
     /// Check conventions, formatting, clippy and rustdoc; any warning is an error
     Lint,
-    /// Run the tests in stages: unit, integration, clients, browser; stops after the first stage
-    /// that fails
+    /// Run the tests in stages: unit, integration, clients, browser, deploy; stops after the first
+    /// stage that fails
     ///
-    /// `cargo xtask lint` is separate. Client programs that take long to build or start, such as
-    /// Spring Boot and Keycloak, run only where the stage `clients` is named.
+    /// `cargo xtask lint` is separate. Programs that take long to build or start, such as Spring
+    /// Boot, Keycloak and Helm, run only where their stage, `clients` or `deploy`, is named.
     Test {
         /// Run only these stages, and say at the end which did not run
         #[arg(value_enum, value_name = "STAGE")]

