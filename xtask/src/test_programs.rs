@@ -1,6 +1,6 @@
-//! Programs that a stage of the tests runs and that not every machine can have: what each group needs
-//! from the machine, and which tests use it. A machine without that runs the other tests, and the
-//! closing line names what was not run.
+//! Programs that a stage of the tests runs and that not every machine can have: what each group
+//! needs from the machine, and which tests use it. A machine without that runs the other tests, and
+//! the closing line names what was not run.
 
 use std::{fs, path::PathBuf, process::Command};
 

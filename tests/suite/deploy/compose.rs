@@ -143,9 +143,9 @@ fn settings(
     let environment = service["environment"].as_object().context("an environment")?;
     let unknown: Vec<&String> = environment.keys().filter(|name| !names.contains(&name.as_str())).collect();
     ensure!(unknown.is_empty(), "this test does not know {unknown:?}");
-    let value = |name: &&'static str| {
+    let value = |name: &&'static str| -> Result<(&'static str, String)> {
         let value = environment.get(*name).and_then(Value::as_str).with_context(|| format!("no {name}"))?;
-        let replaced = replacements.iter().fold(value.to_owned(), |value, (old, new)| value.replace(old, new));
+        let replaced = replacements.iter().fold(value.to_owned(), |value, (old, new)| value.replace(*old, new));
         Ok((*name, replaced))
     };
     names.iter().map(value).collect()
@@ -165,8 +165,11 @@ async fn origins_and_edge_work_together_with_these_settings_and_secrets() -> Res
 
     let secrets_path = format!("{}/", secrets.display());
     let redis_url = redis.url();
-    let replacements =
-        [("/run/secrets/", secrets_path.as_str()), ("redis://redis", &redis_url), ("172.30.0.0/24", "127.0.0.1")];
+    let replacements = [
+        ("/run/secrets/", secrets_path.as_str()),
+        ("redis://redis", redis_url.as_str()),
+        ("172.30.0.0/24", "127.0.0.1"),
+    ];
     let http = reqwest::Client::new();
     let mut origins = Vec::new();
     for (name, database) in [("origin-1", database), ("origin-2", TestDatabase::Shared(url))] {
@@ -181,7 +184,8 @@ async fn origins_and_edge_work_together_with_these_settings_and_secrets() -> Res
     fs::write(secrets.join("snapshot-key"), origins[0].cli(&["key", "snapshot"])?)?;
 
     let replacements =
-        [&replacements[..], &[("http://origin:8080", &origins[1].url), ("http://api:5000", &api.url)]].concat();
+        [&replacements[..], &[("http://origin:8080", origins[1].url.as_str()), ("http://api:5000", api.url.as_str())]]
+            .concat();
     let edge = settings(&project["services"]["edge"], &EDGE_SETTINGS, &replacements)?;
     let edge = TestEdge::start_process(EdgeKind::Runner, &edge, 1024).await?;
 

@@ -111,7 +111,7 @@ fn images_contain_only_their_program_and_run_without_privileges() -> Result<()> 
         let (user, group) = image.user.split_once(':').context("user and group")?;
         ensure!(user.parse::<u32>()? > 0 && group.parse::<u32>()? > 0, "{target}: {}", image.user);
         assert_eq!(image.entrypoint, [path.as_str()], "{target}");
-        let health_check: &[&str] = if has_health_check { &[&path, "health"] } else { &[] };
+        let health_check = if has_health_check { vec![path.as_str(), "health"] } else { Vec::new() };
         assert_eq!(image.health_check, health_check, "{target}: a program of the image checks it");
         for label in ["source", "licenses", "version", "revision", "title"] {
             ensure!(image.labels.contains(&format!("org.opencontainers.image.{label}=")), "{target}: no label {label}");

@@ -66,7 +66,7 @@ fn wrong_values_are_refused_with_their_name() -> Result<()> {
     let refusal = |values: &[&str]| -> Result<String> {
         let mut template = helm(&["template", "tollgate"]);
         for value in values {
-            template.args(["--set", value]);
+            template.args(["--set", *value]);
         }
         let output = template.output()?;
         ensure!(!output.status.success(), "{values:?} is accepted");

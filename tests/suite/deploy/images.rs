@@ -1,6 +1,6 @@
-//! The images without a container engine: what deploy/Dockerfile puts into the final stages, unpacked
-//! into a folder and started as an engine does it. The root file system is read-only, the user is the
-//! image's, and only the folder for state can be written.
+//! The images without a container engine: what deploy/Dockerfile puts into the final stages,
+//! unpacked into a folder and started as an engine does it. The root file system is read-only, the
+//! user is the image's, and only the folder for state can be written.
 //!
 //! The programs are those of the debug build, with the libraries that they need; an image contains
 //! static ones. The edge's component lies next to its program, because a debug build embeds none.
@@ -80,7 +80,7 @@ impl Container {
                 fs::create_dir(&target)?;
                 Ok(chown(&target, Some(user), Some(group))?)
             }
-            // Certificates of the machine, if it has them; nothing here connects to a public server.
+            // The machine's, if it has some: nothing here connects to a public server.
             Some("files") if Path::new(&copy.source).exists() => Ok(fs::copy(&copy.source, &target).map(drop)?),
             Some("files") => Ok(()),
             None => Ok(fs::copy(root().join(&copy.source), &target).map(drop)?),
@@ -118,7 +118,9 @@ impl Container {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", START, "sh"]);
         command.arg(self.root.path()).arg(self.state.path()).arg(folder);
-        command.args([user.to_string(), group.to_string()]).args(program.iter().map(AsRef::as_ref));
+        command
+            .args([user.to_string(), group.to_string()])
+            .args(program.iter().map(|argument| -> &str { argument.as_ref() }));
         command.env_clear().envs(&self.environment).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Ok(command)
     }
@@ -133,7 +135,7 @@ impl Container {
 
     /// Runs a command of the origin, as `docker exec` does, and returns its output.
     fn tollgate(&self, arguments: &[&str]) -> Result<String> {
-        output(&mut self.run(&[&["/usr/bin/tollgate"], arguments].concat())?)
+        output(&mut self.run(&[&["/usr/bin/tollgate"][..], arguments].concat())?)
     }
 
     /// Waits until the image's health check succeeds.
@@ -179,14 +181,15 @@ async fn images_issue_and_check_tokens_on_a_read_only_root_without_privileges() 
     let running_origin = origin.start(None, port).await?;
     origin.wait_until_healthy(&running_origin).await?;
     let api = Container::unpack("api", &[])?;
-    let _running_api = api.start(Some(&[&local(api_port)]), api_port).await?;
+    let api_address = local(api_port);
+    let _running_api = api.start(Some(&[api_address.as_str()]), api_port).await?;
 
     let edge = Container::unpack(
         "edge",
         &[
             ("TOLLGATE_EDGE_LISTEN", local(edge_port)),
             ("TOLLGATE_EDGE_ORIGIN", url.clone()),
-            ("TOLLGATE_EDGE_UPSTREAM", format!("http://{}", local(api_port))),
+            ("TOLLGATE_EDGE_UPSTREAM", format!("http://{api_address}")),
             ("TOLLGATE_EDGE_SNAPSHOT_KEY_FILE", "/run/secrets/snapshot-key".to_owned()),
         ],
     )?;

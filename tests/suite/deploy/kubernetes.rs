@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{check_setting, deploy, installed, output, parse_yaml};
 
-/// Fails unless every object in the file is as the schemas of Kubernetes say, without a property that
-/// they do not know.
+/// Fails unless every object in the file is as the schemas of Kubernetes say, without a property
+/// that they do not know.
 pub(super) fn check_schemas(file: &Path) -> Result<()> {
     output(installed("kubernetes-validate").args(["--strict", "--no-warn"]).arg(file)).map(drop)
 }
@@ -23,7 +23,7 @@ pub(super) fn check_workloads(objects: &[Value]) -> Result<()> {
         let name = deployment["metadata"]["name"].as_str().context("a name")?;
         let selector = &deployment["spec"]["selector"]["matchLabels"];
         check_pod(&deployment["spec"]["template"]["spec"]).with_context(|| name.to_owned())?;
-        let selects = |path: &str| move |object: &&Value| object.pointer(path) == Some(selector);
+        let selects = |path: &'static str| move |object: &&Value| object.pointer(path) == Some(selector);
         let policies = of_kind("NetworkPolicy");
         ensure!(policies.iter().any(|policy| selects("/spec/podSelector/matchLabels")(policy)), "{name}: no policy");
         let is_single = deployment["spec"]["strategy"]["type"] == "Recreate";

@@ -8,6 +8,7 @@ mod fly;
 mod helm;
 mod images;
 mod kubernetes;
+mod monitoring;
 mod proxies;
 
 use std::fs;
@@ -17,6 +18,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tollgate_tests::environment::required_env;
+use tollgate_tests::prometheus::deploy_folder;
 
 /// The repository's root.
 fn root() -> PathBuf {
@@ -25,7 +27,7 @@ fn root() -> PathBuf {
 
 /// A file or folder in `deploy`.
 fn deploy(path: &str) -> PathBuf {
-    root().join("deploy").join(path)
+    deploy_folder().join(path)
 }
 
 fn read(path: &Path) -> Result<String> {

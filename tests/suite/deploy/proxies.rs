@@ -241,8 +241,8 @@ async fn nginx_asks_the_edge_about_each_request() -> Result<()> {
     stack.check(&client(&authority.pem(), stack.port)?).await
 }
 
-/// Starts Caddy with a file of `deploy/caddy` for the API, and returns it with the certificate of its
-/// own authority.
+/// Starts Caddy with files of `deploy/caddy`, and returns it with the certificate of its own
+/// authority.
 async fn start_caddy(stack: &Stack, folder: &Path, files: &[&str]) -> Result<(ClientProgram, String)> {
     let plain_port = free_port()?;
     // Caddy must not add its authority to those of the machine.
