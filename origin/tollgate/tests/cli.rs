@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tollgate_model::{TokenDetails, TokenDraft};
 use tollgate_storage::Store;
 use tollgate_test_kit::environment::command_without_settings;
+use tollgate_test_kit::wait::wait_until;
 
 const ISSUER: &str = "https://auth.example";
 
@@ -234,9 +235,7 @@ async fn key_commands_rotate_and_revoke_keys() {
     assert_eq!(pins(), 2);
     cli.json(&["key", "rotate", "--snapshot", "--now"]);
     // Both keys were created in this second; the new one signs from the next second on.
-    while pins() != 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    wait_until("the new snapshot key signs", async || pins() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

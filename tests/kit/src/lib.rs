@@ -17,3 +17,4 @@ pub mod secret_leaks;
 pub mod token_builder;
 pub mod token_factory;
 pub mod users;
+pub mod wait;

@@ -1,7 +1,6 @@
 //! Grants, and that each credential is redeemed once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tollgate_model::{
@@ -14,7 +13,7 @@ use crate::grant_samples::{
     grant_with_refresh_token, is_ended, new, numbered_grant_with_refresh_token, random, redeem, refresh,
     refresh_without_rotation, sample_code,
 };
-use crate::samples::{NOW, reinstate, revoke_any, secret, termination};
+use crate::samples::{NOW, reinstate, revoke_any, secret, termination, wait_until_queued};
 
 on_both_databases!(
     code_is_read_as_it_was_written,
@@ -195,7 +194,7 @@ async fn concurrent_refreshes_get_one_successor(database: &Database) {
         callers
             .spawn(async move { writer.redeem(refresh(&grant, "r0", "r1", number, NOW + 5)).await.expect("answered") });
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    wait_until_queued(&writer, 20).await;
     let task = tokio::spawn(task);
     let answers = callers.join_all().await;
     assert!(answers.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{answers:?}");

@@ -5,13 +5,23 @@ use tollgate_model::{
     AccessToken, Actor, Client, ClientMetadata, GrantType, NewReinstatement, NewRevocation, RevocationSelector, Scope,
     Secret, SecretKind, Target, TokenAlg, TokenDetails, TokenDraft,
 };
-use tollgate_storage::{Store, Termination};
+use tollgate_storage::{Store, Termination, Writer};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn secret(kind: SecretKind) -> Secret {
     Secret::new(kind, &tollgate_system::rng::random().expect("randomness"))
+}
+
+/// Waits until this many requests are queued at a writer whose task does not run yet.
+pub(crate) async fn wait_until_queued(writer: &Writer, count: u64) {
+    let queued = async {
+        while writer.queued() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), queued).await.expect("they are queued");
 }
 
 pub(crate) fn client(id: &str) -> (Client, Secret) {

@@ -8,7 +8,7 @@ use tollgate_model::Target;
 use tollgate_storage::{WriteError, Writer};
 
 use crate::database::Database;
-use crate::samples::{NOW, client, draft, issue_tokens, read_log, reinstate, revoke, revoke_any};
+use crate::samples::{NOW, client, draft, issue_tokens, read_log, reinstate, revoke, revoke_any, wait_until_queued};
 
 on_both_databases!(
     concurrent_callers_share_commits,
@@ -59,8 +59,8 @@ async fn bad_request_fails_alone(database: &Database) {
     }
     let revoking = writer.clone();
     callers.spawn(async move { (20, revoking.revoke(revoke(3)).await.is_ok()) });
-    // All of them are queued by now and go into one transaction.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // All of them go into one transaction.
+    wait_until_queued(&writer, 21).await;
     let task = tokio::spawn(task);
     let mut done = callers.join_all().await;
     done.sort_unstable();

@@ -1,7 +1,7 @@
 //! Cached state: an origin never answers from it after another process changed the database.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use tollgate_storage::{
 };
 use tollgate_system::{Clock, rng};
 use tollgate_test_kit::jwt;
+use tollgate_test_kit::wait::wait_until;
 
 use crate::database::Database;
 use crate::fixture::{IssuerClient, key_ring, start_origin};
@@ -90,22 +91,25 @@ async fn shared_query_never_started_before_the_request(database: &Database) {
     let token = service.token(&url).await;
     // Set once the revocation is committed.
     let revoked = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicUsize::new(0));
     let mut callers = JoinSet::new();
     for _ in 0..32 {
         let (service, url, token, revoked) = (service.clone(), url.clone(), token.clone(), Arc::clone(&revoked));
+        let answered = Arc::clone(&answered);
         callers.spawn(async move {
             let (mut sent, mut after) = (0, 0);
             while sent < 60 || after < 5 {
                 let known_revoked = revoked.load(Ordering::SeqCst);
                 let is_active = service.is_active(&url, &token).await;
                 sent += 1;
+                answered.fetch_add(1, Ordering::SeqCst);
                 assert!(!(known_revoked && is_active), "it was revoked before the request was sent");
                 after += usize::from(known_revoked);
             }
             sent
         });
     }
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    wait_until("requests are answered", async || answered.load(Ordering::SeqCst) >= 32).await;
     other_process.revoke(revoke_any(target(&token), Clock::system().now())).await.expect("revoked");
     revoked.store(true, Ordering::SeqCst);
     let answers: usize = callers.join_all().await.into_iter().sum();

@@ -1,7 +1,5 @@
 //! Origins on a test's database, and their clients.
 
-use std::time::{Duration, Instant};
-
 use reqwest::StatusCode;
 use serde_json::Value;
 use tollgate::Server;
@@ -14,9 +12,6 @@ use tollgate_test_kit::jwt;
 
 use crate::database::Database;
 use crate::samples::{ISSUER, client};
-
-/// Longest wait for something that takes milliseconds, on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Master key of all origins here.
 pub(crate) fn master_key() -> MasterKey {
@@ -122,13 +117,4 @@ async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
 /// The `kid` of a token.
 pub(crate) fn kid(token: &str) -> String {
     jwt::header(token).expect("a JWT")["kid"].as_str().expect("a kid").to_owned()
-}
-
-/// Waits until a condition is true.
-pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < TIMEOUT, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

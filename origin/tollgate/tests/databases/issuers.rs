@@ -6,9 +6,10 @@ use tollgate_core::{Deltas, Replica, ReplicaError, Snapshot};
 use tollgate_model::{Issuer, TokenAlg};
 use tollgate_storage::Store;
 use tollgate_system::Clock;
+use tollgate_test_kit::wait::wait_until;
 
 use crate::database::Database;
-use crate::fixture::{IssuerClient, key_ring, kid, start_origin, wait_until};
+use crate::fixture::{IssuerClient, key_ring, kid, start_origin};
 use crate::samples::ISSUER;
 
 on_both_databases!(

@@ -15,9 +15,10 @@ use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, NewRevocation, Target, TokenAlg};
 use tollgate_services::signing_keys::rotation::{self, KeyRotation};
 use tollgate_system::Clock;
+use tollgate_test_kit::wait::wait_until;
 
 use crate::database::Database;
-use crate::fixture::{IssuerClient, key_ring, kid, master_key, start_origin, wait_until};
+use crate::fixture::{IssuerClient, key_ring, kid, master_key, start_origin};
 use crate::samples::ISSUER;
 
 on_both_databases!(

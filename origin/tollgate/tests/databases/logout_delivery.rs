@@ -20,9 +20,10 @@ use tollgate_model::{
 use tollgate_storage::{ClientSlots, Store};
 use tollgate_system::{Clock, rng};
 use tollgate_test_kit::jwt;
+use tollgate_test_kit::wait::wait_until;
 
 use crate::database::Database;
-use crate::fixture::{start_origin, wait_until};
+use crate::fixture::start_origin;
 use crate::samples::{ISSUER, client, secret, termination};
 
 on_both_databases!(

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, ClientMetadata};
 use tollgate_test_kit::certificates::{Certificate, CertificateAuthority};
 use tollgate_test_kit::jwt::ClientKey;
+use tollgate_test_kit::wait::wait_until;
 
 use crate::fixture::{HttpsOrigin, Origin, UserBrowser, answer, claims, text};
 
@@ -246,9 +247,7 @@ async fn renewed_client_authority_applies_to_new_connections() {
     assert_eq!(ask(&with_old, &https, "robot").await, Ok(old.thumbprint()));
     assert_eq!(ask(&with_new, &https, "robot").await, invalid_client());
     std::fs::write(https.folder.path().join("clients.crt"), second.pem()).expect("written");
-    while ask(&with_new, &https, "robot").await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    wait_until("the new authority is used", async || ask(&with_new, &https, "robot").await.is_ok()).await;
     // TLS sessions of before do not help the old certificate either.
     assert_eq!(ask(&with_old, &https, "robot").await, invalid_client());
 }

@@ -3,6 +3,7 @@
 use reqwest::header::{HeaderMap, ORIGIN};
 use reqwest::{Method, Response};
 use tollgate_model::{AuthMethod, ClientMetadata};
+use tollgate_test_kit::wait::wait_until;
 
 use crate::fixture::{Origin, UserBrowser, redemption};
 
@@ -39,7 +40,10 @@ async fn cors_lets_only_registered_origins_read_tokens() {
     }
     origin.client("app", ClientMetadata { auth_method: AuthMethod::None, ..Origin::web() }).await;
     // The origin remembers for a second that it knows no such site.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    wait_until("the client's site is known", async || {
+        allowed_site(send(&origin, Method::OPTIONS, "/oauth/token", APP, true).await.headers()).is_some()
+    })
+    .await;
     for path in ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"] {
         let answer = send(&origin, Method::OPTIONS, path, APP, true).await;
         assert_eq!((answer.status().as_u16(), allowed_site(answer.headers())), (204, Some(APP)), "{path}");

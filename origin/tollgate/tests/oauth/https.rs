@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tollgate::Server;
 use tollgate_config::Settings;
 use tollgate_test_kit::certificates::{CertificateAuthority, pem};
+use tollgate_test_kit::wait::wait_until;
 
 use crate::fixture::HttpsOrigin;
 
@@ -106,9 +107,7 @@ async fn new_connections_get_the_renewed_certificate() {
     assert!(is_live(&https.origin.http, &https).await && is_live(&old, &https).await);
     assert!(!is_live(&new, &https).await);
     next.issue("origin", &["127.0.0.1"]).write(https.folder.path());
-    while !is_live(&new, &https).await {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_until("the new certificate is used", async || is_live(&new, &https).await).await;
     assert!(!is_live(&old, &https).await, "new connections get the new certificate");
     assert!(is_live(&https.origin.http, &https).await, "open connections stay");
 }
