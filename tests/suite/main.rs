@@ -11,6 +11,7 @@ mod deploy;
 mod doctor;
 mod end_to_end;
 mod first_run;
+mod imports;
 mod invalid_settings;
 mod load_generator;
 mod oauth;

@@ -36,7 +36,8 @@ pub enum Registrant {
 pub struct StoredSecret {
     /// SHA-256 of a generated secret; random bytes that identify a chosen one.
     pub hash: SecretHash,
-    /// Argon2id hash (PHC string) of a secret that a person chose; `None` for a generated one.
+    /// Argon2id hash (PHC string) of a secret that a person chose, or an imported one of another
+    /// kind until its next use; `None` for a generated one.
     pub argon2_hash: Option<String>,
     /// Unix seconds.
     pub created_at: u64,

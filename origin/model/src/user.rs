@@ -149,7 +149,8 @@ pub struct User {
     /// Never changes.
     pub id: UserId,
     pub name: UserName,
-    /// Argon2id hash of the password (PHC string); `None` if another system checks it.
+    /// Argon2id hash of the password (PHC string), or an imported one of another kind until the
+    /// next sign-in; `None` if another system checks it.
     pub password_hash: Option<String>,
     /// Claims for clients (OpenID Connect Core §5.1).
     pub claims: UserClaims,

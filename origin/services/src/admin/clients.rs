@@ -202,7 +202,11 @@ impl Registry {
 
     /// Checks that responses may be sent to the redirect URIs that `before` does not have. Those
     /// that were allowed once may stay; requests with them are refused.
-    fn check_new_redirect_uris(&self, metadata: &ClientMetadata, before: &ClientMetadata) -> Result<(), AdminError> {
+    pub(super) fn check_new_redirect_uris(
+        &self,
+        metadata: &ClientMetadata,
+        before: &ClientMetadata,
+    ) -> Result<(), AdminError> {
         for uri in metadata.all_redirect_uris() {
             if !before.all_redirect_uris().any(|own| own == uri) {
                 uri.check(self.http_redirects).map_err(|error| invalid_client(&format_args!("{uri}: {error}")))?;
@@ -224,7 +228,11 @@ impl Registry {
     }
 
     /// A new secret as it is stored, and itself if it was generated and must be shown.
-    async fn store_form(&self, secret: NewSecret, now: u64) -> Result<(StoredSecret, Option<Secret>), AdminError> {
+    pub(super) async fn store_form(
+        &self,
+        secret: NewSecret,
+        now: u64,
+    ) -> Result<(StoredSecret, Option<Secret>), AdminError> {
         match secret {
             NewSecret::Generated => {
                 let secret = Secret::new(SecretKind::Client, &rng::random()?);

@@ -10,6 +10,7 @@ pub mod client_check;
 mod clients;
 mod edges;
 mod error;
+mod import;
 mod keys;
 mod overview;
 mod refusals;
@@ -35,6 +36,7 @@ pub use self::clients::{
     NewSecret, SECRET_OVERLAP, client_version, has_secret, invalid_client, parse_client_metadata, patch_client_metadata,
 };
 pub use self::error::AdminError;
+pub use self::import::{ClientFormat, ImportOptions, ImportReport, ImportedRow, UserFormat};
 pub use self::keys::{KeyRevocation, ScheduledKey};
 pub use self::overview::{HashingView, MinuteView, Overview};
 pub use self::refusals::RefusalView;

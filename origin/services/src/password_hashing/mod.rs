@@ -5,14 +5,19 @@
 //! of worker threads, each with memory of its own, takes jobs from a bounded queue. When the queue
 //! is full, requests are refused immediately and may retry. Jobs of cancelled requests are dropped.
 //!
+//! Hashes of other systems can be imported; they are replaced at the first sign-in. Until then the
+//! response time may reveal that an account has one.
+//!
 //! Never: a hash on an async thread; a hash without a caller; a faster response for an unknown
 //! user. Generated secrets are not hashed here: they cannot be guessed, so one SHA-256 is enough.
 
 mod argon2id;
 mod error;
+mod imported;
 mod verified_secrets;
 
 pub use error::PasswordHashingError;
+pub use imported::{ImportHashError, import_hash, import_pbkdf2};
 pub use verified_secrets::VerifiedSecretCache;
 
 use std::sync::Arc;
@@ -72,15 +77,15 @@ impl PasswordHasher {
         let (cost, has_hash) = (self.cost, hash.is_some());
         let hash = hash.unwrap_or_else(|| self.dummy_hash.to_string());
         let is_match =
-            self.pool.run(move |memory| argon2id::verify(password.as_bytes(), &hash, cost, memory)).await??;
+            self.pool.run(move |memory| verify_on_this_thread(password.as_bytes(), &hash, cost, memory)).await??;
         Ok(is_match && has_hash)
     }
 
     /// Whether the password of this hash should be hashed again at its next use, because the hash
-    /// costs less than the current settings require.
+    /// costs less than the current settings require, or another system made it.
     #[must_use]
     pub fn needs_rehash(&self, hash: &str) -> bool {
-        argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
+        !hash.starts_with("$argon2id$") || argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
     }
 
     /// Refuses a request early, before its other work, if the queue is full.
@@ -94,6 +99,18 @@ impl PasswordHasher {
     #[must_use]
     pub fn load(&self) -> WorkerLoad {
         self.pool.load()
+    }
+}
+
+fn verify_on_this_thread(
+    password: &[u8],
+    hash: &str,
+    cost: HashCost,
+    memory: &mut Memory,
+) -> Result<bool, PasswordHashingError> {
+    match imported::is_foreign(hash) {
+        true => imported::verify(password, hash),
+        false => argon2id::verify(password, hash, cost, memory),
     }
 }
 
@@ -147,6 +164,20 @@ mod tests {
         let hash = large.hash(password("correct horse")).await.expect("hashed");
         assert!(small.verify(password("correct horse"), Some(hash.clone())).await.expect("checked"), "a larger one");
         assert!(!small.needs_rehash(&hash) && !large.needs_rehash(&hash));
+    }
+
+    #[tokio::test]
+    async fn imported_hash_is_verified_and_needs_a_rehash() {
+        let hasher = PasswordHasher::new(&settings(1, 8)).expect("started");
+        for text in [
+            "$2b$05$abcdefghijklmnopqrstuu2c1e4vZoCxDVRU9N6VCSSmNg4cQa1Ve",
+            "pbkdf2_sha256$10000$seasalt$CWWFdHOWwPnki7HvkcqN9iA2T3KLW1cf2uZ5kvArtVY=",
+        ] {
+            let stored = import_hash(text).expect("known");
+            assert!(hasher.needs_rehash(&stored), "{stored}");
+            assert!(hasher.verify(password("lètmein"), Some(stored.clone())).await.expect("checked"), "{text}");
+            assert!(!hasher.verify(password("letmein"), Some(stored)).await.expect("checked"), "{text}");
+        }
     }
 
     /// Blocks the only worker until the sender is used.

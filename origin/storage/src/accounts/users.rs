@@ -1,9 +1,9 @@
 //! Users.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tollgate_model::text::is_storable;
-use tollgate_model::{Actor, AuditAction, AuditKind, GrantId, User, UserClaims, UserId, UserName};
+use tollgate_model::{Actor, AuditAction, AuditKind, GrantId, NewAuditEntry, User, UserClaims, UserId, UserName};
 
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{from_json, from_sql, to_json, to_sql};
@@ -50,31 +50,39 @@ impl Store {
     /// [`StoreError::AlreadyExists`] when the name or the external id is taken.
     pub async fn create_user(&self, user: &User) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        let inserted = with_connection!(&mut tx, connection => {
-            sqlx::query(
-                "INSERT INTO users
-                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at, name_prepared)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, TRUE) ON CONFLICT DO NOTHING",
-            )
-            .bind(user.id.as_str())
-            .bind(user.name.as_str())
-            .bind(&user.password_hash)
-            .bind(to_json(&user.claims)?)
-            .bind(&user.external_id)
-            .bind(user.auth_source.as_str())
-            .bind(user.is_admin)
-            .bind(to_sql(user.created_at))
-            .bind(user.disabled_at.map(to_sql))
-            .execute(connection)
-            .await?
-            .rows_affected()
-        });
-        if inserted == 0 {
+        if !tx.insert_user(user).await? {
             return Err(StoreError::AlreadyExists("user"));
         }
-        let line = self.audit_entry(AuditAction::Create, AuditKind::User, user.id.as_str());
-        tx.write_audit_entries(&[line.with_detail(user.name.as_str())]).await?;
+        tx.write_audit_entries(&[self.created_user(user)]).await?;
         tx.commit().await
+    }
+
+    /// Creates users in one transaction, and returns the positions of those whose name or external
+    /// id is taken. Commits if `commits` says so for their number.
+    pub async fn import_users(
+        &self,
+        users: &[User],
+        commits: impl Fn(usize) -> bool,
+    ) -> Result<BTreeSet<usize>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let (mut conflicts, mut lines) = (BTreeSet::new(), Vec::new());
+        for (position, user) in users.iter().enumerate() {
+            match tx.insert_user(user).await? {
+                true => lines.push(self.created_user(user)),
+                false => {
+                    conflicts.insert(position);
+                }
+            }
+        }
+        if commits(conflicts.len()) {
+            tx.write_audit_entries(&lines).await?;
+            tx.commit().await?;
+        }
+        Ok(conflicts)
+    }
+
+    fn created_user(&self, user: &User) -> NewAuditEntry {
+        self.audit_entry(AuditAction::Create, AuditKind::User, user.id.as_str()).with_detail(user.name.as_str())
     }
 
     pub async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
@@ -332,6 +340,30 @@ fn changed_members(read: &User, changed: &User) -> String {
 }
 
 impl Tx {
+    /// Inserts a user. Returns false if the name or the external id is taken.
+    async fn insert_user(&mut self, user: &User) -> Result<bool, StoreError> {
+        let inserted = with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO users
+                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at, name_prepared)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, TRUE) ON CONFLICT DO NOTHING",
+            )
+            .bind(user.id.as_str())
+            .bind(user.name.as_str())
+            .bind(&user.password_hash)
+            .bind(to_json(&user.claims)?)
+            .bind(&user.external_id)
+            .bind(user.auth_source.as_str())
+            .bind(user.is_admin)
+            .bind(to_sql(user.created_at))
+            .bind(user.disabled_at.map(to_sql))
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        Ok(inserted > 0)
+    }
+
     /// Locks the row of a user, and that of the acting user, until the commit. The acting user must
     /// be an active administrator: of two administrators who disable each other, the second fails.
     pub(crate) async fn lock_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {

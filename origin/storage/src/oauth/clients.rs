@@ -1,6 +1,6 @@
 //! Clients and their secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_model::client::MAX_SECRETS;
 use tollgate_model::{
@@ -89,33 +89,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::AlreadyExists`] when its id is taken.
     pub async fn create_client(&self, client: &Client) -> Result<(), StoreError> {
-        let disabled_at = match client.status {
-            ClientStatus::Active | ClientStatus::Excluded { .. } => None,
-            ClientStatus::Disabled { at } => Some(to_sql(at)),
-        };
         let mut tx = self.begin_write().await?;
-        let inserted = with_connection!(&mut tx, connection => {
-            sqlx::query(
-                "INSERT INTO clients (id, metadata, registration, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(client.id.as_str())
-            .bind(to_json(&client.metadata)?)
-            .bind(client.registration.map(|hash| hash.as_bytes().to_vec()))
-            .bind(to_sql(client.created_at))
-            .bind(disabled_at)
-            .execute(connection)
-            .await?
-            .rows_affected()
-        });
-        if inserted == 0 {
+        if !tx.insert_client(client).await? {
             return Err(StoreError::AlreadyExists("client"));
-        }
-        for secret in &client.secrets {
-            tx.insert_secret(&client.id, secret).await?;
         }
         tx.write_audit_entries(&[self.audit_entry(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
         tx.commit().await
+    }
+
+    /// Creates clients in one transaction, and returns the positions of those whose id is taken.
+    /// Commits if `commits` says so for their number.
+    pub async fn import_clients(
+        &self,
+        clients: &[Client],
+        commits: impl Fn(usize) -> bool,
+    ) -> Result<BTreeSet<usize>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let (mut conflicts, mut lines) = (BTreeSet::new(), Vec::new());
+        for (position, client) in clients.iter().enumerate() {
+            match tx.insert_client(client).await? {
+                true => lines.push(self.audit_entry(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())),
+                false => {
+                    conflicts.insert(position);
+                }
+            }
+        }
+        if commits(conflicts.len()) {
+            tx.write_audit_entries(&lines).await?;
+            tx.commit().await?;
+        }
+        Ok(conflicts)
     }
 
     /// The client of this id, as it counts under the profile of this handle.
@@ -316,6 +319,35 @@ impl Tx {
             .await?
             .rows_affected()
         }))
+    }
+
+    /// Inserts a client with its secrets. Returns false if its id is taken.
+    async fn insert_client(&mut self, client: &Client) -> Result<bool, StoreError> {
+        let disabled_at = match client.status {
+            ClientStatus::Active | ClientStatus::Excluded { .. } => None,
+            ClientStatus::Disabled { at } => Some(to_sql(at)),
+        };
+        let inserted = with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO clients (id, metadata, registration, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(client.id.as_str())
+            .bind(to_json(&client.metadata)?)
+            .bind(client.registration.map(|hash| hash.as_bytes().to_vec()))
+            .bind(to_sql(client.created_at))
+            .bind(disabled_at)
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if inserted == 0 {
+            return Ok(false);
+        }
+        for secret in &client.secrets {
+            self.insert_secret(&client.id, secret).await?;
+        }
+        Ok(true)
     }
 
     async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! `tollgate client create|list|show|update|check|rotate-secret|disable|enable`
+//! `tollgate client create|import|list|show|update|check|rotate-secret|disable|enable`
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -16,6 +16,7 @@ use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
 use super::change::{ChangeFlags, grant_type, not_applicable, print_preview};
+use super::import::ImportClientsFlags;
 use super::output::table;
 use super::{Session, command_line_actor, input};
 use crate::issuers::default_audience;
@@ -24,6 +25,8 @@ use crate::issuers::default_audience;
 pub(super) enum ClientCommand {
     /// Register a client and print its secret, once
     Create(Box<CreateFlags>),
+    /// Import clients from client metadata or another system's export
+    Import(ImportClientsFlags),
     /// List the clients
     List,
     /// Show the registration of a client
@@ -334,6 +337,7 @@ impl ClientCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
             ClientCommand::Create(flags) => create(*flags, session).await,
+            ClientCommand::Import(flags) => flags.run(session).await,
             ClientCommand::List => {
                 let clients = session.registry()?.list_clients().await?;
                 let views: Vec<ClientView> = clients.iter().map(ClientView::from).collect();

@@ -13,6 +13,7 @@ mod edge;
 mod flags;
 mod generated;
 mod health;
+mod import;
 mod init;
 mod input;
 mod issuer;

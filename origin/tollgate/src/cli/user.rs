@@ -1,4 +1,4 @@
-//! `tollgate user create|list|update|password|disable|enable|make-admin|unmake-admin`
+//! `tollgate user create|import|list|update|password|disable|enable|make-admin|unmake-admin`
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tollgate_system::{Clock, rng};
 use zeroize::Zeroizing;
 
 use super::change::{ChangeFlags, not_applicable, print_preview};
+use super::import::ImportUsersFlags;
 use super::output::table;
 use super::{Session, command_line_actor, input};
 
@@ -38,6 +39,8 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         change: ChangeFlags,
     },
+    /// Import users with their password hashes from a file or another system's export
+    Import(ImportUsersFlags),
     /// List the users
     List,
     /// Set the password of a user, and sign out all their browsers
@@ -171,6 +174,7 @@ impl UserCommand {
             UserCommand::Update { name, new_name, user, change } => {
                 update(session, &name, new_name.as_ref(), &user, &change).await
             }
+            UserCommand::Import(flags) => flags.run(session).await,
             UserCommand::List => {
                 let users = session.registry()?.list_users().await?;
                 let views: Vec<UserView> = users.iter().map(UserView::from).collect();

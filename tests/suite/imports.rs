@@ -1,0 +1,123 @@
+//! Users and clients of other systems: they sign in and authenticate with the passwords and secrets
+//! that they have, and their hashes are replaced by Argon2id.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::client::TestClient;
+use tollgate_tests::origin::TestOrigin;
+
+const PASSWORD: &str = "lètmein";
+/// bcrypt, and PBKDF2 in the form of Django, of [`PASSWORD`].
+const HASHES: [&str; 2] = [
+    "$2b$05$abcdefghijklmnopqrstuu2c1e4vZoCxDVRU9N6VCSSmNg4cQa1Ve",
+    "pbkdf2_sha256$10000$seasalt$CWWFdHOWwPnki7HvkcqN9iA2T3KLW1cf2uZ5kvArtVY=",
+];
+/// `secret-of-the-client`
+const SECRET_HASH: &str = "$2b$05$abcdefghijklmnopqrstuuTyxJo9xDqNq/dTFddO7ZcTe9u8uBPa6";
+
+fn count(origin: &TestOrigin, what: &str) -> Result<usize> {
+    let listed: Value = serde_json::from_str(&origin.cli(&[what, "list", "--json"])?)?;
+    Ok(listed.as_array().context("a list")?.len())
+}
+
+async fn password_hash(origin: &TestOrigin, name: &str) -> Result<String> {
+    let user = origin.server.store().find_user_by_typed_name(name).await?.context("a user")?;
+    user.password_hash.context("a password")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_users_sign_in_and_their_hashes_are_replaced() -> Result<()> {
+    let (origin, folder) = (TestOrigin::start().await?, tempfile::tempdir()?);
+    let app = TestClient::register_web_app(&origin, "app", &json!({})).await?;
+    let file = folder.path().join("users.csv");
+    fs::write(&file, format!("name,password_hash,email\nada,{},ada@example.org\nbob,{},\n", HASHES[0], HASHES[1]))?;
+    let file = file.display().to_string();
+    let before = count(&origin, "user")?;
+    let dry: Value = serde_json::from_str(&origin.cli(&["user", "import", &file, "--dry-run", "--json"])?)?;
+    assert_eq!((&dry["is_applied"], &dry["imported"], count(&origin, "user")?), (&json!(false), &json!(2), before));
+    let report: Value = serde_json::from_str(&origin.cli(&["user", "import", &file, "--json"])?)?;
+    assert_eq!((&report["is_applied"], &report["failed"]), (&json!(true), &json!(0)));
+    for name in ["ada", "bob"] {
+        ensure!(!password_hash(&origin, name).await?.starts_with("$argon2id$"));
+        let wrong = [("username", name), ("password", "letmein!")];
+        let refused = Browser::new(&origin.server.url())?.submit_form(&origin.url("/login"), &wrong).await;
+        ensure!(refused.is_err(), "{name}: a wrong password");
+        let tokens =
+            app.user_tokens(&Browser::new(&origin.server.url())?, &Person::new(name, PASSWORD), &[("scope", "openid")]);
+        tokens.await.context(name)?;
+        let hash = password_hash(&origin, name).await?;
+        ensure!(hash.starts_with("$argon2id$"), "{name}: {hash}");
+        app.user_tokens(&Browser::new(&origin.server.url())?, &Person::new(name, PASSWORD), &[("scope", "openid")])
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn import_is_all_or_nothing_unless_errors_are_skipped() -> Result<()> {
+    let (origin, folder) = (TestOrigin::start().await?, tempfile::tempdir()?);
+    origin.user("ada", "correct horse battery", &json!({}))?;
+    let before = count(&origin, "user")?;
+    let file = folder.path().join("users.jsonl");
+    let rows = [
+        json!({ "name": "bob", "password_hash": HASHES[0] }),
+        json!({ "name": "Ada" }),
+        json!({ "name": "eve", "password_hash": "$2b$31$abcdefghijklmnopqrstuu2c1e4vZoCxDVRU9N6VCSSmNg4cQa1Ve" }),
+        json!({ "name": "BOB" }),
+    ];
+    fs::write(&file, rows.map(|row| row.to_string()).join("\n"))?;
+    let file = file.display().to_string();
+    let refused = origin.cli(&["user", "import", &file]).map_err(|error| error.to_string());
+    ensure!(refused.as_ref().is_err_and(|error| error.contains("3 of 4 rows")), "{refused:?}");
+    assert_eq!(count(&origin, "user")?, before);
+    let report: Value = serde_json::from_str(&origin.cli(&["user", "import", &file, "--skip-errors", "--json"])?)?;
+    assert_eq!((&report["imported"], &report["failed"]), (&json!(1), &json!(3)));
+    let problem = |row: usize| report["rows"][row]["problem"].as_str().unwrap_or_default().to_owned();
+    ensure!(
+        problem(1).contains("exists") && problem(2).contains("costs more") && problem(3).contains("exists"),
+        "{report}"
+    );
+    assert_eq!(count(&origin, "user")?, before + 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_clients_authenticate_with_their_secrets() -> Result<()> {
+    let (origin, folder) = (TestOrigin::start().await?, tempfile::tempdir()?);
+    let (file, keycloak) = (folder.path().join("clients.json"), folder.path().join("realm.json"));
+    let hydra = json!({ "items": [
+        { "client_id": "hashed", "grant_types": ["client_credentials"], "client_secret_hash": SECRET_HASH, "scope": "a" },
+        { "client_id": "without", "grant_types": ["client_credentials"], "scope": "a" },
+    ] });
+    fs::write(&file, hydra.to_string())?;
+    let realm = json!({ "realm": "r", "clients": [
+        { "clientId": "plain", "secret": "secret-of-the-client", "serviceAccountsEnabled": true, "optionalClientScopes": ["a"] },
+        { "clientId": "admin-cli", "publicClient": true },
+    ] });
+    fs::write(&keycloak, realm.to_string())?;
+    let import = |arguments: &[&str]| -> Result<Value> {
+        Ok(serde_json::from_str(&origin.cli(&[&["client", "import", "--json"], arguments].concat())?)?)
+    };
+    let (file, keycloak) = (file.display().to_string(), keycloak.display().to_string());
+    let report = import(&[&file, "--format", "hydra"])?;
+    let new_secret = report["rows"][1]["client_secret"].as_str().context("a new secret")?.to_owned();
+    let report = import(&[&keycloak, "--format", "keycloak", "--skip-errors"])?;
+    assert_eq!((&report["imported"], &report["failed"]), (&json!(1), &json!(1)));
+    ensure!(!report.to_string().contains("secret-of-the-client"), "a secret is not repeated");
+    for (id, secret) in
+        [("hashed", "secret-of-the-client"), ("without", &new_secret), ("plain", "secret-of-the-client")]
+    {
+        let created = json!({ "client_id": id, "client_secret": secret }).to_string();
+        let client = TestClient::from_cli_output(&origin.server.url(), &created)?;
+        client.token("a").await.context(id)?;
+        let created = json!({ "client_id": id, "client_secret": "secret-of-another-client" }).to_string();
+        ensure!(TestClient::from_cli_output(&origin.server.url(), &created)?.token("a").await.is_err(), "{id}");
+        let stored = origin.server.store().find_client(&id.parse()?).await?.context("a client")?;
+        let hash = stored.secrets.first().and_then(|secret| secret.argon2_hash.clone());
+        ensure!(hash.as_ref().is_none_or(|hash| hash.starts_with("$argon2id$")), "{id}: {hash:?}");
+    }
+    Ok(())
+}
