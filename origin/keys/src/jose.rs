@@ -24,12 +24,18 @@ const MAX_JWT_BYTES: usize = 16 * 1024;
 
 /// Names of the signature algorithms that are accepted from others, in order of preference. EdDSA
 /// has two: its own, and that of the only curve supported (RFC 9864 §2.2).
-pub const VERIFYING_ALGORITHMS: [&str; 5] =
-    [TokenAlg::EdDsa.as_str(), "Ed25519", TokenAlg::Es256.as_str(), TokenAlg::Ps256.as_str(), TokenAlg::Rs256.as_str()];
+pub const VERIFYING_ALGORITHMS: [&str; 5] = [
+    TokenAlg::EdDsa.as_str(),
+    TokenAlg::Ed25519.as_str(),
+    TokenAlg::Es256.as_str(),
+    TokenAlg::Ps256.as_str(),
+    TokenAlg::Rs256.as_str(),
+];
 
-/// Algorithms of JWTs that this origin can sign for others, in order of preference. PS256 needs a
-/// key that an operator created.
-pub const SIGNING_ALGORITHMS: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Ps256, TokenAlg::Rs256];
+/// Algorithms of JWTs that this origin can sign for others, in order of preference. Ed25519 and
+/// PS256 need a key that an operator created.
+pub const SIGNING_ALGORITHMS: [TokenAlg; 5] =
+    [TokenAlg::EdDsa, TokenAlg::Ed25519, TokenAlg::Es256, TokenAlg::Ps256, TokenAlg::Rs256];
 
 /// Allowed difference of clocks in seconds.
 pub const LEEWAY: u64 = 60;

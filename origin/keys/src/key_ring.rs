@@ -178,13 +178,13 @@ impl KeyRing {
         self.verifying_signing_keys().filter(is_for_tokens).map(|key| key.jwk.clone()).collect()
     }
 
-    /// The keys of [`KeyRing::public_jwks`] and those for PS256, in the order in which the JWK set
-    /// lists them: RSA, EC, OKP. Some verifiers try the keys in order, or read all of them, and
-    /// stop with an error at the first key type that they do not support; RSA is the one that all
-    /// of them support.
+    /// The keys of [`KeyRing::public_jwks`] and those that sign no access tokens, in the order in
+    /// which the JWK set lists them: RSA, EC, OKP. Some verifiers try the keys in order, or read
+    /// all of them, and stop with an error at the first key type that they do not support; RSA is
+    /// the one that all of them support.
     #[must_use]
     pub fn published_jwks(&self) -> Vec<Jwk> {
-        let order = [TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Es256, TokenAlg::EdDsa];
+        let order = [TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Es256, TokenAlg::EdDsa, TokenAlg::Ed25519];
         let of = |alg| self.verifying_signing_keys().filter(move |key| key.private.alg() == alg);
         order.into_iter().flat_map(of).map(|key| key.jwk.clone()).collect()
     }

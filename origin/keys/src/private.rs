@@ -29,6 +29,8 @@ const RSA_BITS: usize = 2048;
 /// A private key. Dropping it wipes it, except an RSA key: ring frees its memory without.
 pub enum PrivateKey {
     EdDsa(Box<ed25519_dalek::SigningKey>),
+    /// The same, for what is signed under the name of RFC 9864.
+    Ed25519(Box<ed25519_dalek::SigningKey>),
     Es256(p256::ecdsa::SigningKey),
     /// Parsed once, with what ring computes in advance for signatures.
     Rs256(Box<RsaKeyPair>),
@@ -61,7 +63,7 @@ impl PrivateKey {
         // later, which `UnwrapErr` relies on.
         let seed = Zeroizing::new(rng::random::<32>().map_err(|_| failed("generated: the random source failed"))?);
         let bytes = match alg {
-            TokenAlg::EdDsa | TokenAlg::Es256 | TokenAlg::Hs256 => Zeroizing::new(seed.to_vec()),
+            TokenAlg::EdDsa | TokenAlg::Ed25519 | TokenAlg::Es256 | TokenAlg::Hs256 => Zeroizing::new(seed.to_vec()),
             // By the `rsa` crate, because ring generates no RSA keys.
             TokenAlg::Rs256 | TokenAlg::Ps256 => {
                 let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS).map_err(|_| failed("generated"))?;
@@ -86,9 +88,9 @@ impl PrivateKey {
         let failed = || PrivateKeyError { alg, what: "parsed" };
         let exactly_32 = || <[u8; 32]>::try_from(bytes).map(Zeroizing::new).map_err(|_| failed());
         match alg {
-            TokenAlg::EdDsa => {
-                let key = ed25519_dalek::SigningKey::from_bytes(&*exactly_32()?);
-                Ok(PrivateKey::EdDsa(Box::new(key)))
+            TokenAlg::EdDsa | TokenAlg::Ed25519 => {
+                let key = Box::new(ed25519_dalek::SigningKey::from_bytes(&*exactly_32()?));
+                Ok(if alg == TokenAlg::EdDsa { PrivateKey::EdDsa(key) } else { PrivateKey::Ed25519(key) })
             }
             TokenAlg::Es256 => p256::ecdsa::SigningKey::from_slice(bytes).map(PrivateKey::Es256).map_err(|_| failed()),
             TokenAlg::Rs256 => RsaKeyPair::from_der(bytes).map(Box::new).map(PrivateKey::Rs256).map_err(|_| failed()),
@@ -101,6 +103,7 @@ impl PrivateKey {
     pub const fn alg(&self) -> TokenAlg {
         match self {
             PrivateKey::EdDsa(_) => TokenAlg::EdDsa,
+            PrivateKey::Ed25519(_) => TokenAlg::Ed25519,
             PrivateKey::Es256(_) => TokenAlg::Es256,
             PrivateKey::Rs256(_) => TokenAlg::Rs256,
             PrivateKey::Ps256(_) => TokenAlg::Ps256,
@@ -111,7 +114,9 @@ impl PrivateKey {
     /// The public key with its required members; for HS256 the secret itself.
     pub(super) fn to_jwk(&self) -> Jwk {
         match self {
-            PrivateKey::EdDsa(key) => Jwk::new("OKP", &[("crv", "Ed25519")], &[("x", key.verifying_key().as_bytes())]),
+            PrivateKey::EdDsa(key) | PrivateKey::Ed25519(key) => {
+                Jwk::new("OKP", &[("crv", "Ed25519")], &[("x", key.verifying_key().as_bytes())])
+            }
             PrivateKey::Es256(key) => {
                 // Uncompressed SEC1: 0x04, then x and y of 32 bytes each.
                 let point = key.verifying_key().to_sec1_point(false);
@@ -129,7 +134,7 @@ impl PrivateKey {
     /// Signs `message`; `None` if signing fails.
     pub(super) fn try_sign(&self, message: &[u8]) -> Option<SmallVec<[u8; 64]>> {
         match self {
-            PrivateKey::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().into()),
+            PrivateKey::EdDsa(key) | PrivateKey::Ed25519(key) => Some(key.try_sign(message).ok()?.to_bytes().into()),
             PrivateKey::Es256(key) => {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(SmallVec::from_slice(&signature.to_bytes()))
@@ -143,7 +148,7 @@ impl PrivateKey {
     /// Whether the signature is this key's; `None` if it has the wrong form.
     pub(super) fn verifies(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         Some(match self {
-            PrivateKey::EdDsa(key) => {
+            PrivateKey::EdDsa(key) | PrivateKey::Ed25519(key) => {
                 let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
                 key.verifying_key().verify_strict(message, &signature).is_ok()
             }

@@ -89,17 +89,18 @@ pub struct KeyTasks {
 /// Keys that an origin creates and rotates automatically. Operators pin snapshot keys at edges and
 /// deliver HS256 keys to edges, so these are rotated only by command; a missing HS256 key is
 /// created.
-const MANAGED_KEYS: [(KeyPurpose, TokenAlg); 5] = [
+const MANAGED_KEYS: [(KeyPurpose, TokenAlg); 6] = [
     (KeyPurpose::Token, TokenAlg::EdDsa),
+    (KeyPurpose::Token, TokenAlg::Ed25519),
     (KeyPurpose::Token, TokenAlg::Es256),
     (KeyPurpose::Token, TokenAlg::Rs256),
     (KeyPurpose::Token, TokenAlg::Ps256),
     (KeyPurpose::Derive, TokenAlg::Hs256),
 ];
 
-/// The algorithm whose first key an operator creates by command, because few clients ask for it.
-/// From then on its keys are managed like the others.
-pub const ON_REQUEST: TokenAlg = TokenAlg::Ps256;
+/// The algorithms whose first key an operator creates by command, because few clients ask for them.
+/// From then on their keys are managed like the others.
+pub const ON_REQUEST: [TokenAlg; 2] = [TokenAlg::Ed25519, TokenAlg::Ps256];
 
 /// Whether one of these keys has or had the algorithm.
 #[must_use]
@@ -159,7 +160,7 @@ pub fn tasks(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, 
         };
         states.iter().filter(|(key, state)| is_known(key, *state)).count()
     };
-    let is_managed = |alg: TokenAlg| alg != ON_REQUEST || has_algorithm(keys, alg);
+    let is_managed = |alg: TokenAlg| !ON_REQUEST.contains(&alg) || has_algorithm(keys, alg);
     for (purpose, alg) in MANAGED_KEYS.into_iter().filter(|(_, alg)| is_managed(*alg)) {
         let of = |state: KeyState| {
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();

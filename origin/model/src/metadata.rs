@@ -430,7 +430,30 @@ impl ClientMetadata {
     /// # Errors
     /// The first inconsistency.
     pub fn checked(self) -> Result<ClientMetadata, MetadataError> {
-        self.with_profile()?.consistent()
+        self.with_usual_names().with_profile()?.consistent()
+    }
+
+    /// Ed25519 is named EdDSA in access tokens, and registered so for what the client signs, which
+    /// may have both names (RFC 9864 §2.2).
+    fn with_usual_names(mut self) -> ClientMetadata {
+        self.alg = self.alg.usual_name();
+        self.request_object_signing_alg = self.request_object_signing_alg.map(TokenAlg::usual_name);
+        self
+    }
+
+    /// The metadata with responses signed as EdDSA where `Ed25519` is registered: the same
+    /// algorithm, for issuers without a key of that name.
+    #[must_use]
+    pub fn without_ed25519(mut self) -> ClientMetadata {
+        for alg in [
+            &mut self.id_token_signed_response_alg,
+            &mut self.userinfo_signed_response_alg,
+            &mut self.introspection_signed_response_alg,
+            &mut self.authorization_signed_response_alg,
+        ] {
+            *alg = alg.map(TokenAlg::usual_name);
+        }
+        self
     }
 
     fn consistent(self) -> Result<ClientMetadata, MetadataError> {
@@ -702,6 +725,21 @@ mod tests {
         let public = ClientMetadata { auth_method: AuthMethod::None, ..never };
         assert_eq!(public.pkce_requirement(), PkceRequirement::Always);
         assert!(public.checked().is_err());
+    }
+
+    #[test]
+    fn ed25519_is_a_name_of_responses_only() {
+        let named = ClientMetadata {
+            alg: TokenAlg::Ed25519,
+            request_object_signing_alg: Some(TokenAlg::Ed25519),
+            id_token_signed_response_alg: Some(TokenAlg::Ed25519),
+            ..web()
+        };
+        let checked = named.checked().expect("good");
+        assert_eq!((checked.alg, checked.request_object_signing_alg), (TokenAlg::EdDsa, Some(TokenAlg::EdDsa)));
+        assert_eq!(checked.id_token_alg(), TokenAlg::Ed25519);
+        assert!(checked.has_responses_signed_with(TokenAlg::Ed25519));
+        assert_eq!(checked.without_ed25519().id_token_alg(), TokenAlg::EdDsa);
     }
 
     #[test]

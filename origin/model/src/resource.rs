@@ -9,6 +9,7 @@ use super::audience::Audience;
 use super::ids::ClientId;
 use super::malformed::Malformed;
 use super::scope::Scope;
+use super::token_alg::TokenAlg;
 use super::token_profile::TokenProfile;
 
 /// Described scope values: as many as a scope can have.
@@ -41,8 +42,9 @@ impl Resource {
     ///
     /// # Errors
     /// If a scope value, a description or the token profile is malformed, or there are too many.
-    pub fn checked(self) -> Result<Resource, Malformed> {
+    pub fn checked(mut self) -> Result<Resource, Malformed> {
         super::metadata::checked_name(&self.name).map_err(|error| Malformed::new("resource name", error.problem))?;
+        self.tokens.alg = self.tokens.alg.map(TokenAlg::usual_name);
         self.tokens.check()?;
         if self.scopes.len() > MAX_SCOPES {
             return Err(Malformed::new("scopes", "are more than 64"));

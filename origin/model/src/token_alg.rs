@@ -12,6 +12,9 @@ pub enum TokenAlg {
     /// Ed25519, the default: small and fast, and without parameters that could be chosen badly.
     #[default]
     EdDsa,
+    /// The same algorithm under its name of RFC 9864, with keys of its own. Not for access tokens,
+    /// in which it is named EdDSA.
+    Ed25519,
     /// ECDSA on P-256 with SHA-256.
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 bits.
@@ -23,8 +26,8 @@ pub enum TokenAlg {
 }
 
 impl TokenAlg {
-    pub const ALL: [TokenAlg; 5] =
-        [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Hs256];
+    pub const ALL: [TokenAlg; 6] =
+        [TokenAlg::EdDsa, TokenAlg::Ed25519, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Hs256];
     /// Those that access tokens can have, because edges verify them.
     pub const OF_ACCESS_TOKENS: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256];
 
@@ -33,6 +36,7 @@ impl TokenAlg {
     pub const fn as_str(self) -> &'static str {
         match self {
             TokenAlg::EdDsa => "EdDSA",
+            TokenAlg::Ed25519 => "Ed25519",
             TokenAlg::Es256 => "ES256",
             TokenAlg::Rs256 => "RS256",
             TokenAlg::Ps256 => "PS256",
@@ -46,6 +50,12 @@ impl TokenAlg {
         TokenAlg::OF_ACCESS_TOKENS.contains(&self)
     }
 
+    /// The algorithm under the name that JWTs of others and access tokens have here.
+    #[must_use]
+    pub fn usual_name(self) -> TokenAlg {
+        if self == TokenAlg::Ed25519 { TokenAlg::EdDsa } else { self }
+    }
+
     /// Whether its keys are RSA keys, whose signatures take long.
     #[must_use]
     pub const fn is_rsa(self) -> bool {
@@ -57,10 +67,8 @@ impl FromStr for TokenAlg {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<TokenAlg, Malformed> {
-        // RFC 9864 §2.2. It is the same algorithm, and what is signed with it is named EdDSA.
-        let text = if text.eq_ignore_ascii_case("Ed25519") { TokenAlg::EdDsa.as_str() } else { text };
         let named = TokenAlg::ALL.into_iter().find(|alg| alg.as_str().eq_ignore_ascii_case(text));
-        named.ok_or(Malformed::new("algorithm", "must be EdDSA (or Ed25519), ES256, RS256, PS256 or HS256"))
+        named.ok_or(Malformed::new("algorithm", "must be EdDSA, Ed25519, ES256, RS256, PS256 or HS256"))
     }
 }
 

@@ -47,7 +47,7 @@ struct Row {
 struct RotatePage<'a> {
     layout: Layout,
     /// The algorithms, and whether each is chosen.
-    algs: [(&'static str, bool); 5],
+    algs: [(&'static str, bool); 6],
     at_once: bool,
     /// When the new keys begin to sign, unless immediately.
     ahead: Value,

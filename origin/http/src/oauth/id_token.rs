@@ -67,7 +67,7 @@ pub(crate) async fn sign(
 /// SHA-512 for Ed25519.
 fn half_hash(alg: TokenAlg, text: &str) -> String {
     match alg {
-        TokenAlg::EdDsa => base64url(&Sha512::digest(text.as_bytes())[..32]),
+        TokenAlg::EdDsa | TokenAlg::Ed25519 => base64url(&Sha512::digest(text.as_bytes())[..32]),
         TokenAlg::Es256 | TokenAlg::Rs256 | TokenAlg::Ps256 | TokenAlg::Hs256 => {
             base64url(&Sha256::digest(text.as_bytes())[..16])
         }

@@ -18,7 +18,7 @@ use tollgate_model::{
     SecretHash, SecretKind, StoredSecret, text,
 };
 use tollgate_services::outbound_http::OutboundClient;
-use tollgate_services::signing_keys::missing_algorithm;
+use tollgate_services::signing_keys::{AlgorithmError, with_available_algorithms};
 use tollgate_services::termination::termination;
 use tollgate_storage::Store;
 use tollgate_system::{Clock, rng};
@@ -119,9 +119,12 @@ async fn wanted(
     }
     let resources = endpoint.store.list_resources().await?;
     let metadata = parse_registration(body, &resources, operator_metadata, &endpoint.policy)?;
-    if missing_algorithm(&endpoint.store, &metadata).await?.is_some() {
-        return Err(MetadataError::Metadata("a signature algorithm is PS256, for which this server has no key").into());
-    }
+    let metadata = with_available_algorithms(&endpoint.store, metadata).await.map_err(|error| match error {
+        AlgorithmError::NoKey(_) => OAuthError::from(MetadataError::Metadata(
+            "a signature algorithm of responses is one for which this server has no key",
+        )),
+        AlgorithmError::Store(error) => OAuthError::from(error),
+    })?;
     if let Some(sector) = &metadata.sector_identifier_uri {
         let listed = endpoint.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");

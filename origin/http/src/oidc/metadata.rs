@@ -116,7 +116,7 @@ fn abilities(features: &ServerFeatures) -> Value {
         .collect();
     let is_allowed = |alg: &str| profile.is_none_or(|profile| profile.allows_algorithm(alg));
     let ring = features.keys.current();
-    let has_key = |alg: &TokenAlg| *alg != ON_REQUEST || ring.can_sign_statements(*alg);
+    let has_key = |alg: &TokenAlg| !ON_REQUEST.contains(alg) || ring.can_sign_statements(*alg);
     let signing_algorithms = SIGNING_ALGORITHMS.into_iter().filter(has_key).filter(|alg| is_allowed(alg.as_str()));
     let signing_algorithms: Vec<TokenAlg> = signing_algorithms.collect();
     let verifying_algorithms: Vec<&str> = VERIFYING_ALGORITHMS.into_iter().filter(|alg| is_allowed(alg)).collect();

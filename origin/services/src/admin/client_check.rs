@@ -197,8 +197,8 @@ fn check_algorithms(metadata: &ClientMetadata, findings: &mut Findings) {
         }
     }
     match metadata.id_token_alg() {
-        TokenAlg::EdDsa if metadata.scope.has("openid") => {
-            findings.warn("id_token_signed_response_alg", format!("EdDSA: {NOTE}"));
+        alg @ (TokenAlg::EdDsa | TokenAlg::Ed25519) if metadata.scope.has("openid") => {
+            findings.warn("id_token_signed_response_alg", format!("{alg}: {NOTE}"));
         }
         alg => findings.ok("id_token_signed_response_alg", alg.as_str()),
     }

@@ -8,7 +8,7 @@ use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::{AdminError, MAX_CHANGE_ATTEMPTS, Registry};
-use crate::signing_keys::missing_algorithm;
+use crate::signing_keys::{AlgorithmError, with_available_algorithms};
 
 /// Seconds for which a replaced secret stays valid: a day, so that deployments can follow.
 pub const SECRET_OVERLAP: u64 = 24 * 60 * 60;
@@ -61,7 +61,7 @@ impl Registry {
         secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
         self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
-        self.check_issuer_allows(&metadata).await?;
+        let metadata = self.checked_for_issuer(metadata).await?;
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
@@ -96,8 +96,8 @@ impl Registry {
         metadata: &ClientMetadata,
     ) -> Result<Client, AdminError> {
         self.check_new_redirect_uris(metadata, &client.metadata)?;
-        self.check_issuer_allows(metadata).await?;
-        self.store.with_actor(by).update_client(&client.id, metadata).await?;
+        let metadata = self.checked_for_issuer(metadata.clone()).await?;
+        self.store.with_actor(by).update_client(&client.id, &metadata).await?;
         tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
         self.get_client(client.id.as_str()).await
     }
@@ -120,7 +120,7 @@ impl Registry {
                 return Ok(client);
             }
             self.check_new_redirect_uris(&metadata, &client.metadata)?;
-            self.check_issuer_allows(&metadata).await?;
+            let metadata = self.checked_for_issuer(metadata).await?;
             match self.store.with_actor(by).change_client(&client, &metadata).await {
                 Err(StoreError::ConcurrentModification) => {}
                 outcome => {
@@ -215,16 +215,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Checks that a client does not contradict the profile of this issuer, and that the issuer has
-    /// keys for all that it signs for the client.
-    async fn check_issuer_allows(&self, metadata: &ClientMetadata) -> Result<(), AdminError> {
+    /// The metadata as this issuer can serve it: a client must not contradict the profile of the
+    /// issuer, which must have keys for all that it signs for the client.
+    async fn checked_for_issuer(&self, metadata: ClientMetadata) -> Result<ClientMetadata, AdminError> {
         metadata.clone().under(self.profile).map_err(|rule| invalid_client(&rule))?;
-        match missing_algorithm(&self.store, metadata).await? {
-            None => Ok(()),
-            Some(alg) => Err(invalid_client(&format_args!(
-                "there is no {alg} key: create it with `tollgate key rotate --alg {alg}`"
-            ))),
-        }
+        with_available_algorithms(&self.store, metadata).await.map_err(|error| match error {
+            AlgorithmError::NoKey(_) => invalid_client(&error),
+            AlgorithmError::Store(error) => error.into(),
+        })
     }
 
     /// A new secret as it is stored, and itself if it was generated and must be shown.

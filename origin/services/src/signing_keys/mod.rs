@@ -16,14 +16,36 @@ use tollgate_model::key_schedule::{ON_REQUEST, has_algorithm};
 use tollgate_model::{ClientMetadata, TokenAlg};
 use tollgate_storage::{Store, StoreError};
 
-/// The algorithm with which responses to a client would be signed, but for which the issuer has no
-/// key yet.
+/// Why responses to a client cannot be signed as registered.
+#[derive(Debug, thiserror::Error)]
+pub enum AlgorithmError {
+    /// The issuer has no key for this algorithm.
+    #[error("there is no {0} key: create it with `tollgate key rotate --alg {0}`")]
+    NoKey(TokenAlg),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The metadata with algorithms of responses for which the issuer has keys: what cannot be signed
+/// as `Ed25519` is signed under the other name of the algorithm.
 ///
 /// # Errors
-/// When the database fails.
-pub async fn missing_algorithm(store: &Store, metadata: &ClientMetadata) -> Result<Option<TokenAlg>, StoreError> {
-    if !metadata.has_responses_signed_with(ON_REQUEST) {
-        return Ok(None);
+/// When there is no key for an algorithm, or the database fails.
+pub async fn with_available_algorithms(
+    store: &Store,
+    metadata: ClientMetadata,
+) -> Result<ClientMetadata, AlgorithmError> {
+    if !ON_REQUEST.into_iter().any(|alg| metadata.has_responses_signed_with(alg)) {
+        return Ok(metadata);
     }
-    Ok((!has_algorithm(&store.list_keys().await?, ON_REQUEST)).then_some(ON_REQUEST))
+    let keys = store.list_keys().await?;
+    let metadata = match has_algorithm(&keys, TokenAlg::Ed25519) {
+        true => metadata,
+        false => metadata.without_ed25519(),
+    };
+    let is_missing = |alg: &TokenAlg| metadata.has_responses_signed_with(*alg) && !has_algorithm(&keys, *alg);
+    match ON_REQUEST.into_iter().find(is_missing) {
+        None => Ok(metadata),
+        Some(alg) => Err(AlgorithmError::NoKey(alg)),
+    }
 }

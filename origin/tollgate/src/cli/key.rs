@@ -47,8 +47,8 @@ pub(super) enum KeyCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
-    /// Rotate only the key of this algorithm: EdDSA, ES256, RS256, PS256 or HS256. The first PS256
-    /// key is created in this way [default: all but HS256]
+    /// Rotate only the key of this algorithm: EdDSA, Ed25519, ES256, RS256, PS256 or HS256. The
+    /// first keys for Ed25519 and PS256 are created in this way [default: all but HS256]
     #[arg(long)]
     alg: Option<TokenAlg>,
     /// Rotate the key that signs snapshots: the first run creates the next key, which you pin at

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_core::{Algorithm, KeySet};
 use tollgate_keys::jose::Jws;
@@ -12,6 +12,7 @@ use tollgate_test_kit::jwt::base64url;
 use tollgate_test_kit::logout_listener::LogoutListener;
 use tollgate_test_kit::users::PASSWORD;
 
+use crate::console::Fixture;
 use crate::fixture::{Origin, UserBrowser, answer, claims, header, parameters, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,51 +215,85 @@ async fn clients_with_backchannel_logout_get_the_session_with_their_tokens() {
     assert!(origin.redeem("other", &code).await.get("session_state").is_none());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ps256_is_offered_once_an_operator_created_its_key() {
-    let fixture = crate::console::Fixture::start().await;
-    let origin = &fixture.origin;
-    origin.user("ada").await;
-    let read = async |path: &str| answer(origin.http.get(origin.url(path))).await.1;
-    let is_offered = async || {
-        let discovery = read("/.well-known/openid-configuration").await;
-        discovery["id_token_signing_alg_values_supported"].as_array().expect("a list").contains(&json!("PS256"))
-    };
-    let register = async |id: &str, member: &str| {
-        let body = json!({
-            "client_id": id, "client_name": "A bank", "grant_types": ["authorization_code"], "scope": "openid",
-            "redirect_uris": ["https://bank.example/cb"], member: "PS256",
-        });
-        fixture.send(reqwest::Method::POST, "/clients", body).await
-    };
-    assert!(!is_offered().await);
-    let (status, refusal) = register("early", "id_token_signed_response_alg").await;
-    assert!(status == 400 && refusal.to_string().contains("tollgate key rotate --alg PS256"), "{refusal}");
-    let (status, created) = fixture.send(reqwest::Method::POST, "/keys", json!({ "alg": "PS256" })).await;
+/// What discovery offers for ID tokens.
+async fn id_token_algorithms(origin: &Origin) -> Vec<String> {
+    let (_, discovery) = answer(origin.http.get(origin.url("/.well-known/openid-configuration"))).await;
+    let algs = discovery["id_token_signing_alg_values_supported"].as_array().expect("a list").iter();
+    algs.map(|alg| alg.as_str().expect("a name").to_owned()).collect()
+}
+
+/// Creates the first key of an algorithm, and waits until discovery offers it.
+async fn create_key(fixture: &Fixture, alg: &str) {
+    let (status, created) = fixture.send(reqwest::Method::POST, "/keys", json!({ "alg": alg })).await;
     assert_eq!(status, 201, "{created}");
     let published = tokio::time::timeout(Duration::from_secs(60), async {
-        while !is_offered().await {
+        while !id_token_algorithms(&fixture.origin).await.iter().any(|offered| offered == alg) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     published.await.expect("the key is published and signs");
-    assert_eq!(register("bank", "id_token_signed_response_alg").await.0, 201);
-    let (status, refusal) = register("tokens", "access_token_signed_response_alg").await;
-    assert!(status == 400 && refusal.to_string().contains("edges do not verify PS256"), "{refusal}");
+}
 
-    origin.client("pss", ClientMetadata { id_token_signed_response_alg: Some(TokenAlg::Ps256), ..Origin::web() }).await;
-    let browser = UserBrowser::new(origin, "ada");
-    let code = origin.code(&browser, "pss", &[("scope", "openid email")]).await;
-    let tokens = origin.redeem("pss", &code).await;
+/// Registers a client by the admin API; `member` is its signature algorithm `alg`.
+async fn register(fixture: &Fixture, id: &str, member: &str, alg: &str) -> (u16, Value) {
+    let body = json!({
+        "client_id": id, "client_name": "A bank", "grant_types": ["authorization_code"], "scope": "openid",
+        "redirect_uris": ["https://bank.example/cb"], member: alg,
+    });
+    fixture.send(reqwest::Method::POST, "/clients", body).await
+}
+
+/// An access token and a verified ID token of a client whose ID tokens have this algorithm.
+async fn tokens_signed_with(origin: &Origin, browser: &UserBrowser<'_>, alg: TokenAlg) -> (Value, Map<String, Value>) {
+    let client = alg.as_str();
+    let metadata = ClientMetadata { id_token_signed_response_alg: Some(alg), ..Origin::web() };
+    origin.client(client, metadata.checked().expect("good")).await;
+    let tokens = origin.redeem(client, &origin.code(browser, client, &[("scope", "openid email")]).await).await;
     let (access, jwt) = (text(&tokens, "access_token"), text(&tokens, "id_token"));
-    assert_eq!(header(jwt)["alg"], "PS256");
-    assert_eq!(header(access)["alg"], "EdDSA");
-    let jwks = read("/.well-known/jwks.json").await;
+    assert_eq!((&header(jwt)["alg"], &header(access)["alg"]), (&json!(client), &json!("EdDSA")));
+    let (_, jwks) = answer(origin.http.get(origin.url("/.well-known/jwks.json"))).await;
+    let key = jwks["keys"].as_array().expect("keys").iter().find(|key| key["kid"] == header(jwt)["kid"]).expect("it");
+    assert_eq!(key["alg"], client, "a key has one algorithm");
     let verified = Jws::parse(jwt).and_then(|jws| jws.verify(&public_keys(&jwks))).expect("verified");
-    assert_eq!(verified["at_hash"], json!(base64url(&Sha256::digest(access)[..16])));
-    assert_eq!(origin.introspect("pss", jwt).await, json!({ "active": false }), "no access token");
-    // The server recognises it again.
-    let hint = [("id_token_hint", jwt), ("prompt", "none")];
-    let page = browser.request_authorization("pss", &hint).await;
+    // It is no access token, but the server recognises it.
+    assert_eq!(origin.introspect(client, jwt).await, json!({ "active": false }));
+    let hint = [("id_token_hint", jwt), ("prompt", "none"), ("scope", "openid email")];
+    let page = browser.request_authorization(client, &hint).await;
     assert!(parameters(&page.redirect().expect("a redirect")).contains_key("code"));
+    (tokens.clone(), verified)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps256_is_offered_once_an_operator_created_its_key() {
+    let fixture = Fixture::start().await;
+    let origin = &fixture.origin;
+    origin.user("ada").await;
+    assert_eq!(id_token_algorithms(origin).await, ["EdDSA", "ES256", "RS256"]);
+    let (status, refusal) = register(&fixture, "early", "id_token_signed_response_alg", "PS256").await;
+    assert!(status == 400 && refusal.to_string().contains("tollgate key rotate --alg PS256"), "{refusal}");
+    create_key(&fixture, "PS256").await;
+    assert_eq!(register(&fixture, "bank", "id_token_signed_response_alg", "PS256").await.0, 201);
+    let (status, refusal) = register(&fixture, "tokens", "access_token_signed_response_alg", "PS256").await;
+    assert!(status == 400 && refusal.to_string().contains("edges do not verify PS256"), "{refusal}");
+    let browser = UserBrowser::new(origin, "ada");
+    let (tokens, verified) = tokens_signed_with(origin, &browser, TokenAlg::Ps256).await;
+    let half = base64url(&Sha256::digest(text(&tokens, "access_token"))[..16]);
+    assert_eq!(verified["at_hash"], json!(half));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ed25519_names_the_algorithm_of_responses_once_its_key_exists() {
+    const MEMBER: &str = "id_token_signed_response_alg";
+    let fixture = Fixture::start().await;
+    let origin = &fixture.origin;
+    origin.user("ada").await;
+    let (status, registered) = register(&fixture, "early", MEMBER, "Ed25519").await;
+    assert_eq!((status, &registered[MEMBER]), (201, &json!("EdDSA")), "the other name of the algorithm");
+    create_key(&fixture, "Ed25519").await;
+    let (status, registered) = register(&fixture, "late", MEMBER, "Ed25519").await;
+    assert_eq!((status, &registered[MEMBER]), (201, &json!("Ed25519")));
+    let (status, registered) = register(&fixture, "tokens", "access_token_signed_response_alg", "Ed25519").await;
+    assert_eq!((status, &registered["alg"]), (201, &json!("EdDSA")), "access tokens keep the usual name");
+    let (_, verified) = tokens_signed_with(origin, &UserBrowser::new(origin, "ada"), TokenAlg::Ed25519).await;
+    assert_eq!(verified["email"], "ada@example.org");
 }
