@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// All groups.
-pub(crate) const ALL: [TestPrograms; 4] = [
+pub(crate) const ALL: [TestPrograms; 5] = [
     TestPrograms {
         name: "nginx, Caddy, hadolint and the schemas of Kubernetes",
         stage: Stage::Deploy,
@@ -60,6 +60,18 @@ pub(crate) const ALL: [TestPrograms; 4] = [
             build
         }),
         variables: |workspace| vec![("TOLLGATE_TEST_HELM", built(workspace, "helm"))],
+    },
+    TestPrograms {
+        name: "the commands of docs/install.md",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::documentation::/)",
+        is_quick: true,
+        needs_root: false,
+        needs: &["curl", "jq"],
+        download: None,
+        pins: &[],
+        build: None,
+        variables: |_| Vec::new(),
     },
     TestPrograms {
         name: "the images' file systems",

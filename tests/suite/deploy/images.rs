@@ -210,7 +210,7 @@ async fn images_issue_and_check_tokens_on_a_read_only_root_without_privileges() 
     assert_eq!(body["identity"]["x-tollgate-subject"], "reader");
     assert_eq!(through_edge().send().await?.status(), 401);
 
-    // Only the folder for state can be written, and by nobody but the image's user.
+    // Only the folder for state can be written, and only by the image's user.
     ensure!(origin.tollgate(&["man-pages", "/usr/share/doc/tollgate"]).is_err(), "the root can be written");
     origin.tollgate(&["man-pages", "/var/lib/tollgate"])?;
     let database = fs::metadata(origin.state.path().join("tollgate.db"))?;

@@ -4,6 +4,7 @@
 
 mod compose;
 mod dockerfile;
+mod documentation;
 mod fly;
 mod helm;
 mod images;
