@@ -225,6 +225,7 @@ fn grant_code(code: &Secret, user: UserId) -> Result<AuthorizationCode> {
         nonce: None,
         jkt: None,
         expires_at: at + 60,
+        tokens_expire_at: None,
         redeemed_at: None,
     })
 }

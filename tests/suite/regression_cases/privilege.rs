@@ -274,6 +274,7 @@ async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
         nonce: None,
         jkt: None,
         expires_at: u64::MAX,
+        tokens_expire_at: None,
         redeemed_at: None,
     };
     ensure!(!store.create_code(&code, None).await?, "the client is disabled");

@@ -217,7 +217,7 @@ impl Registry {
 
     /// The metadata as this issuer can serve it: a client must not contradict the profile of the
     /// issuer, which must have keys for all that it signs for the client.
-    async fn checked_for_issuer(&self, metadata: ClientMetadata) -> Result<ClientMetadata, AdminError> {
+    pub(super) async fn checked_for_issuer(&self, metadata: ClientMetadata) -> Result<ClientMetadata, AdminError> {
         metadata.clone().under(self.profile).map_err(|rule| invalid_client(&rule))?;
         with_available_algorithms(&self.store, metadata).await.map_err(|error| match error {
             AlgorithmError::NoKey(_) => invalid_client(&error),

@@ -141,6 +141,13 @@ impl Registry {
         if let Err(error) = self.check_new_redirect_uris(&client.metadata, &ClientMetadata::default()) {
             return Ok(Parsed { report: ImportedRow { problem: Some(error.to_string()), ..report }, object: None });
         }
+        match self.checked_for_issuer(client.metadata.clone()).await {
+            Ok(metadata) => client.metadata = metadata,
+            Err(AdminError::Invalid(problem)) => {
+                return Ok(Parsed { report: ImportedRow { problem: Some(problem), ..report }, object: None });
+            }
+            Err(error) => return Err(error),
+        }
         if read.is_disabled {
             client.status = ClientStatus::Disabled { at: now };
         }
