@@ -16,7 +16,7 @@ fn request_object(origin: &Origin, key: &ClientKey) -> (String, String) {
     let mut object = json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": Clock::system().now() + 600 });
     let query = authorization_query("shop", &[("state", "of the object")]);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        object[name.as_ref()] = json!(value);
+        object[&*name] = json!(value);
     }
     let object = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &object);
     let hash = base64url(&Sha256::digest(object.as_bytes()));
