@@ -288,7 +288,8 @@ pub struct ClientMetadata {
     #[schema(value_type = Option<String>)]
     pub jwks_uri: Option<OutboundUrl>,
     /// URLs of request objects that its `request_uri` may name; no other is ever fetched (OpenID
-    /// Connect Core §6.2). A fragment is the SHA-256 hash of the object in base64url.
+    /// Connect Core §6.2). A fragment is a SHA-256 hash in base64url, another one for each version
+    /// of the object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub request_uris: Vec<RequestUri>,

@@ -3,17 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest as _, Sha256};
-
-use super::encoding::base64url;
 use super::malformed::Malformed;
 use super::redirect::OutboundUrl;
 
 /// Characters of a SHA-256 hash in base64url.
 const HASH_LENGTH: usize = 43;
 
-/// URL of a request object that a client publishes. Its fragment, if it has one, is the SHA-256
-/// hash of the object in base64url.
+/// URL of a request object that a client publishes. Its fragment, if it has one, is a SHA-256 hash
+/// in base64url, another one for each version of the object. That it is the object's own is not
+/// checked: the client's signature protects the object, and clients register URLs before they know
+/// the objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestUri {
     url: OutboundUrl,
@@ -27,7 +26,7 @@ impl RequestUri {
         &self.url
     }
 
-    /// Whether the URI names the hash of its object, which therefore never changes.
+    /// Whether the URI names a version of its object, which therefore does not change.
     #[must_use]
     pub fn has_hash(&self) -> bool {
         self.hash.is_some()
@@ -38,12 +37,6 @@ impl RequestUri {
     #[must_use]
     pub fn matches(&self, presented: &RequestUri) -> bool {
         self == presented || (self.hash.is_none() && self.url == presented.url)
-    }
-
-    /// Whether these bytes are its object: they have its hash, if it names one.
-    #[must_use]
-    pub fn is_hash_of(&self, object: &[u8]) -> bool {
-        self.hash.as_ref().is_none_or(|hash| base64url(&Sha256::digest(object)) == *hash)
     }
 }
 
@@ -58,9 +51,9 @@ impl FromStr for RequestUri {
         };
         let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if hash.is_some_and(|hash| hash.len() != HASH_LENGTH || !hash.bytes().all(is_base64url)) {
-            return Err(wrong("must have no fragment but the SHA-256 hash of its object in base64url"));
+            return Err(wrong("must have no fragment but a SHA-256 hash in base64url"));
         }
-        let url = url.parse().map_err(|error: Malformed| wrong(error.problem))?;
+        let url: OutboundUrl = url.parse().map_err(|error: Malformed| wrong(error.problem))?;
         Ok(RequestUri { url, hash: hash.map(str::to_owned) })
     }
 }
@@ -85,18 +78,15 @@ mod tests {
     }
 
     #[test]
-    fn hash_of_the_object_is_part_of_the_uri() {
-        let object = b"an object";
-        let hashed = uri(&format!("https://app.example/request.jwt#{}", base64url(&Sha256::digest(object))));
-        assert!(hashed.has_hash() && hashed.is_hash_of(object) && !hashed.is_hash_of(b"another"));
-        assert_eq!(hashed.url().as_str(), "https://app.example/request.jwt");
-        assert_eq!(uri(&hashed.to_string()), hashed);
-        let plain = uri("https://app.example/request.jwt");
-        assert!(!plain.has_hash() && plain.is_hash_of(b"anything"));
-        assert!(plain.matches(&plain) && plain.matches(&hashed) && hashed.matches(&hashed));
-        assert!(!hashed.matches(&plain), "a registered hash stays");
-        let other = uri(&format!("https://app.example/request.jwt#{}", base64url(&Sha256::digest(b"another"))));
-        assert!(!hashed.matches(&other));
+    fn registered_version_stays() {
+        let version = |char: &str| uri(&format!("https://app.example/request.jwt#{}", char.repeat(HASH_LENGTH)));
+        let (plain, first, second) = (uri("https://app.example/request.jwt"), version("a"), version("b"));
+        assert_eq!((first.url(), first.has_hash(), plain.has_hash()), (plain.url(), true, false));
+        assert_eq!(uri(&first.to_string()), first);
+        for presented in [&plain, &first, &second] {
+            assert!(plain.matches(presented), "registered without a version: {presented}");
+            assert_eq!(first.matches(presented), *presented == first, "{presented}");
+        }
         for elsewhere in ["https://app.example/request.jwt?a", "https://app.example:8443/request.jwt"] {
             assert!(!plain.matches(&uri(elsewhere)), "{elsewhere}");
         }

@@ -149,8 +149,8 @@ struct ClientFlags {
     /// URL of its public keys
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<OutboundUrl>,
-    /// URL of a request object that it publishes, for request_uri; with the SHA-256 hash of the
-    /// object as its fragment if it never changes; repeatable
+    /// URL of a request object that it publishes, for request_uri; a SHA-256 hash as its fragment
+    /// names a version of the object; repeatable
     #[arg(long, value_name = "URL")]
     request_uri: Vec<RequestUri>,
     /// Security profile: fapi2 sets and enforces the rules of the FAPI 2.0 Security Profile

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_model::ClientMetadata;
 use tollgate_system::Clock;
@@ -11,16 +11,14 @@ use tollgate_test_kit::recording_server::RecordingServer;
 
 use crate::fixture::{Origin, UserBrowser, authorization_query, parameters};
 
-/// A request object of the client `shop`, and the hash that its URI may have.
-fn request_object(origin: &Origin, key: &ClientKey) -> (String, String) {
-    let mut object = json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": Clock::system().now() + 600 });
+/// Claims of a request object of the client `shop`, without times.
+fn request_claims(origin: &Origin) -> Value {
+    let mut object = json!({ "iss": "shop", "aud": origin.server.issuer() });
     let query = authorization_query("shop", &[("state", "of the object")]);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         object[&*name] = json!(value);
     }
-    let object = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &object);
-    let hash = base64url(&Sha256::digest(object.as_bytes()));
-    (object, hash)
+    object
 }
 
 fn by_reference(uri: &str, more: &[(&str, &str)]) -> String {
@@ -32,11 +30,14 @@ fn by_reference(uri: &str, more: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn registered_request_uri_is_fetched_once_for_its_hash() {
+async fn registered_request_uri_is_fetched_once_for_each_version() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     let key = ClientKey::generate();
-    let (object, hash) = request_object(&origin, &key);
+    let mut claims = request_claims(&origin);
+    claims["exp"] = json!(Clock::system().now() + 600);
+    let object = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &claims);
+    let hash = base64url(&Sha256::digest(object.as_bytes()));
     let server = RecordingServer::start(200, &object, Duration::ZERO).await.expect("started");
     let uri = format!("{}/request.jwt#{hash}", server.url);
     let metadata =
@@ -68,24 +69,24 @@ async fn registered_request_uri_is_fetched_once_for_its_hash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_object_must_have_the_hash_in_its_uri_and_the_clients_signature() {
+async fn published_request_object_must_have_the_clients_signature_but_no_times() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     let key = ClientKey::generate();
-    let (object, hash) = request_object(&origin, &ClientKey::generate());
-    let server = RecordingServer::start(200, &object, Duration::ZERO).await.expect("started");
-    let uri = format!("{}/request.jwt", server.url);
-    let metadata =
-        ClientMetadata { jwks: Some(key.jwks()), request_uris: vec![uri.parse().expect("a URI")], ..Origin::web() };
-    origin.client("shop", metadata).await;
-    let browser = UserBrowser::new(&origin, "ada");
-    let other_hash = base64url(&Sha256::digest(b"another object"));
-    for (named, error) in [
-        (uri.clone(), "invalid_request_object"),
-        (format!("{uri}#{hash}"), "invalid_request_object"),
-        (format!("{uri}#{other_hash}"), "invalid_request_uri"),
-    ] {
-        let location = browser.get(&by_reference(&named, &[])).await.redirect().expect("a redirect");
-        assert_eq!(parameters(&location)["error"], error, "{named}");
+    for (signed_by, is_accepted) in [(&key, true), (&ClientKey::generate(), false)] {
+        let object = signed_by.sign(&json!({}), &request_claims(&origin));
+        let server = RecordingServer::start(200, &object, Duration::ZERO).await.expect("started");
+        let uri = format!("{}/request.jwt", server.url);
+        let metadata =
+            ClientMetadata { jwks: Some(key.jwks()), request_uris: vec![uri.parse().expect("a URI")], ..Origin::web() };
+        match is_accepted {
+            true => origin.client("shop", metadata).await,
+            false => origin.update_client("shop", metadata).await,
+        }
+        let browser = UserBrowser::new(&origin, "ada");
+        let page = browser.get(&by_reference(&uri, &[])).await;
+        let response = browser.complete(page, "allow").await;
+        assert_eq!(response.contains_key("code"), is_accepted, "{response:?}");
+        assert_eq!(response.get("error").map(String::as_str), (!is_accepted).then_some("invalid_request_object"));
     }
 }
