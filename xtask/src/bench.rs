@@ -95,15 +95,16 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
         }
     };
     // The same features for each subject, so that dependencies are compiled once.
-    let mut arguments = vec!["--package", "tollgate-bench", "--features", "stack"];
+    let mut arguments = vec!["--package", "tollgate-bench", "--features", "tollgate-bench/stack"];
     arguments.extend(programs.iter().flat_map(|name| ["--bin", name]));
+    if matches!(subject, Subject::All | Subject::Accounts) {
+        // The flood meets it in a process of its own. Built in the same call, because another
+        // selection of packages compiles the origin a second time.
+        arguments.extend(["--package", "tollgate", "--bin", "tollgate"]);
+    }
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
     let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
     release(workspace, "building the bench", &core)?;
-    if matches!(subject, Subject::All | Subject::Accounts) {
-        // The flood meets it in a process of its own.
-        release(workspace, "building the origin", &["--package", "tollgate", "--bin", "tollgate"])?;
-    }
     if matches!(subject, Subject::All | Subject::Token) {
         lanes::build(workspace)?;
     }

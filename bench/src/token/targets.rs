@@ -11,12 +11,8 @@ use tollgate_bench_lane::BATCH_TOKENS;
 
 use super::Run;
 
-/// Target for an HS256 check, in nanoseconds.
-const MAX_CHECK_NS: f64 = 723.0;
-/// Target for issuing an HS256 token, in nanoseconds.
-const MAX_ISSUE_NS: f64 = 917.0;
-
-/// All figures with targets.
+/// All figures with targets. Times depend on the processor, so they are printed and only their
+/// ratios are judged.
 pub(crate) fn part(run: &Run<'_>) -> Result<Part> {
     let quick = if run.quick { "QUICK: a fifth of the rounds. " } else { "" };
     let mut part = Part::new(
@@ -56,13 +52,19 @@ fn hs256(run: &Run<'_>) -> Result<Vec<Figure>> {
         let faster = run.benchmark.ratio((lane, check), tollgate)?;
         figures.push(Figure::new(format!("HS256 native: times faster than {name}"), faster, "").at_least(3.5));
     }
-    figures.push(Figure::new("HS256 native: one check", nanoseconds, "ns").at_most(MAX_CHECK_NS));
-    figures.push(Figure::new("HS256 native: on one core", 1e3 / nanoseconds, "million per second").at_least(1.38));
-    let issuing = run.benchmark.ns("origin", "issue/HS256")?;
+    figures.push(Figure::new("HS256 native: one check", nanoseconds, "ns"));
+    figures.push(Figure::new("HS256 native: on one core", 1e3 / nanoseconds, "million per second"));
+    let issue = ("origin", "issue/HS256");
+    let issuing = run.benchmark.ratio(issue, ("native", "bare/HS256"))?;
     figures.push(
-        Figure::new("issuing and signing an HS256 token at the origin, including its random id", issuing, "ns")
-            .at_most(MAX_ISSUE_NS),
+        Figure::new("issuing an HS256 token, times the bare HMAC-SHA256 of a token's bytes", issuing, "").at_most(2.6),
     );
+    let issuing = run.benchmark.ns(issue.0, issue.1)?;
+    figures.push(Figure::new(
+        "issuing and signing an HS256 token at the origin, including its random id",
+        issuing,
+        "ns",
+    ));
     Ok(figures)
 }
 
