@@ -14,6 +14,7 @@ pub mod edge;
 pub mod http_server;
 pub mod origin_process;
 pub mod origin_proxy;
+pub mod otlp_collector;
 pub mod postgres_server;
 pub mod process;
 pub mod prometheus;

@@ -1,16 +1,13 @@
 //! `tollgate serve` as operators run it: logs, metrics, traces, settings, graceful shutdown, and no
 //! secrets in logs.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use axum::body::Bytes;
-use axum::routing::post;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::{CODE_CHALLENGE, CODE_VERIFIER, REDIRECT_URI, query, redemption};
 use tollgate_tests::database::TestDatabase;
@@ -298,85 +295,6 @@ async fn requests_have_ids_logs_and_metrics() -> Result<()> {
     let named =
         http.get(format!("{}/health/live", origin.url)).header("x-request-id", "0af7651916cd43dd-8448").send().await?;
     assert_eq!(named.headers()["x-request-id"], "0af7651916cd43dd-8448");
-    Ok(())
-}
-
-/// Parses the fields of a Protocol Buffers message: number, and value as bytes; none if malformed.
-fn protobuf_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
-    fn varint(bytes: &mut &[u8]) -> Option<u64> {
-        let end = bytes.iter().position(|byte| byte & 0x80 == 0)?;
-        let (number, rest) = bytes.split_at(end + 1);
-        *bytes = rest;
-        Some(number.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)))
-    }
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
-        let length = match key & 7 {
-            0 => {
-                fields.push((key >> 3, varint(&mut bytes)?.to_le_bytes().to_vec()));
-                continue;
-            }
-            1 => 8,
-            2 => usize::try_from(varint(&mut bytes)?).ok()?,
-            _ => return None,
-        };
-        let (value, rest) = bytes.split_at_checked(length)?;
-        fields.push((key >> 3, value.to_vec()));
-        bytes = rest;
-    }
-    Some(fields)
-}
-
-/// The value of the first field at this path of field numbers.
-fn protobuf_value(message: &[u8], path: &[u64]) -> Option<Vec<u8>> {
-    path.iter().try_fold(message.to_vec(), |message, number| {
-        protobuf_fields(&message)?.into_iter().find(|(field, _)| field == number).map(|(_, value)| value)
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_are_exported_to_the_otlp_collector() -> Result<()> {
-    let messages: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let collector = format!("http://{}", listener.local_addr()?);
-    let kept = Arc::clone(&messages);
-    let take = post(async move |body: Bytes| kept.lock().expect("a lock").push(body.to_vec()));
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/v1/traces", take)).await });
-
-    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
-    origin.set("TOLLGATE_OTLP_ENDPOINT", &collector);
-    let http = Client::new();
-    origin.start(&http).await?;
-    let request = http.get(format!("{}/oauth/userinfo", origin.url)).header("traceparent", traceparent());
-    assert_eq!(request.send().await?.status(), 401);
-    origin.terminate()?;
-    assert_eq!(origin.wait_for_exit().await?, Some(0));
-
-    let messages = messages.lock().expect("a lock").clone();
-    let mut spans = Vec::new();
-    for message in &messages {
-        // ExportTraceServiceRequest.resource_spans.scope_spans
-        let scope = protobuf_value(message, &[1, 2]).context("spans of a scope")?;
-        spans.extend(
-            protobuf_fields(&scope)
-                .context("well-formed")?
-                .into_iter()
-                .filter(|(field, _)| *field == 2)
-                .map(|(_, span)| span),
-        );
-        let service = protobuf_value(message, &[1, 1, 1, 2, 1]).context("the service's name")?;
-        assert_eq!(service, b"tollgate");
-    }
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let span = spans.iter().find(|span| protobuf_value(span, &[1]).map(hex).as_deref() == Some(TRACE));
-    let span = span.with_context(|| format!("none of {} spans is of the trace", spans.len()))?;
-    assert_eq!(protobuf_value(span, &[4]).map(hex).as_deref(), Some(PARENT));
-    assert_eq!(protobuf_value(span, &[5]).as_deref(), Some(b"GET /oauth/userinfo".as_slice()));
-    let times = [7, 8].map(|field| {
-        protobuf_value(span, &[field]).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
-    });
-    ensure!(times[0] > Some(1_700_000_000_000_000_000) && times[0] <= times[1], "{times:?}");
     Ok(())
 }
 

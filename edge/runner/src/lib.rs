@@ -14,6 +14,7 @@ mod files;
 mod forward;
 mod health;
 mod pool;
+mod request_id;
 mod response;
 mod server;
 mod settings;

@@ -2,6 +2,7 @@
 
 use crate::component::ComponentGate;
 use crate::connections::{Connection, Connections, RequestGuard, TimedStream};
+use crate::request_id;
 use crate::response::{Body, BodyError};
 use crate::spin::SpinGate;
 use crate::timed_body::TimedBody;
@@ -93,8 +94,10 @@ fn serve_connection(
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (gate, guard) = (Arc::clone(&gate), connection_of_service.begin_request());
         async move {
-            let request = request.map(|body| TimedBody::of_request(body).boxed_unsync());
-            let response = gate.handle(request, peer).await;
+            let mut request = request.map(|body| TimedBody::of_request(body).boxed_unsync());
+            let id = request_id::of_request(request.headers_mut());
+            let mut response = gate.handle(request, peer).await;
+            request_id::set_on_response(response.headers_mut(), id);
             Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _request: guard }))
         }
     });

@@ -5,6 +5,7 @@
 
 use crate::files;
 use crate::pool::Pool;
+use crate::request_id;
 use crate::response::now_ms;
 use crate::{OpenError, Question, Settings, Validator};
 use std::path::PathBuf;
@@ -157,9 +158,17 @@ impl ReplicaSync {
         Ok(())
     }
 
-    /// Sends a GET to the origin. The error is one line for the log and the health report.
+    /// Sends a GET to the origin. The error is one line for the log and the health report, with the
+    /// ID of the trace that the origin continues.
     async fn get(&self, target: &str, question: Question) -> Result<Answer, String> {
-        let sent = self.client.get(format!("{}{target}", self.origin)).send();
+        let (trace, traceparent) = request_id::new_trace();
+        let answer = self.get_in_trace(target, question, &traceparent).await;
+        answer.map_err(|error| format!("{error} (trace {trace})"))
+    }
+
+    async fn get_in_trace(&self, target: &str, question: Question, traceparent: &str) -> Result<Answer, String> {
+        let request = self.client.get(format!("{}{target}", self.origin)).header("traceparent", traceparent);
+        let sent = request.send();
         let mut response = with_timeout(Duration::from_millis(self.poll_wait_ms) + READ_TIMEOUT, sent).await?;
         let status = response.status().as_u16();
         let mut body = Vec::new();

@@ -32,7 +32,7 @@ pub use network::Network;
 pub use setting::{DefaultValue, FormerName, Group, Secrecy, Setting};
 pub use sources::{DeprecatedSetting, SettingError, Source, Sources, Value};
 pub use table::{GROUPS, all, find, sample, settings_file};
-pub use telemetry::TelemetrySettings;
+pub use telemetry::{OtlpSignals, TelemetrySettings};
 pub use tls::{NamedFile, TlsClientAuth, TlsSettings};
 
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use tollgate_services::rate_limit::network;
+use tollgate_system::current_request::{Measurement, Part, measure};
 
 /// Lower bound of the limit of a network, for servers with few connections.
 const MIN_POLLS_PER_NETWORK: usize = 8;
@@ -35,6 +36,7 @@ struct Waiting {
 pub(super) struct LongPoll {
     polls: Arc<LongPolls>,
     network: String,
+    _waiting: Measurement,
 }
 
 impl LongPolls {
@@ -55,7 +57,7 @@ impl LongPolls {
         }
         waiting.total += 1;
         waiting.by_network.insert(network.clone(), of_network + 1);
-        Some(LongPoll { polls: Arc::clone(self), network })
+        Some(LongPoll { polls: Arc::clone(self), network, _waiting: measure(Part::LongPoll, "long poll") })
     }
 
     /// Number of waiting polls.

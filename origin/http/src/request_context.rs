@@ -1,11 +1,10 @@
-//! What the current request is about, as far as it is known: its ID, the client, and why its
-//! authentication failed. Handlers note it, and the log of refused requests reads it. It decides
-//! nothing.
+//! What the current request is about, as far as it is known: the client, and why its authentication
+//! failed. Handlers note it, and the log of refused requests reads it. It decides nothing. Its ID
+//! is in [`tollgate_system::current_request`], for all crates.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use axum::http::HeaderValue;
 use tollgate_model::{AccessToken, Client, ClientId};
 
 tokio::task_local! {
@@ -13,8 +12,8 @@ tokio::task_local! {
 }
 
 /// Context of a request.
+#[derive(Default)]
 pub(crate) struct RequestContext {
-    id: Cell<HeaderValue>,
     client: Cell<Option<NotedClient>>,
     failure: Cell<Option<AuthenticationFailure>>,
 }
@@ -36,8 +35,6 @@ pub(crate) struct AuthenticationFailure {
 
 /// What was noted during a request.
 pub(crate) struct Noted {
-    /// ID of the request.
-    pub(crate) id: HeaderValue,
     client: Option<NotedClient>,
     pub(crate) failure: Option<AuthenticationFailure>,
 }
@@ -53,12 +50,7 @@ impl Noted {
 }
 
 impl RequestContext {
-    pub(crate) fn new(id: HeaderValue) -> RequestContext {
-        RequestContext { id: Cell::new(id), client: Cell::new(None), failure: Cell::new(None) }
-    }
-
-    /// Runs `work` in this context. Also returns what was noted. Clones no ID, which would
-    /// allocate.
+    /// Runs `work` in this context. Also returns what was noted.
     pub(crate) async fn scope<F: Future>(self, work: F) -> (F::Output, Noted) {
         let work = async {
             let output = work.await;
@@ -68,23 +60,8 @@ impl RequestContext {
     }
 
     fn take(&self) -> Noted {
-        Noted { id: self.id.replace(no_id()), client: self.client.take(), failure: self.failure.take() }
+        Noted { client: self.client.take(), failure: self.failure.take() }
     }
-
-    /// ID of the current request; empty outside of one.
-    pub(crate) fn current_id() -> String {
-        let read = |context: &RequestContext| {
-            let id = context.id.replace(no_id());
-            let text = id.to_str().unwrap_or_default().to_owned();
-            context.id.set(id);
-            text
-        };
-        CURRENT.try_with(read).unwrap_or_default()
-    }
-}
-
-fn no_id() -> HeaderValue {
-    HeaderValue::from_static("")
 }
 
 /// Notes the client that the current request names.
@@ -119,16 +96,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_noted_belongs_to_its_request() {
         let id: ClientId = "shop".parse().expect("an id");
-        let context = RequestContext::new(HeaderValue::from_static("1a"));
-        let (seen, noted) = context
-            .scope(async {
-                note_client_id(&id);
-                RequestContext::current_id()
-            })
-            .await;
-        assert_eq!((seen.as_str(), noted.client()), ("1a", Some(&id)));
+        let ((), noted) = RequestContext::default().scope(async { note_client_id(&id) }).await;
+        assert_eq!(noted.client(), Some(&id));
         note_client_id(&id);
-        let (_, other) = RequestContext::new(HeaderValue::from_static("2b")).scope(async {}).await;
-        assert!(other.client().is_none() && RequestContext::current_id().is_empty());
+        let ((), other) = RequestContext::default().scope(async {}).await;
+        assert!(other.client().is_none());
     }
 }

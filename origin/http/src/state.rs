@@ -5,6 +5,7 @@
 //! takes, and allocates nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use axum::http::HeaderValue;
@@ -21,13 +22,12 @@ use tollgate_services::feed_change::FeedChange;
 use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::RateLimiter;
-use tollgate_services::refusals::RefusalLog;
 use tollgate_services::request_objects::RequestObjectCache;
 use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
 use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{Metrics, SpanExporter};
+use tollgate_services::telemetry::{MetricExporter, Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
 use tollgate_system::Clock;
 
@@ -60,6 +60,7 @@ use crate::oauth::token_request::TokenEndpoint;
 use crate::oidc::metadata::ServerFeatures;
 use crate::oidc::userinfo::UserInfoEndpoint;
 use crate::operations::observe::RequestObserver;
+use crate::operations::slow_requests::SlowRequestLog;
 use crate::operations::state::{DatabaseStatus, LastCounts, Operations};
 use crate::pages::brand::Appearance;
 use crate::pages::browser::BrowserSessions;
@@ -125,6 +126,10 @@ pub struct IssuerServices {
     pub metrics: Arc<Metrics>,
     /// Exporter of trace spans.
     pub span_exporter: SpanExporter,
+    /// Exporter of metrics.
+    pub metric_exporter: MetricExporter,
+    /// Duration from which a request is logged as slow; none for never.
+    pub slow_request: Option<Duration>,
     /// Whether `/metrics` is served here, and not only on its own listener.
     pub metrics_public: bool,
     /// Value of `Strict-Transport-Security`, if the issuer uses HTTPS.
@@ -216,6 +221,7 @@ impl RouterState {
         let IssuerServices { grants, tls, accounts, external_users, outbound, .. } = services;
         let IssuerServices { feed, edge_heartbeats, feed_changes, long_polls, stop, .. } = services;
         let IssuerServices { status_lists, transmitter, span_exporter, metrics_public, draining, .. } = services;
+        let IssuerServices { metric_exporter, slow_request, .. } = services;
         let common = Common {
             issuer: Arc::new(Issuer {
                 url: services.issuer,
@@ -248,12 +254,7 @@ impl RouterState {
         ));
         let edge_feed =
             Arc::new(EdgeFeed { responder: Arc::clone(&feed), changes: feed_changes.clone(), stop: stop.clone() });
-        let deltas = DeltaEndpoint {
-            feed: Arc::clone(&edge_feed),
-            heartbeats: HeartbeatRecorder::new(edge_heartbeats, common.keys.clone(), common.clock.clone()),
-            long_polls: Arc::clone(&long_polls),
-            proxies: Arc::clone(&common.proxies),
-        };
+        let deltas = common.delta_endpoint(&edge_feed, edge_heartbeats, &long_polls);
         let operations = part!(Operations {
             database: DatabaseStatus::new(common.store.clone()),
             feed,
@@ -264,6 +265,10 @@ impl RouterState {
             draining,
             last_counts: LastCounts::default(),
         } with common { clock, writer, cache, keys, password_hasher, rate_limiter, metrics });
+        let operations = Arc::new(operations);
+        let metric_source = Arc::downgrade(&operations);
+        metric_exporter.add(&common.issuer.url, metric_source);
+        let observer = common.observer(&authentication, span_exporter, slow_request, &commands);
         let receivers = part!(SignalReceivers {
             transmitter,
             feed_changes,
@@ -272,7 +277,7 @@ impl RouterState {
         } with common { issuer, clock, store, proxies }, authentication { bearers });
         RouterState(Arc::new(Parts {
             public_keys: Arc::new(PublicKeys::new(common.keys.clone(), ahead)),
-            observer: Arc::new(common.observer(&authentication, span_exporter, Arc::clone(&commands.refusals))),
+            observer: Arc::new(observer),
             public_pages: Arc::new(common.public_pages()),
             allowed_origins,
             limits: Arc::new(common.limits()),
@@ -293,7 +298,7 @@ impl RouterState {
             edge_rules: Arc::new(common.edge_rules()),
             status_lists: Arc::new(PublishedStatusLists { lists: status_lists, clock: common.clock.clone() }),
             receivers: Arc::new(receivers),
-            operations: Arc::new(operations),
+            operations,
             bearers: authentication.bearers,
             appearance: common.appearance,
             issuer: common.issuer,
@@ -376,12 +381,27 @@ impl Common {
         &self,
         authentication: &Authentication,
         span_exporter: SpanExporter,
-        refusals: Arc<RefusalLog>,
+        slow_request: Option<Duration>,
+        commands: &Administration,
     ) -> RequestObserver {
         part!(RequestObserver {
             span_exporter,
-            refusals,
-        } with self { issuer, clock, proxies, metrics }, authentication { failures })
+            slow_requests: SlowRequestLog::new(slow_request),
+        } with self { issuer, clock, proxies, metrics }, authentication { failures }, commands { refusals })
+    }
+
+    fn delta_endpoint(
+        &self,
+        feed: &Arc<EdgeFeed>,
+        heartbeats: Arc<EdgeHeartbeats>,
+        long_polls: &Arc<LongPolls>,
+    ) -> DeltaEndpoint {
+        DeltaEndpoint {
+            feed: Arc::clone(feed),
+            heartbeats: HeartbeatRecorder::new(heartbeats, self.keys.clone(), self.clock.clone()),
+            long_polls: Arc::clone(long_polls),
+            proxies: Arc::clone(&self.proxies),
+        }
     }
 
     fn public_pages(&self) -> PublicPages {

@@ -28,6 +28,7 @@ mod ids;
 pub mod issuer;
 pub mod jwks;
 pub mod key_schedule;
+pub mod log_limit;
 mod malformed;
 mod merge_patch;
 pub mod metadata;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tollgate_config::ExternalUsersSettings;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{MAX_IDENTIFIER_BYTES, UserClaims, UserName, text};
+use tollgate_system::current_request::{Part, measure};
 use zeroize::Zeroizing;
 
 use crate::telemetry::traced;
@@ -73,6 +74,7 @@ impl ExternalUserDirectory {
         name: &UserName,
         password: &str,
     ) -> Result<Option<ExternalUser>, ExternalUsersError> {
+        let _measured = measure(Part::Outbound, "user directory");
         let permit = timeout(self.settings.timeout, self.requests.acquire()).await;
         let _permit = permit.map_err(|_| ExternalUsersError::Unreachable("too many concurrent requests".to_owned()))?;
         let body = Zeroizing::new(json!({ "username": name, "password": password }).to_string());

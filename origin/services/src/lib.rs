@@ -13,7 +13,6 @@ pub mod client_jwks;
 pub mod external_users;
 pub mod feed_change;
 mod leader_loop;
-mod log_limit;
 pub mod outbound_http;
 pub mod password_hashing;
 mod published;

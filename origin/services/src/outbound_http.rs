@@ -19,6 +19,7 @@ use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{OutboundUrl, Registrant};
+use tollgate_system::current_request::{Part, measure};
 use url::{Host, Url};
 
 use crate::telemetry::traced;
@@ -81,6 +82,7 @@ impl OutboundClient {
 
     /// The body behind a URL, which `registrant` registered.
     pub async fn get(&self, url: &OutboundUrl, registrant: Registrant) -> Result<Vec<u8>, OutboundError> {
+        let _measured = measure(Part::Outbound, "GET");
         let channel = self.channel(url, registrant)?;
         let busy = |_| OutboundError::from("too many URLs are being fetched; try again");
         let _fetching = channel.fetches.try_acquire().map_err(busy)?;

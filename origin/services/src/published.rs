@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedMutexGuard;
 use tollgate_model::{OutboundUrl, Registrant};
+use tollgate_system::current_request::{Part, measure};
 
 use crate::outbound_http::{OutboundClient, OutboundError};
 use crate::single_flight::SingleFlight;
+use crate::telemetry::on_behalf_of_request;
 
 /// Delay after a failure; it doubles with each further one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -65,11 +67,15 @@ impl<T: Send + Sync + 'static> PublishedCache<T> {
         parse: impl FnOnce(&[u8]) -> Result<T, OutboundError> + Send + 'static,
     ) -> Option<Arc<T>> {
         let (outbound, fetched) = (self.outbound.clone(), url.clone());
-        let renew = |mut published: OwnedMutexGuard<Published<T>>| async move {
-            let content = outbound.get(&fetched, registrant).await.and_then(|body| parse(&body));
-            published.record(content, &fetched, Instant::now());
-            published
+        // The task that fetches outlives a cancelled request.
+        let renew = |mut published: OwnedMutexGuard<Published<T>>| {
+            on_behalf_of_request(async move {
+                let content = outbound.get(&fetched, registrant).await.and_then(|body| parse(&body));
+                published.record(content, &fetched, Instant::now());
+                published
+            })
         };
+        let _measured = measure(Part::Outbound, "client's document");
         let flight = self.flight(name, registrant);
         flight.get(|published| published.cached(max_age, Instant::now()), renew).await.flatten()
     }

@@ -11,11 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tollgate_model::log_limit::LogLimit;
 use tollgate_model::rate_limit::Rate;
 use tollgate_model::text::escape_invisible;
 use tollgate_model::{ClientId, SecretKind};
-
-use crate::log_limit::LogLimit;
 
 /// Refusals that are kept of a client.
 const MAX_PER_CLIENT: usize = 20;

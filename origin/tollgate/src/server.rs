@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_config::Settings;
+use tollgate_config::{OtlpSignals, Settings, TelemetrySettings};
 use tollgate_http as http;
 use tollgate_model::HttpRedirects;
 use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::rate_limit::LimitStore;
 use tollgate_services::signing_keys::SigningPool;
-use tollgate_services::telemetry::SpanExporter;
+use tollgate_services::telemetry::{Collector, LogExport, MetricExporter, SpanExporter};
 use tollgate_storage::Store;
 use tollgate_system::Clock;
 
@@ -82,7 +82,7 @@ impl Server {
         let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let signing_pool = SigningPool::start().context("cannot start the signing threads")?;
-        let span_exporter = start_span_exporter(&settings, &tasks, &stop)?;
+        let (span_exporter, metric_exporter) = start_exporters(&settings.telemetry, &clock, &tasks, &stop)?;
         if settings.grants.legacy.has_front_channel_tokens {
             tracing::warn!(
                 setting = "TOLLGATE_LEGACY_GRANTS",
@@ -110,6 +110,7 @@ impl Server {
             appearance,
             draining: draining.clone(),
             span_exporter,
+            metric_exporter,
         };
         let default = RunningIssuer::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
@@ -210,16 +211,32 @@ async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: Cancell
     }
 }
 
-/// Starts the export of traces, if it is configured.
-fn start_span_exporter(
-    settings: &Settings,
+/// Starts the export of traces, metrics and logs, as far as it is configured.
+fn start_exporters(
+    settings: &TelemetrySettings,
+    clock: &Clock,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<SpanExporter> {
-    let Some(endpoint) = &settings.telemetry.otlp_endpoint else { return Ok(SpanExporter::default()) };
-    let (exporter, task) = SpanExporter::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
-    tasks.spawn(task);
-    Ok(exporter)
+) -> anyhow::Result<(SpanExporter, MetricExporter)> {
+    let (mut spans, mut metrics) = (SpanExporter::default(), MetricExporter::default());
+    let Some(endpoint) = &settings.otlp_endpoint else { return Ok((spans, metrics)) };
+    let collector = Collector::new(endpoint).context("TOLLGATE_OTLP_ENDPOINT")?;
+    let OtlpSignals { has_traces, has_metrics, has_logs } = settings.otlp_signals;
+    if has_traces {
+        let (exporter, task) = SpanExporter::new(collector.clone(), stop.clone());
+        tasks.spawn(task);
+        spans = exporter;
+    }
+    if has_metrics {
+        let (exporter, task) =
+            MetricExporter::new(collector.clone(), settings.otlp_interval, clock.clone(), stop.clone());
+        tasks.spawn(task);
+        metrics = exporter;
+    }
+    if has_logs && let Some(task) = LogExport::start(collector, clock.clone(), stop.clone()) {
+        tasks.spawn(task);
+    }
+    Ok((spans, metrics))
 }
 
 /// Makes ring the default TLS provider of the process, unless it has one.

@@ -1,4 +1,6 @@
 //! An origin as operators see it: metrics, dashboards and alerts, logs, traces, profiles.
 
 mod alerts;
+mod export;
+mod logs;
 mod metrics;

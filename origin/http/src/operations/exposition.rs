@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
-use tollgate_services::telemetry::{Exemplar, hex};
-use tollgate_system::histogram::{BUCKET_BOUNDS_SECONDS, BUCKETS, Durations};
+use tollgate_services::telemetry::{Exemplar, LabelledDurations, Metric, MetricKind, Sample, SampleValue, hex};
+use tollgate_system::histogram::BUCKET_BOUNDS_SECONDS;
 
 use crate::extract::header_list::members;
 
@@ -47,129 +47,90 @@ fn quality_of(member: &str, wanted: &str) -> Option<u32> {
     (0.0..=1.0).contains(&quality).then_some((quality * 1000.0) as u32)
 }
 
-/// Type of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        }
+/// The text of metrics. Names and help texts are constants without special characters; label values
+/// are escaped.
+pub(super) fn write(metrics: &[Metric], format: Format) -> String {
+    let mut text = Text { text: String::with_capacity(32 * 1024), format };
+    metrics.iter().for_each(|metric| text.metric(metric));
+    if format == Format::OpenMetrics {
+        text.text.push_str("# EOF\n");
     }
+    text.text
 }
 
-/// Labels of a sample: names and values.
-pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
-
-/// Text of metrics that is being written. Names and help texts are constants without special
-/// characters; label values are escaped.
-pub(super) struct Exposition {
+struct Text {
     text: String,
     format: Format,
 }
 
-impl Exposition {
-    pub(super) fn new(format: Format) -> Exposition {
-        Exposition { text: String::with_capacity(32 * 1024), format }
-    }
-
-    /// Begins a metric, whose samples must follow. The name of a counter ends in `_total`.
-    pub(super) fn metric(&mut self, name: &'static str, kind: Kind, help: &str) -> Samples<'_> {
+impl Text {
+    fn metric(&mut self, metric: &Metric) {
+        let Metric { name, kind, help, samples } = metric;
+        let name = *name;
         // In OpenMetrics, the suffix belongs to the sample and not to the metric.
         let family = match self.format {
-            Format::OpenMetrics if kind == Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+            Format::OpenMetrics if *kind == MetricKind::Counter => name.strip_suffix("_total").unwrap_or(name),
             _ => name,
         };
-        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {}", kind.name());
-        Samples { exposition: self, name }
-    }
-
-    /// A counter without labels.
-    pub(super) fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
-        self.metric(name, Kind::Counter, help).add(&[], value);
-    }
-
-    /// A gauge without labels.
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
-        self.metric(name, Kind::Gauge, help).add(&[], value);
-    }
-
-    /// A histogram without labels.
-    pub(super) fn histogram(&mut self, name: &'static str, help: &str, durations: &Durations) {
-        self.metric(name, Kind::Histogram, help).add_histogram(&[], durations, None);
-    }
-
-    pub(super) fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.text.push_str("# EOF\n");
+        let kind = match kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+        };
+        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
+        for Sample { labels, value } in samples {
+            match value {
+                SampleValue::Number(value) => {
+                    self.sample(name, "", labels, None, *value);
+                    self.text.push('\n');
+                }
+                SampleValue::Durations(entry) => self.histogram(name, labels, entry),
+            }
         }
-        self.text
-    }
-}
-
-/// Samples of a metric.
-pub(super) struct Samples<'a> {
-    exposition: &'a mut Exposition,
-    name: &'static str,
-}
-
-impl Samples<'_> {
-    pub(super) fn add(&mut self, labels: Labels<'_>, value: impl Display) {
-        let name = self.name;
-        self.sample(name, labels, None, value);
-        self.exposition.text.push('\n');
     }
 
-    /// Adds the buckets, the sum and the count of a histogram.
-    pub(super) fn add_histogram(
-        &mut self,
-        labels: Labels<'_>,
-        durations: &Durations,
-        exemplars: Option<&[Option<Exemplar>; BUCKETS]>,
-    ) {
-        let (bucket, mut cumulative) = (format!("{}_bucket", self.name), 0);
-        for (index, count) in durations.counts.iter().enumerate() {
+    fn histogram(&mut self, name: &str, labels: &[(&'static str, String)], entry: &LabelledDurations) {
+        let mut cumulative = 0;
+        for (index, count) in entry.durations.counts.iter().enumerate() {
             cumulative += count;
             let bound = BUCKET_BOUNDS_SECONDS.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            self.sample(&bucket, labels, Some(("le", bound.as_str())), cumulative);
-            let exemplar = exemplars.and_then(|exemplars| exemplars.get(index).copied().flatten());
-            if let Some(exemplar) = exemplar.filter(|_| self.exposition.format == Format::OpenMetrics) {
-                self.exemplar(&exemplar);
+            self.sample(name, "_bucket", labels, Some(("le", bound.as_str())), cumulative);
+            if let (Format::OpenMetrics, Some(Some(exemplar))) = (self.format, entry.exemplars.get(index)) {
+                self.exemplar(exemplar);
             }
-            self.exposition.text.push('\n');
+            self.text.push('\n');
         }
-        let (sum, count) = (format!("{}_sum", self.name), format!("{}_count", self.name));
-        self.sample(&sum, labels, None, durations.sum.as_secs_f64());
-        self.exposition.text.push('\n');
-        self.sample(&count, labels, None, cumulative);
-        self.exposition.text.push('\n');
+        self.sample(name, "_sum", labels, None, entry.durations.sum.as_secs_f64());
+        self.text.push('\n');
+        self.sample(name, "_count", labels, None, cumulative);
+        self.text.push('\n');
     }
 
-    fn sample(&mut self, name: &str, labels: Labels<'_>, last: Option<(&str, &str)>, value: impl Display) {
-        let text = &mut self.exposition.text;
-        text.push_str(name);
+    fn sample(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[(&'static str, String)],
+        last: Option<(&str, &str)>,
+        value: impl Display,
+    ) {
+        self.text.push_str(name);
+        self.text.push_str(suffix);
         let mut separator = '{';
-        for (label, value) in labels.iter().copied().chain(last) {
-            let _ = write!(text, "{separator}{label}=\"{}\"", escaped(value));
+        for (label, value) in labels.iter().map(|(label, value)| (*label, value.as_str())).chain(last) {
+            let _ = write!(self.text, "{separator}{label}=\"{}\"", escaped(value));
             separator = ',';
         }
         if separator == ',' {
-            text.push('}');
+            self.text.push('}');
         }
-        let _ = write!(text, " {value}");
+        let _ = write!(self.text, " {value}");
     }
 
     fn exemplar(&mut self, exemplar: &Exemplar) {
         let (trace, took) = (hex(&exemplar.trace), exemplar.took.as_secs_f64());
         let (seconds, millis) = (exemplar.at_ms / 1000, exemplar.at_ms % 1000);
-        let _ = write!(self.exposition.text, " # {{trace_id=\"{trace}\"}} {took} {seconds}.{millis:03}");
+        let _ = write!(self.text, " # {{trace_id=\"{trace}\"}} {took} {seconds}.{millis:03}");
     }
 }
 
@@ -182,15 +143,20 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::HeaderValue;
-    use tollgate_system::histogram::Histogram;
+    use tollgate_system::histogram::{BUCKETS, Histogram};
 
     use super::*;
 
+    fn metric(name: &'static str, kind: MetricKind) -> Metric {
+        Metric { name, kind, help: "M.", samples: Vec::new() }
+    }
+
     #[test]
     fn label_values_are_escaped() {
-        let mut text = Exposition::new(Format::Prometheus);
-        text.metric("m", Kind::Gauge, "M.").add(&[("l", "a\"b\\c\nd"), ("k", "")], 1);
-        assert_eq!(text.finish(), "# HELP m M.\n# TYPE m gauge\nm{l=\"a\\\"b\\\\c\\nd\",k=\"\"} 1\n");
+        let mut metric = metric("m", MetricKind::Gauge);
+        metric.add(&[("l", "a\"b\\c\nd"), ("k", "")], 1_u64);
+        let text = write(&[metric], Format::Prometheus);
+        assert_eq!(text, "# HELP m M.\n# TYPE m gauge\nm{l=\"a\\\"b\\\\c\\nd\",k=\"\"} 1\n");
     }
 
     #[test]
@@ -199,19 +165,18 @@ mod tests {
         let bucket = histogram.observe(took);
         let mut exemplars = [None; BUCKETS];
         exemplars[bucket] = Some(Exemplar { trace: [0xab; 16], took, at_ms: 1_700_000_000_042 });
-        let write = |format| {
-            let mut text = Exposition::new(format);
-            text.metric("d_seconds", Kind::Histogram, "D.").add_histogram(&[], &histogram.read(), Some(&exemplars));
-            text.counter("n_total", "N.", 3);
-            text.finish()
-        };
-        let (text, trace) = (write(Format::OpenMetrics), "ab".repeat(16));
+        let (mut durations, mut counter) =
+            (metric("d_seconds", MetricKind::Histogram), metric("n_total", MetricKind::Counter));
+        durations.add_durations(&[], &histogram.read(), Some(&exemplars));
+        counter.add(&[], 3_u64);
+        let metrics = [durations, counter];
+        let (text, trace) = (write(&metrics, Format::OpenMetrics), "ab".repeat(16));
         let line = format!("d_seconds_bucket{{le=\"0.001\"}} 1 # {{trace_id=\"{trace}\"}} 0.0009 1700000000.042\n");
         assert!(text.contains(&line), "{text}");
-        assert!(text.ends_with("# HELP n N.\n# TYPE n counter\nn_total 3\n# EOF\n"), "{text}");
-        let text = write(Format::Prometheus);
+        assert!(text.ends_with("# HELP n M.\n# TYPE n counter\nn_total 3\n# EOF\n"), "{text}");
+        let text = write(&metrics, Format::Prometheus);
         assert!(text.contains("d_seconds_bucket{le=\"0.001\"} 1\n") && text.contains("le=\"+Inf\"} 1\n"), "{text}");
-        assert!(text.ends_with("# HELP n_total N.\n# TYPE n_total counter\nn_total 3\n"), "{text}");
+        assert!(text.ends_with("# HELP n_total M.\n# TYPE n_total counter\nn_total 3\n"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `GET /metrics`: the issuer's metrics, and those of the process.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,13 +16,17 @@ use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, KeyState};
 use tollgate_services::cache::CacheStatistics;
 use tollgate_services::rate_limit::RateLimiter;
-use tollgate_services::telemetry::{AddressClass, CredentialKind, LabelledCounter, LabelledHistogram, Metrics};
+use tollgate_services::telemetry::{
+    AddressClass, CredentialKind, LabelledCounter, LabelledHistogram, Metric, MetricKind as Kind, MetricSource,
+    Metrics, Number,
+};
 use tollgate_services::worker_pool::WorkerLoad;
 use tollgate_storage::{LiveCounts, PoolStatistics, WriterStatistics};
+use tollgate_system::histogram::Durations;
 use tollgate_system::process::ProcessResources;
 use tower::{Service, ServiceExt as _};
 
-use super::exposition::{Exposition, Format, Kind};
+use super::exposition::{self, Format};
 use super::health::CHECK_TIMEOUT;
 use super::state::Operations;
 use crate::problem::{self, Problem};
@@ -88,7 +93,8 @@ pub(crate) async fn get(
         return Problem::not_found().into_response();
     }
     let format = Format::accepted(&headers);
-    ([(CONTENT_TYPE, format.content_type())], metrics_text(&operations, format).await).into_response()
+    let metrics = read_metrics(&operations).await;
+    ([(CONTENT_TYPE, format.content_type())], exposition::write(&metrics, format)).into_response()
 }
 
 /// What the database says.
@@ -118,40 +124,72 @@ async fn read_stored(operations: &Operations) -> Option<Stored> {
     }
 }
 
-async fn metrics_text(operations: &Operations, format: Format) -> String {
+impl MetricSource for Operations {
+    fn read(&self) -> Pin<Box<dyn Future<Output = Vec<Metric>> + Send + '_>> {
+        Box::pin(read_metrics(self))
+    }
+}
+
+async fn read_metrics(operations: &Operations) -> Vec<Metric> {
     let (stored, resources) = tokio::join!(read_stored(operations), spawn_blocking(ProcessResources::read));
-    let mut text = Exposition::new(format);
-    text.metric("tollgate_build_info", Kind::Gauge, "Version of this origin.")
-        .add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.counters(&operations.metrics);
-    text.failed_authentications(&operations.metrics);
-    text.database(operations, stored.is_some());
-    text.feed(operations);
-    text.writer(operations);
-    text.limits(&operations.rate_limiter);
-    text.caches(&operations.cache.statistics());
-    text.counter(
+    let mut list = MetricList::default();
+    list.metric("tollgate_build_info", Kind::Gauge, "Version of this origin.")
+        .add(&[("version", env!("CARGO_PKG_VERSION"))], 1_u8);
+    list.counters(&operations.metrics);
+    list.failed_authentications(&operations.metrics);
+    list.database(operations, stored.is_some());
+    list.feed(operations);
+    list.writer(operations);
+    list.limits(&operations.rate_limiter);
+    list.caches(&operations.cache.statistics());
+    list.counter(
         "tollgate_allowed_origins_reads_total",
         "Times that all clients were read to find the origins that CORS allows.",
         operations.allowed_origins.read_count(),
     );
-    text.gauge(
+    list.gauge(
         "tollgate_long_polls",
         "Waiting long polls of edges and event receivers.",
         operations.long_polls.waiting_count(),
     );
-    text.hashing(&operations.password_hasher.load());
-    text.signing(&operations.keys.signing_load());
-    text.keys(operations.keys.current().listing(), operations.clock.now());
+    list.hashing(&operations.password_hasher.load());
+    list.signing(&operations.keys.signing_load());
+    list.keys(operations.keys.current().listing(), operations.clock.now());
     if let Some(stored) = stored {
-        text.stored(&stored, operations.clock.now_ms());
+        list.stored(&stored, operations.clock.now_ms());
     }
-    text.runtime(&Handle::current());
-    text.process(&resources.unwrap_or_default());
-    text.finish()
+    list.runtime(&Handle::current());
+    list.process(&resources.unwrap_or_default());
+    list.0
 }
 
-impl Exposition {
+/// Metrics that are being read.
+#[derive(Default)]
+struct MetricList(Vec<Metric>);
+
+impl MetricList {
+    /// Begins a metric, to which samples must be added. The name of a counter ends in `_total`.
+    fn metric(&mut self, name: &'static str, kind: Kind, help: &'static str) -> &mut Metric {
+        let index = self.0.len();
+        self.0.push(Metric { name, kind, help, samples: Vec::new() });
+        &mut self.0[index]
+    }
+
+    /// A counter without labels.
+    fn counter(&mut self, name: &'static str, help: &'static str, value: impl Number) {
+        self.metric(name, Kind::Counter, help).add(&[], value);
+    }
+
+    /// A gauge without labels.
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: impl Number) {
+        self.metric(name, Kind::Gauge, help).add(&[], value);
+    }
+
+    /// A histogram without labels.
+    fn histogram(&mut self, name: &'static str, help: &'static str, durations: &Durations) {
+        self.metric(name, Kind::Histogram, help).add_durations(&[], durations, None);
+    }
+
     fn counters(&mut self, metrics: &Metrics) {
         let Metrics { requests, durations, issued, refused, introspected, revoked, .. } = metrics;
         let name = "tollgate_http_requests_total";
@@ -173,27 +211,27 @@ impl Exposition {
     fn counter_family<const N: usize>(
         &mut self,
         name: &'static str,
-        help: &str,
-        labels: [&str; N],
+        help: &'static str,
+        labels: [&'static str; N],
         family: &LabelledCounter<N>,
     ) {
-        let mut samples = self.metric(name, Kind::Counter, help);
+        let samples = self.metric(name, Kind::Counter, help);
         for (values, count) in family.read() {
             let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
             samples.add(&pairs, count);
         }
     }
 
-    fn durations_by_route(&mut self, name: &'static str, help: &str, histogram: &LabelledHistogram) {
-        let mut samples = self.metric(name, Kind::Histogram, help);
+    fn durations_by_route(&mut self, name: &'static str, help: &'static str, histogram: &LabelledHistogram) {
+        let samples = self.metric(name, Kind::Histogram, help);
         for ([route], entry) in histogram.read() {
-            samples.add_histogram(&[("route", &route)], &entry.durations, Some(&entry.exemplars));
+            samples.add_durations(&[("route", &route)], &entry.durations, Some(&entry.exemplars));
         }
     }
 
     fn failed_authentications(&mut self, metrics: &Metrics) {
         let help = "Failed authentications by credentials and by class of the client's address.";
-        let mut samples = self.metric("tollgate_failed_authentications_total", Kind::Counter, help);
+        let samples = self.metric("tollgate_failed_authentications_total", Kind::Counter, help);
         for kind in CredentialKind::ALL {
             for class in AddressClass::ALL {
                 let labels = [("credentials", kind.label()), ("address", class.name())];
@@ -207,23 +245,23 @@ impl Exposition {
         let help = "Whether the database answers.";
         self.gauge("tollgate_database_up", help, u8::from(answers && database.is_up()));
         let pools = database.pool_statistics();
-        let mut samples =
+        let samples =
             self.metric("tollgate_database_connections", Kind::Gauge, "Open database connections by pool and state.");
         for PoolStatistics { pool, open, idle, .. } in pools {
             samples.add(&[("pool", pool), ("state", "busy")], open.saturating_sub(idle));
             samples.add(&[("pool", pool), ("state", "idle")], idle);
         }
         let help = "Limit of the database connections by pool.";
-        let mut samples = self.metric("tollgate_database_connections_max", Kind::Gauge, help);
+        let samples = self.metric("tollgate_database_connections_max", Kind::Gauge, help);
         pools.iter().for_each(|pool| samples.add(&[("pool", pool.pool)], pool.max));
         let help = "Waits for a database connection by pool.";
-        let mut samples = self.metric("tollgate_database_wait_seconds", Kind::Histogram, help);
-        pools.iter().for_each(|pool| samples.add_histogram(&[("pool", pool.pool)], &pool.waits, None));
+        let samples = self.metric("tollgate_database_wait_seconds", Kind::Histogram, help);
+        pools.iter().for_each(|pool| samples.add_durations(&[("pool", pool.pool)], &pool.waits, None));
         let help = "Durations of database statements by pool.";
-        let mut samples = self.metric("tollgate_database_statement_seconds", Kind::Histogram, help);
-        pools.iter().for_each(|pool| samples.add_histogram(&[("pool", pool.pool)], &pool.statements, None));
+        let samples = self.metric("tollgate_database_statement_seconds", Kind::Histogram, help);
+        pools.iter().for_each(|pool| samples.add_durations(&[("pool", pool.pool)], &pool.statements, None));
         let help = "Database statements that failed, by pool.";
-        let mut samples = self.metric("tollgate_database_failures_total", Kind::Counter, help);
+        let samples = self.metric("tollgate_database_failures_total", Kind::Counter, help);
         pools.iter().for_each(|pool| samples.add(&[("pool", pool.pool)], pool.failures));
         let help = "Database statements that took longer than the threshold of slow queries.";
         self.counter("tollgate_database_slow_statements_total", help, database.slow_statement_count());
@@ -250,7 +288,7 @@ impl Exposition {
 
     fn limits(&mut self, rate_limiter: &RateLimiter) {
         let help = "Requests refused by rate limits, by limit.";
-        let mut samples = self.metric("tollgate_rate_limited_total", Kind::Counter, help);
+        let samples = self.metric("tollgate_rate_limited_total", Kind::Counter, help);
         for (limit, refused) in rate_limiter.refusal_counts() {
             samples.add(&[("limit", limit.as_str())], refused);
         }
@@ -260,11 +298,11 @@ impl Exposition {
     }
 
     fn caches(&mut self, caches: &[CacheStatistics]) {
-        let mut samples = self.metric("tollgate_cache_hits_total", Kind::Counter, "Cache hits by cache.");
+        let samples = self.metric("tollgate_cache_hits_total", Kind::Counter, "Cache hits by cache.");
         caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.hits));
-        let mut samples = self.metric("tollgate_cache_misses_total", Kind::Counter, "Cache misses by cache.");
+        let samples = self.metric("tollgate_cache_misses_total", Kind::Counter, "Cache misses by cache.");
         caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.misses));
-        let mut samples = self.metric("tollgate_cache_entries", Kind::Gauge, "Cached values by cache.");
+        let samples = self.metric("tollgate_cache_entries", Kind::Gauge, "Cached values by cache.");
         caches.iter().for_each(|cache| samples.add(&[("cache", cache.cache)], cache.entries));
     }
 
@@ -299,7 +337,7 @@ impl Exposition {
     /// Age of the active signing keys.
     fn keys(&mut self, keys: &[PublicKey], now: u64) {
         let help = "Seconds since the active key began to sign.";
-        let mut samples = self.metric("tollgate_signing_key_age_seconds", Kind::Gauge, help);
+        let samples = self.metric("tollgate_signing_key_age_seconds", Kind::Gauge, help);
         for key in keys.iter().filter(|key| key.state == KeyState::Active) {
             let began = key.signs_from.unwrap_or(key.created_at);
             let labels = [("purpose", key.purpose.as_str()), ("alg", &key.alg), ("kid", &key.kid)];
@@ -309,13 +347,13 @@ impl Exposition {
 
     fn stored(&mut self, stored: &Stored, now_ms: u64) {
         let Stored { newest_sequence, edges, counts } = stored;
-        self.gauge("tollgate_feed_sequence", "Newest sequence of the revocation log.", newest_sequence);
+        self.gauge("tollgate_feed_sequence", "Newest sequence of the revocation log.", *newest_sequence);
         self.gauge("tollgate_sessions", "Live browser sessions, counted up to 100000.", counts.sessions);
         let help = "Device codes that wait for a user's decision, counted up to 100000.";
         self.gauge("tollgate_device_codes", help, counts.device_codes);
         self.gauge("tollgate_edges", "Registered edges.", edges.len());
         for (name, help, value) in EDGE_GAUGES {
-            let mut samples = self.metric(name, Kind::Gauge, help);
+            let samples = self.metric(name, Kind::Gauge, help);
             for edge in edges {
                 if let Some(value) = value(edge, *newest_sequence, now_ms) {
                     samples.add(&[("edge", edge.name.as_str())], value);
@@ -332,7 +370,7 @@ impl Exposition {
         let help = "Tasks that wait in the runtime's global queue.";
         self.gauge("tollgate_runtime_queue", help, metrics.global_queue_depth());
         let help = "Time that each thread of the runtime was busy with tasks.";
-        let mut samples = self.metric("tollgate_runtime_busy_seconds_total", Kind::Counter, help);
+        let samples = self.metric("tollgate_runtime_busy_seconds_total", Kind::Counter, help);
         for worker in 0..metrics.num_workers() {
             let busy = metrics.worker_total_busy_duration(worker).as_secs_f64();
             samples.add(&[("worker", &worker.to_string())], busy);
@@ -373,10 +411,10 @@ mod tests {
         metrics.answered("/oauth/token", 200, Duration::from_micros(900), Some([7; 16]));
         metrics.refused("/oauth/token", "invalid_client");
         metrics.authentication_failed(CredentialKind::Client, Some([10, 0, 0, 1].into()));
-        let mut text = Exposition::new(Format::Prometheus);
-        text.counters(&metrics);
-        text.failed_authentications(&metrics);
-        let text = text.finish();
+        let mut list = MetricList::default();
+        list.counters(&metrics);
+        list.failed_authentications(&metrics);
+        let text = exposition::write(&list.0, Format::Prometheus);
         for line in [
             "# TYPE tollgate_http_requests_total counter",
             "tollgate_http_requests_total{route=\"/oauth/token\",status=\"2xx\"} 1",

@@ -4,4 +4,5 @@ mod exposition;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod observe;
+pub(crate) mod slow_requests;
 pub(crate) mod state;

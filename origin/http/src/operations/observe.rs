@@ -1,6 +1,7 @@
 //! Observability of every request: request ID, metrics, log, and trace if configured.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,12 +12,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tollgate_services::refusals::{self, RefusalLog};
 use tollgate_services::telemetry::{CredentialKind, Metrics, Span, SpanExporter, TraceContext, hex};
+use tollgate_system::current_request::CurrentRequest;
 use tollgate_system::{Clock, rng};
 use tracing::Instrument as _;
 
 use crate::extract::proxies::Proxies;
 use crate::failed_authentication::FailedAuthentications;
 use crate::issuer::Issuer;
+use crate::operations::slow_requests::SlowRequestLog;
 use crate::refused_request::RefusedRequest;
 use crate::request_context::{Noted, RequestContext};
 
@@ -35,6 +38,7 @@ pub(crate) struct RequestObserver {
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) span_exporter: SpanExporter,
+    pub(crate) slow_requests: SlowRequestLog,
     pub(crate) failures: FailedAuthentications,
     pub(crate) refusals: Arc<RefusalLog>,
 }
@@ -51,35 +55,42 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
     let _in_flight = observer.metrics.begin_request();
-    let (began_at_ms, started) = (observer.clock.now_ms(), Instant::now());
+    let (began_at_ms, began) = (observer.clock.now_ms(), Instant::now());
     let admin_address = admin_credentials_address(&observer.proxies, route, &request);
-    // Without a valid ID, which cannot happen, the response has an empty one.
-    let id = HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static(""));
-    let answering = RequestContext::new(id).scope(next.run(request).instrument(span.clone()));
-    let (mut response, noted) = trace.scope(answering).await;
-    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let serving = RequestContext::default().scope(next.run(request).instrument(span.clone()));
+    let current = CurrentRequest::new(id, observer.span_exporter.wants(&trace));
+    let mut serving = pin!(current.scope(trace.scope(serving)));
+    let (mut response, noted) = serving.as_mut().await;
+    let (id, times) = serving.take_value().map(CurrentRequest::finish).unwrap_or_default();
+    let (status, took) = (response.status().as_u16(), began.elapsed());
     observer.metrics.answered(route, status, took, trace.sampled.then_some(trace.trace));
     if let Some(Refusal(reason)) = response.extensions().get() {
         observer.metrics.refused(route, reason);
     }
     if let Some(refused) = response.extensions_mut().remove::<RefusedRequest>() {
-        let refused = log_entry(refused, &noted, began_at_ms / 1000, route);
+        let refused = log_entry(refused, &noted, began_at_ms / 1000, route, &id);
         span.in_scope(|| observer.refusals.record(noted.client(), refused));
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (admin_address, response.status()) {
         let recording = observer.failures.record(CredentialKind::AdminApi, None, address);
         Box::pin(recording.instrument(span.clone())).await;
     }
-    observer.span_exporter.export(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;
     span.in_scope(|| {
+        observer.slow_requests.record(status, took, &times);
         if response.status().is_server_error() {
             tracing::warn!(status, took_ms, "request answered");
         } else {
             tracing::debug!(status, took_ms, "request answered");
         }
     });
-    response.headers_mut().insert(REQUEST_ID, noted.id);
+    observer.span_exporter.export(&trace, || {
+        let (request_id, route, parts) = (id.clone(), route.to_owned(), times.parts);
+        Span { trace, request_id, method, route, status, began_at_ms, began, took, parts }
+    });
+    // The ID is valid; otherwise, which cannot happen, the response has an empty one.
+    let id = HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static(""));
+    response.headers_mut().insert(REQUEST_ID, id);
     if let Some(hsts) = &observer.issuer.hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
@@ -88,11 +99,17 @@ pub(crate) async fn observe(State(observer): State<Arc<RequestObserver>>, reques
 
 /// The entry of a refused request in the log. It says why a client could not be authenticated,
 /// which the response does not.
-fn log_entry(refused: RefusedRequest, noted: &Noted, at: u64, route: &str) -> refusals::RefusedRequest {
+fn log_entry(
+    refused: RefusedRequest,
+    noted: &Noted,
+    at: u64,
+    route: &str,
+    request_id: &str,
+) -> refusals::RefusedRequest {
     let failure = noted.failure.filter(|_| refused.error == "invalid_client");
     refusals::RefusedRequest {
         at,
-        request_id: noted.id.to_str().unwrap_or_default().to_owned(),
+        request_id: request_id.to_owned(),
         endpoint: route.to_owned(),
         error: refused.error,
         reason: failure.map_or(refused.reason, |failure| failure.reason.to_owned()),

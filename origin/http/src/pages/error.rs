@@ -15,6 +15,7 @@ use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_services::signing_keys::SigningError;
 use tollgate_storage::{StoreError, WriteError};
+use tollgate_system::current_request;
 
 use super::brand::Appearance;
 use super::page::{Flow, Layout, MessagePage, page};
@@ -23,7 +24,6 @@ use crate::oauth::error::OAuthError;
 use crate::problem::Problem;
 use crate::ratelimit_headers::{POLICY, STATE, insert_refusal_headers};
 use crate::refused_request::RefusedRequest;
-use crate::request_context::RequestContext;
 
 /// An error that a person sees as a page.
 #[derive(Debug, Clone)]
@@ -244,7 +244,7 @@ impl WebError {
         let (title, language) = (messages.text(self.title).to_string(), messages.language().to_owned());
         let link = Some(("/account/sessions", "error-go-to-account"));
         let mut layout = Layout::new(&pages.issuer, &pages.appearance, messages);
-        layout.request_id = RequestContext::current_id();
+        layout.request_id = current_request::id().unwrap_or_default();
         let template = MessagePage { layout, title, message, detail: self.detail, is_success: false, link };
         page(self.status, &template, &language, Flow::Own)
     }

@@ -10,36 +10,32 @@
 mod address_class;
 mod labelled;
 mod last_hour;
+mod metric;
 mod otlp;
 mod trace_context;
 
 pub use address_class::AddressClass;
 pub use labelled::{Exemplar, LabelledCounter, LabelledDurations, LabelledHistogram};
 pub use last_hour::MinuteStats;
-pub use otlp::{Span, SpanExporter};
+pub use metric::{Metric, MetricKind, Number, Sample, SampleValue};
+pub use otlp::{Collector, LogExport, LogLayer, MetricExporter, MetricSource, Span, SpanExporter};
 pub use trace_context::TraceContext;
-pub use trace_context::{hex, traced};
+pub use trace_context::{hex, on_behalf_of_request, traced};
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tollgate_model::rate_limit::Rate;
+use tollgate_model::log_limit::LogLimit;
 use tollgate_system::Clock;
 
 use self::last_hour::LastHour;
-use crate::log_limit::LogLimit;
 
 /// Routes with counters of their own. Requests without a route count as `unknown`.
 const MAX_ROUTES: usize = 256;
 /// Label combinations of each other metric.
 const MAX_SERIES: usize = 512;
-
-/// Failed authentications of one kind that are logged in this period, and in one burst: ten a
-/// minute on average, some megabytes a day at most.
-const MAX_LOGGED_FAILURES: u32 = 60;
-const LOGGED_FAILURES_PERIOD: Duration = Duration::from_secs(360);
 
 /// Kinds of credentials. Failures of each kind are logged with a limit of its own, so that a flood
 /// of one kind hides no other.
@@ -180,10 +176,7 @@ impl Metrics {
     }
 
     fn may_log_failure_at(&self, kind: CredentialKind, uptime: Duration) -> Option<u64> {
-        let mut log = self.failure_logs[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
-        let rate = Rate::new(MAX_LOGGED_FAILURES, LOGGED_FAILURES_PERIOD)?;
-        log.acquire(rate, now).then(|| log.take_left_out())
+        self.failure_logs[kind as usize].lock().unwrap_or_else(PoisonError::into_inner).acquire_line(uptime)
     }
 
     /// Counts a revocation.

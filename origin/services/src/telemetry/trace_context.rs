@@ -4,6 +4,8 @@
 //! `tracestate` is not forwarded: its content is not meant for the servers that this origin calls.
 
 use reqwest::RequestBuilder;
+use tokio::task::futures::TaskLocalFuture;
+use tollgate_system::current_request::{self, CurrentRequest};
 use tollgate_system::rng;
 
 tokio::task_local! {
@@ -39,12 +41,18 @@ impl TraceContext {
     /// The context of the current request, or a new one.
     #[must_use]
     pub fn current() -> TraceContext {
-        CURRENT.try_with(|current| *current).unwrap_or_else(|_| TraceContext::continued(None))
+        TraceContext::of_request().unwrap_or_else(|| TraceContext::continued(None))
+    }
+
+    /// The context of the current request; none outside of one.
+    #[must_use]
+    pub fn of_request() -> Option<TraceContext> {
+        CURRENT.try_with(|current| *current).ok()
     }
 
     /// Runs `work` with this context as the current one.
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn scope<F: Future>(self, work: F) -> TaskLocalFuture<TraceContext, F> {
+        CURRENT.scope(self, work)
     }
 
     /// Value of the `traceparent` header for an outbound request.
@@ -55,9 +63,18 @@ impl TraceContext {
     }
 }
 
-/// Adds the current trace context to an outbound request.
+/// Adds the current trace context and request ID to an outbound request. Outside of a request, the
+/// ID is that of the new trace.
 pub fn traced(request: RequestBuilder) -> RequestBuilder {
-    request.header("traceparent", TraceContext::current().traceparent())
+    let trace = TraceContext::current();
+    let id = current_request::id().filter(|id| !id.is_empty()).unwrap_or_else(|| hex(&trace.trace));
+    request.header("traceparent", trace.traceparent()).header("x-request-id", id)
+}
+
+/// Work of the current request that another task does: with the same trace context and request ID.
+pub fn on_behalf_of_request<F: Future>(work: F) -> TaskLocalFuture<TraceContext, TaskLocalFuture<CurrentRequest, F>> {
+    let request = CurrentRequest::new(current_request::id().unwrap_or_default(), false);
+    TraceContext::current().scope(request.scope(work))
 }
 
 /// Parses `version "-" trace-id "-" parent-id "-" trace-flags`, in lower-case hex (section 3.2). Of
@@ -135,7 +152,28 @@ mod tests {
     #[tokio::test]
     async fn outbound_requests_have_the_current_context() {
         let context = TraceContext::continued(Some(VALID));
-        assert_eq!(context.scope(async { TraceContext::current() }).await, context);
+        let serving = context.scope(async {
+            let other_task =
+                tokio::spawn(on_behalf_of_request(async { (TraceContext::current(), current_request::id()) }));
+            (TraceContext::current(), other_task.await.expect("no panic"))
+        });
+        let (own, of_task) = CurrentRequest::new("1a-2b".to_owned(), false).scope(serving).await;
+        assert_eq!((own, of_task), (context, (context, Some("1a-2b".to_owned()))));
         assert_ne!(TraceContext::current(), context);
+    }
+
+    #[tokio::test]
+    async fn outbound_requests_have_the_request_id() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().build().expect("a client");
+        let headers = || traced(http.get("http://127.0.0.1/")).build().expect("a request").headers().clone();
+        let context = TraceContext::continued(Some(VALID));
+        let serving = context.scope(async { headers() });
+        let sent = CurrentRequest::new("1a-2b".to_owned(), false).scope(serving).await;
+        assert_eq!(sent["x-request-id"], "1a-2b");
+        assert_eq!(sent["traceparent"], context.traceparent());
+        let sent = headers();
+        let trace = sent["traceparent"].to_str().expect("text").split('-').nth(1).expect("a trace").to_owned();
+        assert_eq!(sent["x-request-id"], trace, "outside of a request");
     }
 }

@@ -1,9 +1,11 @@
 //! Statistics of the database connections, for the metrics, and the log of slow statements.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::{Database, Pool};
+use tollgate_model::log_limit::LogLimit;
 use tollgate_system::current_request::{self, Part};
 use tollgate_system::histogram::{Durations, Histogram};
 
@@ -17,6 +19,8 @@ pub(crate) struct DatabaseStatistics {
     /// Duration from which a statement is slow, in microseconds.
     slow_after: AtomicU64,
     slow_statements: AtomicU64,
+    lines: Mutex<LogLimit>,
+    started: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +55,8 @@ impl Default for DatabaseStatistics {
             pools: Default::default(),
             slow_after: AtomicU64::new(u64::MAX),
             slow_statements: AtomicU64::new(0),
+            lines: Mutex::default(),
+            started: Instant::now(),
         }
     }
 }
@@ -75,8 +81,11 @@ impl DatabaseStatistics {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if took_us >= self.slow_after.load(Relaxed) {
             self.slow_statements.fetch_add(1, Relaxed);
-            let took_ms = took.as_secs_f64() * 1000.0;
-            tracing::warn!(statement, took_ms, pool = purpose.name(), failed = !is_ok, "slow query");
+            let line = self.lines.lock().unwrap_or_else(PoisonError::into_inner).acquire_line(self.started.elapsed());
+            if let Some(left_out) = line {
+                let took_ms = took.as_secs_f64() * 1000.0;
+                tracing::warn!(statement, took_ms, pool = purpose.name(), failed = !is_ok, left_out, "slow query");
+            }
         }
     }
 

@@ -45,9 +45,12 @@ use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
 use tollgate_services::admin::Registry;
 use tollgate_services::password_hashing::PasswordHasher;
+use tollgate_services::telemetry::LogLayer;
 use tollgate_storage::{Store, StoreError};
 use tollgate_system::Clock;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::flags::SettingFlags;
 use self::output::Output;
@@ -288,8 +291,10 @@ fn start_log(settings: &Settings) -> anyhow::Result<()> {
     let filter: EnvFilter = settings.log.parse().context("TOLLGATE_LOG")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
-        LogFormat::Pretty => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Pretty => {
+            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).finish().with(LogLayer).init();
+        }
+        LogFormat::Json => log.json().finish().with(LogLayer).init(),
     }
     Ok(())
 }

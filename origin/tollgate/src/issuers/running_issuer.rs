@@ -25,7 +25,7 @@ use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedRespond
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
 use tollgate_services::signing_keys::{SigningKeys, SigningPool, run_rotation};
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{Metrics, SpanExporter};
+use tollgate_services::telemetry::{MetricExporter, Metrics, SpanExporter};
 use tollgate_storage::{Store, StoreError, Writer};
 use tollgate_system::Clock;
 
@@ -49,6 +49,7 @@ pub(crate) struct SharedServices {
     /// Cancelled when the shutdown begins.
     pub(crate) draining: CancellationToken,
     pub(crate) span_exporter: SpanExporter,
+    pub(crate) metric_exporter: MetricExporter,
 }
 
 impl SharedServices {
@@ -102,6 +103,7 @@ impl RunningIssuer {
             register_verifier(&store, &default_audience, verifier).await?;
         }
         store.adopt_issuer(&issuer).await?;
+        store.warn_of_slow_statements(settings.telemetry.slow_query);
         let keys = open_shared_keys(&store, settings, shared.clock.clone(), shared.signing_pool.clone()).await?;
         let tasks = TaskTracker::new();
         let (feed_changes, watch_task) = feed_change::watch(store.clone(), stop.clone()).await?;
@@ -174,6 +176,8 @@ impl RunningIssuer {
             feed_changes: feed_changes.clone(),
             metrics,
             span_exporter: shared.span_exporter.clone(),
+            metric_exporter: shared.metric_exporter.clone(),
+            slow_request: settings.telemetry.slow_request,
             metrics_public: settings.telemetry.metrics_public,
             draining: shared.draining.clone(),
             stop: stop.clone(),
