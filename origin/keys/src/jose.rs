@@ -76,7 +76,7 @@ impl JwsAlgorithm {
         }
     }
 
-    const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             JwsAlgorithm::OfTokens(algorithm) => algorithm.name(),
             JwsAlgorithm::Ps256 => TokenAlg::Ps256.as_str(),
