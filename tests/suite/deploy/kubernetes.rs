@@ -104,12 +104,14 @@ fn plain_manifests_name_secrets_that_the_prerequisites_have() -> Result<()> {
 fn unknown_properties_are_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("service.yaml");
-    let service = |port: &str| {
-        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: [{{{port}: 80}}]}}\n")
+    let service = |property: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: [{{port: 80}}], {property}: ClusterIP}}\n"
+        )
     };
-    std::fs::write(&file, service("port"))?;
+    std::fs::write(&file, service("type"))?;
     check_schemas(&file)?;
-    std::fs::write(&file, service("prot"))?;
+    std::fs::write(&file, service("tpye"))?;
     ensure!(check_schemas(&file).is_err(), "a misspelt property is accepted");
     Ok(())
 }

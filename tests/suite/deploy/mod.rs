@@ -11,6 +11,7 @@ mod images;
 mod kubernetes;
 mod monitoring;
 mod proxies;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
