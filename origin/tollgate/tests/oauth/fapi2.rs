@@ -4,7 +4,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, ClientMetadata, ClientProfile, GrantType, TokenAlg};
 use tollgate_system::Clock;
-use tollgate_test_kit::client::CODE_VERIFIER;
+use tollgate_test_kit::client::{CODE_CHALLENGE, CODE_VERIFIER};
 use tollgate_test_kit::jwt::{ClientKey, RsaClientKeys, random_id};
 
 use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, parameters, text};
@@ -125,6 +125,38 @@ async fn fapi2_client_signs_with_ps256_and_never_with_rs256() {
     let (status, refusal) = post("bank", TokenAlg::Ps256, TokenAlg::Rs256).await;
     assert_eq!((status, &refusal["error"]), (400, &json!("invalid_dpop_proof")), "{refusal}");
     assert!(refusal["error_description"].as_str().is_some_and(|text| text.contains("profile fapi2")), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fapi2_request_object_is_signed_with_ps256_and_never_with_rs256() {
+    let (origin, keys) = (Origin::start().await, RsaClientKeys::generate().expect("keys"));
+    let bank = ClientMetadata {
+        profile: Some(ClientProfile::Fapi2),
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(keys.jwks()),
+        ..Origin::web()
+    };
+    origin.client("bank", bank.checked().expect("good")).await;
+    let (issuer, expires_at) = (origin.server.issuer(), Clock::system().now() + 60);
+    for (alg, status) in [(TokenAlg::Ps256, 201), (TokenAlg::Rs256, 400)] {
+        let claims = json!({ "iss": "bank", "sub": "bank", "aud": issuer, "exp": expires_at, "jti": random_id() });
+        let assertion = keys.sign(TokenAlg::Ps256, &json!({}), &claims).expect("signed");
+        let object = json!({
+            "iss": "bank", "client_id": "bank", "aud": issuer, "exp": expires_at, "response_type": "code",
+            "redirect_uri": REDIRECT_URI, "scope": "openid", "code_challenge": CODE_CHALLENGE,
+            "code_challenge_method": "S256",
+        });
+        let object = keys.sign(alg, &json!({ "typ": "oauth-authz-req+jwt" }), &object).expect("signed");
+        let form = [
+            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
+            ("client_assertion", assertion.as_str()),
+            ("request", object.as_str()),
+        ];
+        let (answered, body) = answer(origin.http.post(origin.url("/oauth/par")).form(&form)).await;
+        assert_eq!(answered, status, "{alg}: {body}");
+        let refusal = body["error_description"].as_str().unwrap_or_default();
+        assert_eq!(refusal.contains("profile fapi2"), alg == TokenAlg::Rs256, "{body}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
