@@ -1,7 +1,7 @@
 //! Proxies, linters and schemas with which the stage `deploy` parses, checks and runs what lies in
 //! `deploy`.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use crate::{
     arguments::Stage,
