@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_contradicts_fapi2_is_refused_by_the_rules_name() {
-        let changes: [fn(&mut ClientMetadata); 8] = [
+        let changes: [fn(&mut ClientMetadata); 9] = [
             |metadata| metadata.grant_types.push(GrantType::Password),
             |metadata| metadata.grant_types.push(GrantType::Implicit),
             |metadata| metadata.auth_method = AuthMethod::ClientSecretBasic,

@@ -8,7 +8,7 @@ use super::malformed::Malformed;
 use super::metadata::{
     AuthMethod, ClientMetadata, ClientProfile, GrantType, MemberProblem, MetadataError, PkceRequirement, SubjectType,
 };
-use super::redirect::{HttpRedirects, RedirectUri};
+use super::redirect::{HttpRedirects, OutboundUrl, RedirectUri};
 use super::request_uri::RequestUri;
 use super::resource::Resource;
 use super::response_type::ResponseType;
@@ -75,10 +75,11 @@ pub fn parse_registration(
             "only the operator can register clients that authenticate by certificates",
         ));
     }
+    let is_insecure = |url: &OutboundUrl| !url.as_str().starts_with("https://");
     let requested_urls = [&metadata.jwks_uri, &metadata.backchannel_logout_uri, &metadata.sector_identifier_uri];
-    let request_urls = metadata.request_uris.iter().map(RequestUri::url);
-    let mut requested_urls = requested_urls.into_iter().flatten().chain(request_urls);
-    if requested_urls.any(|url| !url.as_str().starts_with("https://")) {
+    if requested_urls.into_iter().flatten().any(is_insecure)
+        || metadata.request_uris.iter().map(RequestUri::url).any(is_insecure)
+    {
         return Err(MetadataError::Metadata("URLs that this server requests must be https"));
     }
     check_shown_urls(&metadata)?;
