@@ -1,5 +1,5 @@
-//! Users and clients of other systems: they sign in and authenticate with the passwords and secrets
-//! that they have, and their hashes are replaced by Argon2id.
+//! Users, clients and keys of other systems: they sign in and authenticate with the passwords and secrets
+//! that they have, their hashes are replaced by Argon2id, and living tokens stay good.
 
 use std::fs;
 
@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::TestClient;
-use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::now;
+use tollgate_tests::jwt::ClientKey;
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
 const PASSWORD: &str = "lètmein";
 /// bcrypt, and PBKDF2 in the form of Django, of [`PASSWORD`].
@@ -119,5 +122,34 @@ async fn imported_clients_authenticate_with_their_secrets() -> Result<()> {
         let hash = stored.secrets.first().and_then(|secret| secret.argon2_hash.clone());
         ensure!(hash.as_ref().is_none_or(|hash| hash.starts_with("$argon2id$")), "{id}: {hash:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_an_imported_key_are_accepted_at_edges_until_it_is_revoked() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "new", &["--scope", "a"])?;
+    let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+    let key = ClientKey::generate();
+    let claims = json!({
+        "iss": origin.server.issuer(), "aud": AUDIENCE, "sub": "someone", "client_id": "old", "jti": "of-the-other-system",
+        "iat": now(), "exp": now() + 3600, "scope": "a",
+    });
+    let token = key.sign(&json!({ "typ": "at+jwt", "kid": "old-key" }), &claims);
+    assert_eq!(client.status(&edge.url, &token).await?, 401, "its key is unknown");
+
+    let import = ["key", "import", "-", "--kid", "old-key", "--valid-for", "3600", "--json"];
+    let imported: Value = serde_json::from_str(&origin.cli_with(&import, &key.jwk().to_string())?)?;
+    assert_eq!((&imported[0]["kid"], &imported[0]["purpose"]), (&json!("old-key"), &json!("verify")));
+    ensure!(origin.cli_with(&import, &key.jwk().to_string()).is_err(), "a kid is used once");
+    client.wait_for_status(&edge.url, &token, 200).await?;
+    let own = client.token("a").await?;
+    client.wait_for_status(&edge.url, &own, 200).await?;
+    let jwks: Value = reqwest::get(origin.url("/.well-known/jwks.json")).await?.json().await?;
+    ensure!(jwks["keys"].as_array().is_some_and(|keys| keys.iter().any(|key| key["kid"] == "old-key")), "{jwks}");
+
+    origin.cli(&["key", "revoke", "old-key", "--reason", "the other system is gone"])?;
+    client.wait_for_status(&edge.url, &token, 401).await?;
+    assert_eq!(client.status(&edge.url, &own).await?, 200);
     Ok(())
 }

@@ -20,6 +20,14 @@ impl Jwk {
         Jwk(members)
     }
 
+    /// Reads a public key that was serialized; none if it has other members than one.
+    pub(super) fn parse(json: &[u8]) -> Option<Jwk> {
+        const NAMES: [&str; 6] = ["crv", "e", "kty", "n", "x", "y"];
+        let members: BTreeMap<String, String> = serde_json::from_slice(json).ok()?;
+        let member = |(name, value)| Some((*NAMES.iter().find(|known| **known == name)?, value));
+        members.into_iter().map(member).collect::<Option<_>>().map(Jwk)
+    }
+
     /// Thumbprint of a public key with its required members only (RFC 7638 §3): SHA-256 in
     /// base64url.
     pub(super) fn thumbprint(&self) -> Result<String, serde_json::Error> {

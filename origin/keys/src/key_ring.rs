@@ -10,7 +10,7 @@ use tollgate_core::{KeySet, SnapshotSigner};
 use tollgate_model::jwks::{self, PublicKeys};
 use tollgate_model::key_schedule as schedule;
 use tollgate_model::{EdgeName, RefreshKeys, TokenAlg};
-use tollgate_model::{KeyState, StoredKey};
+use tollgate_model::{IMPORTED_PURPOSE, KeyState, StoredKey};
 use zeroize::Zeroizing;
 
 use super::audience_key::{AudienceKeyCache, DeriveKey};
@@ -23,6 +23,7 @@ use super::private::PrivateKey;
 /// derive keys of audience keys, and the snapshot keys.
 pub struct KeyRing {
     signing: Vec<SigningKey>,
+    imported: Vec<VerifyingKey>,
     pub(super) derive: Vec<DeriveKey>,
     pub(super) audiences: AudienceKeyCache,
     secret: Zeroizing<[u8; 32]>,
@@ -34,6 +35,12 @@ pub struct KeyRing {
     verifying: PublicKeys,
     listing: Vec<PublicKey>,
     next_change: Option<u64>,
+}
+
+/// A public key of another system, whose tokens are still verified.
+struct VerifyingKey {
+    alg: String,
+    jwk: Jwk,
 }
 
 struct SigningKey {
@@ -53,7 +60,7 @@ pub struct PublicKey {
     pub kid: String,
     /// Registered name of the algorithm.
     pub alg: String,
-    /// `token`, `derive`, `secret` or `snapshot`.
+    /// `token`, `derive`, `secret`, `snapshot` or `verify`.
     pub purpose: String,
     /// Current state.
     #[schema(value_type = String)]
@@ -107,6 +114,7 @@ impl KeyRing {
         now: u64,
     ) -> Result<KeyRing, KeyRingError> {
         let mut signing = Vec::new();
+        let mut imported = Vec::new();
         let mut derive = Vec::new();
         let mut secret = None;
         let mut snapshot = None;
@@ -116,7 +124,8 @@ impl KeyRing {
             let bytes = decrypt(master, key)?;
             match key.purpose.as_str() {
                 "token" => signing.push(SigningKey::open(key, state, &bytes)?),
-                "derive" if state == KeyState::Revoked => {}
+                IMPORTED_PURPOSE | "derive" if state == KeyState::Revoked => {}
+                IMPORTED_PURPOSE => imported.push(VerifyingKey::open(key, &bytes)?),
                 "derive" => derive.push(DeriveKey { kid: key.kid.clone(), state, seed: seed(key, &bytes)? }),
                 "secret" => secret = Some(seed(key, &bytes)?),
                 "snapshot" => {
@@ -139,6 +148,7 @@ impl KeyRing {
         Ok(KeyRing {
             verifying: verifying_keys(&signing)?,
             signing,
+            imported,
             derive,
             audiences: AudienceKeyCache::default(),
             refresh: refresh_keys(&secret),
@@ -175,7 +185,8 @@ impl KeyRing {
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
         let is_for_tokens = |key: &&SigningKey| key.private.alg().is_for_access_tokens();
-        self.verifying_signing_keys().filter(is_for_tokens).map(|key| key.jwk.clone()).collect()
+        let own = self.verifying_signing_keys().filter(is_for_tokens).map(|key| key.jwk.clone());
+        own.chain(self.imported.iter().map(|key| key.jwk.clone())).collect()
     }
 
     /// The keys of [`KeyRing::public_jwks`] and those that sign no access tokens, in the order in
@@ -185,8 +196,11 @@ impl KeyRing {
     #[must_use]
     pub fn published_jwks(&self) -> Vec<Jwk> {
         let order = [TokenAlg::Rs256, TokenAlg::Ps256, TokenAlg::Es256, TokenAlg::EdDsa, TokenAlg::Ed25519];
-        let of = |alg| self.verifying_signing_keys().filter(move |key| key.private.alg() == alg);
-        order.into_iter().flat_map(of).map(|key| key.jwk.clone()).collect()
+        let of = |alg: TokenAlg| {
+            let own = self.verifying_signing_keys().filter(move |key| key.private.alg() == alg).map(|key| &key.jwk);
+            own.chain(self.imported.iter().filter(move |key| key.alg == alg.as_str()).map(|key| &key.jwk))
+        };
+        order.into_iter().flat_map(of).cloned().collect()
     }
 
     fn verifying_signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
@@ -261,7 +275,7 @@ impl KeyRing {
     /// Why it would have none.
     pub fn check_revocable(&self, kid: &str) -> Result<(), KeyNotRevocable> {
         match self.listing.iter().find(|key| key.kid == kid) {
-            Some(key) if key.purpose == "token" => Ok(()),
+            Some(key) if matches!(key.purpose.as_str(), "token" | IMPORTED_PURPOSE) => Ok(()),
             Some(key) => Err(KeyNotRevocable::SignsNoTokens(key.purpose.clone())),
             None if self.is_derived_kid(kid) => Ok(()),
             None => Err(KeyNotRevocable::Unknown),
@@ -278,6 +292,13 @@ impl KeyRing {
     #[must_use]
     pub fn next_change(&self) -> Option<u64> {
         self.next_change
+    }
+}
+
+impl VerifyingKey {
+    fn open(key: &StoredKey, bytes: &[u8]) -> Result<VerifyingKey, KeyRingError> {
+        let jwk = Jwk::parse(bytes).ok_or_else(|| unusable(key, "not a JWK".to_owned()))?;
+        Ok(VerifyingKey { alg: key.alg.clone(), jwk: jwk.describe(&key.kid, &key.alg) })
     }
 }
 

@@ -237,6 +237,7 @@ keys-purpose-token = يوقّع الرموز
 keys-purpose-derive = تُشتق منه مفاتيح HS256 للجهات المستقبِلة
 keys-purpose-secret = يشفّر الأسرار المخزّنة
 keys-purpose-snapshot = يوقّع اللقطات للحواف
+keys-purpose-verify = يتحقق من رموز نظام آخر
 keys-active = نشط
 keys-upcoming = قادم
 keys-retiring = قيد التقاعد

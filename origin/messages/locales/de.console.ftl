@@ -240,6 +240,7 @@ keys-purpose-token = Signiert Tokens
 keys-purpose-derive = Leitet die HS256-Schlüssel der Audiences ab
 keys-purpose-secret = Verschlüsselt gespeicherte Geheimnisse
 keys-purpose-snapshot = Signiert Snapshots für Edges
+keys-purpose-verify = Prüft Tokens eines anderen Systems
 keys-active = Aktiv
 keys-upcoming = Kommend
 keys-retiring = Auslaufend

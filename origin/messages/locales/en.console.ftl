@@ -259,6 +259,7 @@ keys-purpose-token = Signs tokens
 keys-purpose-derive = Derives the HS256 keys of audiences
 keys-purpose-secret = Encrypts stored secrets
 keys-purpose-snapshot = Signs snapshots for edges
+keys-purpose-verify = Verifies tokens of another system
 keys-active = Active
 keys-upcoming = Upcoming
 keys-retiring = Retiring

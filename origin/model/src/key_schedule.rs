@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::signing_key::{KeyPurpose, StoredKey};
+use super::signing_key::{IMPORTED_PURPOSE, KeyPurpose, StoredKey};
 use super::token_alg::TokenAlg;
 
 /// Seconds after which no origin signs with a replaced key: a request takes at most 15 s, and the
@@ -105,7 +105,7 @@ pub const ON_REQUEST: [TokenAlg; 2] = [TokenAlg::Ed25519, TokenAlg::Ps256];
 /// Whether one of these keys has or had the algorithm.
 #[must_use]
 pub fn has_algorithm(keys: &[StoredKey], alg: TokenAlg) -> bool {
-    keys.iter().any(|key| key.alg == alg.as_str())
+    keys.iter().any(|key| key.alg == alg.as_str() && key.purpose != IMPORTED_PURPOSE)
 }
 
 /// The state of each stored key at the Unix second `now`. `revoked` contains the `kid`s of revoked
@@ -115,7 +115,7 @@ pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -
     let has_begun = |key: &StoredKey| key.signs_from.is_some_and(|from| from <= now);
     let is_revoked = |key: &StoredKey| {
         // Other keys sign no tokens: a typo in a revocation must not stop the origin.
-        matches!(key.purpose.as_str(), "token" | "derive") && revoked.contains(&key.kid)
+        matches!(key.purpose.as_str(), "token" | "derive" | IMPORTED_PURPOSE) && revoked.contains(&key.kid)
     };
     let rank = |key: &StoredKey| (key.signs_from, key.created_at, key.kid.clone());
     let same = |key: &StoredKey| {
@@ -133,6 +133,7 @@ pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -
     let state = |key: &StoredKey| match newest(key) {
         _ if key.gone_at.is_some() => KeyState::Gone,
         _ if is_revoked(key) => KeyState::Revoked,
+        _ if key.purpose == IMPORTED_PURPOSE => KeyState::Retiring,
         Some(newest) if newest.kid == key.kid => KeyState::Active,
         _ if has_begun(key) => KeyState::Retiring,
         newest if newest.is_none_or(is_revoked) && first_known(key).is_some_and(|first| first.kid == key.kid) => {

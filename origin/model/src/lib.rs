@@ -94,7 +94,7 @@ pub use route::{OnStale, Route};
 pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
 pub use sender::{Sender, SenderName};
-pub use signing_key::{KeyPurpose, StoredKey};
+pub use signing_key::{IMPORTED_PURPOSE, KeyPurpose, StoredKey};
 pub use token::{AccessToken, ActorClaim, Claims, Confirmation, TokenDetails, TokenDraft, TokenId};
 pub use token_alg::TokenAlg;
 pub use token_form::TokenForm;

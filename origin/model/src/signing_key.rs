@@ -13,6 +13,10 @@ pub enum KeyPurpose {
     Snapshot,
 }
 
+/// Stored purpose of a public key of another system, which only verifies. It is published until
+/// [`StoredKey::retires_at`].
+pub const IMPORTED_PURPOSE: &str = "verify";
+
 impl KeyPurpose {
     /// The stored name.
     #[must_use]
@@ -32,12 +36,12 @@ impl KeyPurpose {
 pub struct StoredKey {
     /// Key identifier, the `kid` of tokens that it signs.
     pub kid: String,
-    /// `token`, `derive`, `secret` or `snapshot`.
+    /// `token`, `derive`, `secret`, `snapshot` or `verify`.
     pub purpose: String,
     /// Registered name of the algorithm.
     pub alg: String,
-    /// The private key, encrypted with the master key; `kid`, purpose and algorithm are
-    /// authenticated. Empty after its destruction.
+    /// The private key, or an imported public one, encrypted with the master key; `kid`, purpose
+    /// and algorithm are authenticated. Empty after its destruction.
     pub sealed: Vec<u8>,
     pub created_at: u64,
     /// Seconds between its publication and its first signature.

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use tollgate_keys::PublicKey;
 use tollgate_messages::Value;
-use tollgate_model::{KeyState, TokenAlg};
+use tollgate_model::{IMPORTED_PURPOSE, KeyState, TokenAlg};
 use tollgate_services::admin::{AdminError, parse_reason};
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -170,6 +170,7 @@ fn row(admin: &AdminSession, key: &PublicKey, now: u64) -> Row {
             "token" => "keys-purpose-token",
             "derive" => "keys-purpose-derive",
             "secret" => "keys-purpose-secret",
+            IMPORTED_PURPOSE => "keys-purpose-verify",
             _ => "keys-purpose-snapshot",
         },
         state: match key.state {
@@ -189,6 +190,7 @@ fn row(admin: &AdminSession, key: &PublicKey, now: u64) -> Row {
         created: admin.moment(key.created_at, now),
         signs_from: key.signs_from.map(|at| admin.moment(at, now)),
         retires: key.retires_at.map(|at| admin.moment(at, now)),
-        can_be_revoked: key.purpose == "token" && !matches!(key.state, KeyState::Revoked | KeyState::Gone),
+        can_be_revoked: matches!(key.purpose.as_str(), "token" | IMPORTED_PURPOSE)
+            && !matches!(key.state, KeyState::Revoked | KeyState::Gone),
     }
 }

@@ -60,8 +60,7 @@ impl Registry {
         metadata: ClientMetadata,
         secret: NewSecret,
     ) -> Result<(Client, Option<Secret>), AdminError> {
-        self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
-        let metadata = self.checked_for_issuer(metadata).await?;
+        let metadata = self.checked_new_client(metadata).await?;
         let id = match id {
             Some(id) => id,
             None => ClientId::from_random(&rng::random()?),
@@ -200,13 +199,15 @@ impl Registry {
         Ok((self.get_client(client.id.as_str()).await?, generated))
     }
 
+    /// Checks that a client with this metadata may be registered here, and returns it as it counts.
+    pub(super) async fn checked_new_client(&self, metadata: ClientMetadata) -> Result<ClientMetadata, AdminError> {
+        self.check_new_redirect_uris(&metadata, &ClientMetadata::default())?;
+        self.checked_for_issuer(metadata).await
+    }
+
     /// Checks that responses may be sent to the redirect URIs that `before` does not have. Those
     /// that were allowed once may stay; requests with them are refused.
-    pub(super) fn check_new_redirect_uris(
-        &self,
-        metadata: &ClientMetadata,
-        before: &ClientMetadata,
-    ) -> Result<(), AdminError> {
+    fn check_new_redirect_uris(&self, metadata: &ClientMetadata, before: &ClientMetadata) -> Result<(), AdminError> {
         for uri in metadata.all_redirect_uris() {
             if !before.all_redirect_uris().any(|own| own == uri) {
                 uri.check(self.http_redirects).map_err(|error| invalid_client(&format_args!("{uri}: {error}")))?;

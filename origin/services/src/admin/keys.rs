@@ -1,7 +1,7 @@
 //! The keys that sign tokens.
 
 use tollgate_keys::{KeyNotRevocable, KeyRing, MasterKey, PublicKey};
-use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM, has_algorithm};
+use tollgate_model::key_schedule::{KeySpec, KeyState, MAX_KEYS_PER_ALGORITHM, has_algorithm, states};
 use tollgate_model::{Actor, KeyPolicy, KeyPurpose, NewRevocation, Reason, StoredKey, Target, TokenAlg};
 
 use super::{AdminError, Administration, Registry};
@@ -84,6 +84,38 @@ impl Registry {
             scheduled.push(ScheduledKey { key, was_scheduled });
         }
         Ok(scheduled)
+    }
+
+    /// Stores keys of another system.
+    ///
+    /// # Errors
+    /// [`AdminError::Conflict`] when a key with one of these names exists or verifiers accept no
+    /// more keys, or when the database fails.
+    pub async fn import_keys(&self, by: &Actor, new: Vec<StoredKey>) -> Result<Vec<StoredKey>, AdminError> {
+        let (count, mut problem) = (new.len(), None);
+        let store = self.store.with_actor(by);
+        let stored = store.update_keys(|keys, revoked| {
+            if let Some(taken) = new.iter().find(|key| keys.iter().any(|other| other.kid == key.kid)) {
+                problem = Some(format!("a key with the kid {} exists", taken.kid));
+                return Vec::new();
+            }
+            let states = states(keys, revoked, self.clock.now());
+            let for_alg = |alg: &str| {
+                let old = states.iter().filter(|(key, state)| key.alg == alg && *state < KeyState::Revoked).count();
+                old + new.iter().filter(|key| key.alg == alg).count()
+            };
+            if let Some(key) = new.iter().find(|key| for_alg(&key.alg) > MAX_KEYS_PER_ALGORITHM) {
+                problem = Some(format!("there would be more than {MAX_KEYS_PER_ALGORITHM} keys for {}", key.alg));
+                return Vec::new();
+            }
+            new.clone()
+        });
+        let stored = stored.await?;
+        if let Some(problem) = problem {
+            return Err(AdminError::Conflict(problem));
+        }
+        tracing::info!(by = by.as_str(), count, "imported keys");
+        Ok(stored)
     }
 
     /// Revokes a key and with it everything that it signed, and makes its successor, as a running

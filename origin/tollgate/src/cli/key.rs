@@ -1,13 +1,16 @@
-//! `tollgate key list|rotate|revoke|audience|snapshot`
+//! `tollgate key list|rotate|import|revoke|audience|snapshot`
 
-use anyhow::Context as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tollgate_keys::{KeyNotRevocable, PublicKey};
+use tollgate_keys::{ImportedKeyUse, KeyNotRevocable, PublicKey, parse_keys};
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Audience, KeyPurpose, KeyState, Reason, StoredKey, TokenAlg};
 use tollgate_services::admin::ScheduledKey;
 use tollgate_system::Clock;
+use zeroize::Zeroizing;
 
 use super::output::table;
 use super::{Session, command_line_actor};
@@ -22,6 +25,8 @@ pub(super) enum KeyCommand {
     },
     /// Create the next key: published now, and used for signing after the publish-ahead time
     Rotate(RotateArgs),
+    /// Import a key of another system with its kid, so that the tokens that it signed stay good
+    Import(ImportArgs),
     /// Revoke a key at every edge and replace it
     Revoke {
         /// kid of the key, or of an audience's HS256 key
@@ -60,6 +65,33 @@ pub(super) struct RotateArgs {
     now: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// JWK, JWK set or PEM file with a private or public key; - for standard input
+    file: PathBuf,
+    /// kid that the tokens of the key have [default: that of the JWK]
+    #[arg(long, allow_hyphen_values = true)]
+    kid: Option<String>,
+    /// Continue to sign with the key, which must be private: it replaces the key of its algorithm
+    #[arg(long)]
+    sign: bool,
+    /// Seconds for which the key verifies tokens: as long as the last token that it signed lives
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, conflicts_with = "sign",
+        value_parser = clap::value_parser!(u64).range(1..=31_622_400))]
+    valid_for: u64,
+}
+
+/// Result of an import.
+#[derive(Serialize)]
+struct ImportedKeyView {
+    kid: String,
+    alg: String,
+    /// `token` for a key that signs, `verify` for others.
+    purpose: String,
+    /// When it is forgotten; null for a key that signs.
+    retires_at: Option<u64>,
+}
+
 /// Result of one key's rotation.
 #[derive(Serialize)]
 struct RotationView {
@@ -88,6 +120,7 @@ impl KeyCommand {
         match self {
             KeyCommand::List { all } => list(session, all).await,
             KeyCommand::Rotate(args) => rotate(session, &args).await,
+            KeyCommand::Import(args) => import(session, &args).await,
             KeyCommand::Revoke { kid, reason } => revoke(session, kid, reason).await,
             KeyCommand::Audience { audience, jwks } => {
                 let keys = session.keys().await?;
@@ -137,6 +170,42 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let scheduled = session.registry()?.schedule_keys(&command_line_actor(), &master, &kinds, ahead).await?;
     let views: Vec<RotationView> = scheduled.into_iter().map(RotationView::from).collect();
     session.output.print(&views, |views| views.iter().map(RotationView::to_text).collect::<Vec<_>>().join("\n"))
+}
+
+async fn import(session: &Session, args: &ImportArgs) -> anyhow::Result<()> {
+    session.issuer().await?;
+    let read = match args.file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(&args.file),
+    };
+    let file = Zeroizing::new(read.with_context(|| format!("cannot read {}", args.file.display()))?);
+    let (keys, others) = parse_keys(&file).with_context(|| args.file.display().to_string())?;
+    if keys.len() > 1 && (args.kid.is_some() || args.sign) {
+        bail!("the file has {} keys: --kid and --sign are for a file with one", keys.len());
+    }
+    let (master, now) = (session.master_key().await?, Clock::system().now());
+    let usage = match args.sign {
+        true => ImportedKeyUse::Sign,
+        false => ImportedKeyUse::Verify { until: now.saturating_add(args.valid_for) },
+    };
+    let stored = keys.iter().map(|key| key.to_stored(&master, args.kid.as_deref(), usage, now));
+    let stored: Vec<StoredKey> = stored.collect::<Result<_, _>>()?;
+    let stored = session.registry()?.import_keys(&command_line_actor(), stored).await?;
+    for other in others {
+        eprintln!("not imported: {other}");
+    }
+    let view = |key: StoredKey| {
+        let StoredKey { kid, alg, purpose, retires_at, .. } = key;
+        ImportedKeyView { kid, alg, purpose, retires_at }
+    };
+    let views: Vec<ImportedKeyView> = stored.into_iter().map(view).collect();
+    session.output.print(&views, |views| {
+        let text = |view: &ImportedKeyView| match view.retires_at {
+            Some(at) => format!("{} {}: verifies until {}", view.alg, view.kid, relative_time(at, now)),
+            None => format!("{} {}: signs once a server has published it", view.alg, view.kid),
+        };
+        views.iter().map(text).collect::<Vec<_>>().join("\n")
+    })
 }
 
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {

@@ -100,7 +100,7 @@ impl Draft {
     fn read(self) -> Result<(ReadClient, Vec<String>), String> {
         let Draft { id, mut metadata, secret, secret_hash, is_disabled, mut notes } = self;
         let id = id.ok_or("client_id is missing")?;
-        let id: ClientId = id.parse().map_err(|error| format!("{error}"))?;
+        let id = id.parse::<ClientId>().map_err(|error| error.to_string())?;
         keep_known(&mut metadata, "grant_types", |text| text.parse::<GrantType>().is_ok(), &mut notes);
         if metadata.get("client_name").is_none_or(|name| name.as_str().is_none_or(str::is_empty)) {
             metadata.insert("client_name".to_owned(), Value::from(id.as_str()));
@@ -137,17 +137,14 @@ impl Registry {
         let Parsed { mut report, object } = row;
         let Some(read) = object else { return Ok(Parsed { report, object: None }) };
         let now = self.clock.now();
-        let mut client = Client::new(read.id, read.metadata, now);
-        if let Err(error) = self.check_new_redirect_uris(&client.metadata, &ClientMetadata::default()) {
-            return Ok(Parsed { report: ImportedRow { problem: Some(error.to_string()), ..report }, object: None });
-        }
-        match self.checked_for_issuer(client.metadata.clone()).await {
-            Ok(metadata) => client.metadata = metadata,
+        let metadata = match self.checked_new_client(read.metadata).await {
+            Ok(metadata) => metadata,
             Err(AdminError::Invalid(problem)) => {
                 return Ok(Parsed { report: ImportedRow { problem: Some(problem), ..report }, object: None });
             }
             Err(error) => return Err(error),
-        }
+        };
+        let mut client = Client::new(read.id, metadata, now);
         if read.is_disabled {
             client.status = ClientStatus::Disabled { at: now };
         }
@@ -295,17 +292,7 @@ fn from_keycloak(mut members: Map<String, Value>) -> Result<Draft, String> {
     };
     draft.set("token_endpoint_auth_method", method);
     draft.set("first_party", !consent);
-    let root = take_text(&mut members, "rootUrl").unwrap_or_default();
-    let redirects = take_texts(&mut members, "redirectUris").into_iter().map(|uri| absolute(&root, &uri)).collect();
-    let redirects = without_wildcards(redirects, "redirect URI", &mut draft.notes);
-    draft.set("redirect_uris", redirects);
-    if let Some(uris) = take_text(&mut attributes, "post.logout.redirect.uris") {
-        // "+" stands for the redirect URIs.
-        let uris =
-            uris.split("##").filter(|uri| *uri != "+" && !uri.is_empty()).map(|uri| absolute(&root, uri)).collect();
-        let uris = without_wildcards(uris, "post-logout redirect URI", &mut draft.notes);
-        draft.set("post_logout_redirect_uris", uris);
-    }
+    set_keycloak_redirects(&mut draft, &mut members, &mut attributes);
     for (from, to) in [("backchannel.logout.url", "backchannel_logout_uri"), ("jwks.url", "jwks_uri")] {
         if let Some(url) = take_text(&mut attributes, from) {
             draft.set(to, url);
@@ -347,6 +334,21 @@ fn from_keycloak(mut members: Map<String, Value>) -> Result<Draft, String> {
     draft.notes.extend(note_of_rest(&members));
     draft.notes.extend(note_of_rest(&attributes));
     Ok(draft)
+}
+
+/// Keeps the exact redirect URIs of a client.
+fn set_keycloak_redirects(draft: &mut Draft, members: &mut Map<String, Value>, attributes: &mut Map<String, Value>) {
+    let root = take_text(members, "rootUrl").unwrap_or_default();
+    let redirects = take_texts(members, "redirectUris").into_iter().map(|uri| absolute(&root, &uri)).collect();
+    let redirects = without_wildcards(redirects, "redirect URI", &mut draft.notes);
+    draft.set("redirect_uris", redirects);
+    if let Some(uris) = take_text(attributes, "post.logout.redirect.uris") {
+        // "+" stands for the redirect URIs.
+        let uris =
+            uris.split("##").filter(|uri| *uri != "+" && !uri.is_empty()).map(|uri| absolute(&root, uri)).collect();
+        let uris = without_wildcards(uris, "post-logout redirect URI", &mut draft.notes);
+        draft.set("post_logout_redirect_uris", uris);
+    }
 }
 
 fn from_auth0(mut members: Map<String, Value>) -> Result<Draft, String> {

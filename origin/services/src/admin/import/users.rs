@@ -80,7 +80,7 @@ pub(super) fn parse(file: &[u8], format: UserFormat, now: u64) -> Result<Vec<Par
 }
 
 fn to_user(record: Record, mut notes: Vec<String>, now: u64) -> Result<(User, Vec<String>), String> {
-    let name: UserName = record.name.parse().map_err(|error| format!("{error}"))?;
+    let name = record.name.parse::<UserName>().map_err(|error| error.to_string())?;
     let mut claims = record.claims;
     for (claim, value) in [
         ("name", record.full_name.map(Value::String)),
