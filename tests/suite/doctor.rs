@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::net::{TcpSocket, TcpStream};
 use tollgate_tests::certificates::CertificateAuthority;
 use tollgate_tests::database::TestDatabase;
@@ -219,6 +220,22 @@ async fn wrong_clock_of_the_origin_is_named() -> Result<()> {
     let texts = diagnosis.texts("clocks", "fault");
     assert!(texts.iter().any(|text| text.contains("s behind that of") && text.contains(&origin.url)), "{texts:?}");
     origin.delete().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_migration_is_named_and_not_applied() -> Result<()> {
+    let origin = TestOrigin::start().await?;
+    origin.server.shutdown().await;
+    let url = &origin.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL").context("a database")?.1;
+    let mut database = SqliteConnection::connect(url).await?;
+    let newest = "SELECT max(version) FROM _sqlx_migrations";
+    let version: i64 = sqlx::query_scalar(newest).fetch_one(&mut database).await?;
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1").bind(version).execute(&mut database).await?;
+    let diagnosis = Diagnosis::run(&origin.settings, &[])?;
+    diagnosis.expect("database", "warning", &format!("migrations are pending: {version}"));
+    let now: i64 = sqlx::query_scalar(newest).fetch_one(&mut database).await?;
+    assert!(now < version, "a diagnosis applies no migration");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

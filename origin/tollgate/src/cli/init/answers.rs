@@ -22,6 +22,8 @@ const MASTER_KEY: &str = "TOLLGATE_MASTER_KEY";
 const MASTER_KEY_FILE: &str = "TOLLGATE_MASTER_KEY_FILE";
 const AUDIENCE: &str = "TOLLGATE_AUDIENCE";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const DEFAULT_ADMIN: &str = "admin";
+const DEFAULT_CLIENT: &str = "first-client";
 
 /// Asks on the terminal, or takes the defaults.
 struct Questions {
@@ -95,9 +97,9 @@ impl InitFlags {
     fn admin_answer(&self, questions: &Questions) -> anyhow::Result<PlannedAdmin> {
         let name = match &self.admin {
             Some(name) => name.clone(),
-            None => questions.ask_for("Name of the first administrator", "admin")?,
+            None => questions.ask_for("Name of the first administrator", DEFAULT_ADMIN)?,
         };
-        let is_explicit = self.admin.is_some() || questions.has_terminal;
+        let is_explicit = self.admin.is_some() || name.as_str() != DEFAULT_ADMIN;
         let (password, is_generated) = match &self.admin_password_file {
             Some(file) => (read_password(file)?, false),
             None => (PlannedSecret::random::<15>()?, true),
@@ -108,9 +110,10 @@ impl InitFlags {
     fn client_answer(&self, questions: &Questions) -> anyhow::Result<PlannedClient> {
         let id = match &self.client {
             Some(id) => id.clone(),
-            None => questions.ask_for("client_id of the first client", "first-client")?,
+            None => questions.ask_for("client_id of the first client", DEFAULT_CLIENT)?,
         };
-        PlannedClient::new(id, self.client.is_some() || questions.has_terminal)
+        let is_explicit = self.client.is_some() || id.as_str() != DEFAULT_CLIENT;
+        PlannedClient::new(id, is_explicit)
     }
 
     /// Checks that no flag contradicts the plan of the interrupted run that is continued.

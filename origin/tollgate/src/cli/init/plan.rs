@@ -31,7 +31,7 @@ pub(super) struct Plan {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlannedAdmin {
     pub(super) name: UserName,
-    /// Whether a flag or an answer names the administrator.
+    /// Whether a flag or an answer names the administrator, instead of the default.
     pub(super) is_explicit: bool,
     pub(super) password: PlannedSecret,
     /// Whether the password was generated, so that it must be printed.
@@ -42,7 +42,7 @@ pub(super) struct PlannedAdmin {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlannedClient {
     pub(super) id: ClientId,
-    /// Whether a flag or an answer names the client.
+    /// Whether a flag or an answer names the client, instead of the default.
     pub(super) is_explicit: bool,
     /// The random bytes of its secret, in base64url.
     secret: PlannedSecret,

@@ -35,8 +35,9 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
             true => "Stop all origins of the older release, then run `tollgate migrate`.",
             false => "Run `tollgate migrate`: origins of the older release may go on.",
         };
+        let names: Vec<String> = status.pending.iter().map(|migration| migration.version.to_string()).collect();
         findings.push(Finding::warning(
-            format!("{} migrations are pending", status.pending.len()),
+            format!("migrations are pending: {}", names.join(", ")),
             "This release needs a newer schema; it applies them when it starts. Keys, accounts and edges are checked after that.",
             action,
         ));
