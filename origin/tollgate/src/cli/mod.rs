@@ -281,6 +281,13 @@ async fn open(settings: &Settings) -> anyhow::Result<Store> {
     Ok(Store::open(&settings.database_url).await?.with_actor(&command_line_actor()))
 }
 
+/// The commands on what is registered, which the admin API and the console share.
+fn registry(store: &Store, settings: &Settings) -> anyhow::Result<Registry> {
+    let passwords = PasswordHasher::new(&settings.hashing)?;
+    let GrantSettings { http_redirects, profile, .. } = settings.grants;
+    Ok(Registry { store: store.clone(), passwords, clock: Clock::system(), http_redirects, profile })
+}
+
 /// The audit actor of commands: the account named by the environment variable `USER`, if it is set.
 fn command_line_actor() -> Actor {
     Actor::command_line(std::env::var("USER").ok().as_deref())
@@ -341,11 +348,9 @@ impl Session {
         crate::issuers::issuer_settings(&self.settings, &self.keys().await?, issuer)
     }
 
-    /// The commands on what is registered, which the admin API and the console share.
+    /// The commands on what is registered in this database.
     fn registry(&self) -> anyhow::Result<Registry> {
-        let passwords = PasswordHasher::new(&self.settings.hashing)?;
-        let GrantSettings { http_redirects, profile, .. } = self.settings.grants;
-        Ok(Registry { store: self.store.clone(), passwords, clock: Clock::system(), http_redirects, profile })
+        registry(&self.store, &self.settings)
     }
 
     async fn master_key(&self) -> anyhow::Result<MasterKey> {

@@ -9,13 +9,11 @@ use tollgate_config::Settings;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{Audience, Client, ClientMetadata, GrantType, Resource, TokenProfile};
 use tollgate_services::admin::{AdminError, NewUser, Registry};
-use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_storage::{Search, StoreError};
-use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
 use super::plan::Plan;
-use crate::cli::{command_line_actor, open};
+use crate::cli::{command_line_actor, open, registry};
 use crate::issuers::default_audience;
 
 /// What became of an object of the plan.
@@ -44,13 +42,7 @@ pub(super) struct Created {
 /// Makes the database this issuer's, and creates keys, resource server, client and administrator.
 pub(super) async fn carry_out(plan: &Plan, settings: &Settings) -> anyhow::Result<Created> {
     let store = open(settings).await?;
-    let registry = Registry {
-        store: store.clone(),
-        passwords: PasswordHasher::new(&settings.hashing)?,
-        clock: Clock::system(),
-        http_redirects: settings.grants.http_redirects,
-        profile: settings.grants.profile,
-    };
+    let registry = registry(&store, settings)?;
     let created = Box::pin(create_all(plan, settings, &registry)).await;
     store.close().await;
     created
