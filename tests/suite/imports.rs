@@ -1,5 +1,5 @@
-//! Users, clients and keys of other systems: they sign in and authenticate with the passwords and secrets
-//! that they have, their hashes are replaced by Argon2id, and living tokens stay good.
+//! Users, clients and keys of other systems: they sign in and authenticate with the passwords and
+//! secrets that they have, their hashes are replaced by Argon2id, and living tokens stay good.
 
 use std::fs;
 
