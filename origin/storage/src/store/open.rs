@@ -105,7 +105,9 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Arc<Availability>), StoreError
     // The rollback data of a single statement is small and short-lived: it needs no file.
     let writing = writing.pragma("temp_store", "MEMORY");
     let write = pool(1).connect_with(writing).await?;
-    let applied = applied_on_sqlite(&mut write.acquire().await?).await?;
+    let mut connection = write.acquire().await?;
+    let applied = applied_on_sqlite(&mut connection).await?;
+    drop(connection);
     check_compatible(&applied, &SQLITE)?;
     SQLITE.run(&write).await?;
     let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
@@ -157,7 +159,9 @@ async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreErr
     first.close().await?;
     // A migration may take long: the limits of the other pools do not apply.
     let migrating = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
-    let applied = applied_on_postgres(&mut migrating.acquire().await?).await?;
+    let mut connection = migrating.acquire().await?;
+    let applied = applied_on_postgres(&mut connection).await?;
+    drop(connection);
     check_compatible(&applied, &POSTGRES)?;
     POSTGRES.run(&migrating).await?;
     migrating.close().await;
