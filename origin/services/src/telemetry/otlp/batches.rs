@@ -46,7 +46,7 @@ pub(super) struct Signal<T> {
     pub(super) encode: fn(&[T]) -> Message,
 }
 
-impl<T: Send + 'static> Queue<T> {
+impl<T: Send + Sync + 'static> Queue<T> {
     /// A queue, and the task to spawn, which sends its items until `stop`.
     pub(super) fn new(
         collector: Collector,
@@ -67,7 +67,7 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
-async fn send_batches<T: Send + 'static>(
+async fn send_batches<T: Send + Sync + 'static>(
     collector: Collector,
     signal: Signal<T>,
     queue: Queue<T>,
