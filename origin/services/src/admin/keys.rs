@@ -176,7 +176,8 @@ impl Administration {
     /// # Errors
     /// [`AdminError::NotFound`] or [`AdminError::Conflict`], or when the database fails.
     pub async fn check_key_revocable(&self, kid: &str) -> Result<(), AdminError> {
-        check_revocable(&self.keys.reload().await?, kid)
+        let keys = self.keys.reload().await?;
+        check_revocable(&keys, kid)
     }
 
     /// Revokes a key and with it everything that it signed; its successor is made automatically.
