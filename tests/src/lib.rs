@@ -9,6 +9,7 @@ pub mod client_program;
 pub mod client_script;
 pub mod conformance;
 pub mod database_proxy;
+pub mod debian_root;
 pub mod documentation;
 pub mod edge;
 pub mod http_server;

@@ -51,4 +51,40 @@ pub(crate) enum Stage {
     Browser,
     /// What lies in deploy/: images, proxies, Compose, Kubernetes; named, also the Helm chart
     Deploy,
+    /// Two builds of `cargo xtask dist`, compared and installed; takes an hour on two cores, so it
+    /// runs only where it is named
+    Dist,
+}
+
+/// A kind of machine that packages are for, by Debian's name.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Architecture {
+    /// x86-64
+    Amd64,
+    /// AArch64
+    Arm64,
+}
+
+impl Architecture {
+    pub(crate) const ALL: [Architecture; 2] = [Architecture::Amd64, Architecture::Arm64];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Architecture::Amd64 => "amd64",
+            Architecture::Arm64 => "arm64",
+        }
+    }
+
+    /// Rust's name of the target with static programs.
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            Architecture::Amd64 => "x86_64-unknown-linux-musl",
+            Architecture::Arm64 => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    /// Whether this machine is of this kind.
+    pub(crate) fn is_this_machine(self) -> bool {
+        self.target().starts_with(std::env::consts::ARCH)
+    }
 }

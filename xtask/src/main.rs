@@ -10,6 +10,7 @@ mod demo;
 mod demo_client;
 mod deploy_programs;
 mod dev;
+mod dist;
 mod examples;
 mod lint;
 mod optimise;
@@ -23,13 +24,13 @@ mod test;
 mod test_programs;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    arguments::{Edge, Part, Stage},
+    arguments::{Architecture, Edge, Part, Stage},
     bench::Subject,
     workspace::Workspace,
 };
@@ -90,6 +91,19 @@ enum Task {
         #[arg(last = true, value_name = "NEXTEST")]
         arguments: Vec<String>,
     },
+    /// Build static programs and package them: archives, Debian packages, checksums, bills of
+    /// materials, licences, manuals
+    Dist {
+        /// Kind of machine to package for; may be repeated [default: all]
+        #[arg(long, value_enum)]
+        architecture: Vec<Architecture>,
+        /// Folder for the packages [default: dist]
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+        /// Package the programs of this folder instead of building them, for this machine only
+        #[arg(long, value_name = "FOLDER", hide = true, conflicts_with = "architecture")]
+        programs: Option<PathBuf>,
+    },
     /// Run benchmarks on release builds; writes bench/RESULTS.md and its plots
     Bench {
         /// Run only this benchmark
@@ -129,6 +143,9 @@ fn run(task: Task) -> Result<()> {
         Task::Screenshots => screenshots::screenshots(&workspace),
         Task::Lint => lint::lint(&workspace),
         Task::Test { stages, arguments } => test::test(&workspace, &stages, &arguments),
+        Task::Dist { architecture, output, programs } => {
+            dist::dist(&workspace, &dist::Options::new(architecture, output, programs)?)
+        }
         Task::Bench { subject, quick, check } => bench::bench(&workspace, subject, quick, check),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    arguments::{Edge, Part, Stage},
+    arguments::{Architecture, Edge, Part, Stage},
     progress,
     workspace::{Workspace, command, find_in_path, path_with},
 };
@@ -20,7 +21,6 @@ const WORKER_TARGET: &str = "wasm32-unknown-unknown";
 const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// Target without an operating system, hence without std.
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
-/// Name of both the program and Debian's package.
 pub(crate) const REDIS: &str = "redis-server";
 const NEXTEST: &str = "0.9.151";
 /// Overrides the release profile of installed tools. A tool runs for seconds, so full
@@ -94,12 +94,71 @@ pub(crate) fn for_test(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
     }
     if stages.iter().any(|stage| *stage != Stage::Unit) {
         python_tools(workspace)?;
-        redis(workspace)?;
+        program(workspace, REDIS)?;
         faketime(workspace)?;
         prometheus(workspace)?;
     }
+    if stages.iter().any(|stage| matches!(stage, Stage::Deploy | Stage::Dist)) {
+        program(workspace, "mandoc")?;
+        systemd_analyze(workspace)?;
+        debian_root(workspace)?;
+    }
+    if stages.contains(&Stage::Dist) {
+        program(workspace, "zsh")?;
+        program(workspace, "fish")?;
+    }
     if stages.contains(&Stage::Browser) || stages.contains(&Stage::Clients) {
         chromium(workspace)?;
+    }
+    Ok(())
+}
+
+/// Tools to build packages for these kinds of machines.
+pub(crate) fn for_dist(workspace: &Workspace, architectures: &[Architecture]) -> Result<()> {
+    for_part(workspace, Part::Components)?;
+    let _lock = lock(workspace)?;
+    let targets: Vec<&str> = architectures.iter().map(|architecture| architecture.target()).collect();
+    rust_targets(workspace, &targets)?;
+    python_environment(
+        workspace,
+        "dist-requirements.txt",
+        &workspace.dist_tools(),
+        "installing Zig, whose C compiler links static programs, and the schema of CycloneDX",
+    )?;
+    for target in targets {
+        write_zig_tools(workspace, target)?;
+    }
+    Ok(())
+}
+
+/// Zig, from `xtask/tools/dist-requirements.txt`.
+pub(crate) fn find_zig(workspace: &Workspace) -> Option<PathBuf> {
+    let versions = fs::read_dir(workspace.dist_tools().join("lib")).into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("site-packages/ziglang/zig")).find(|zig| zig.is_file())
+}
+
+/// A tool of Zig for a target of Rust: `cc` or `ar`.
+pub(crate) fn zig_tool(workspace: &Workspace, target: &str, tool: &str) -> PathBuf {
+    workspace.dist_tools().join("bin").join(format!("{target}-{tool}"))
+}
+
+/// Writes programs that run Zig's C compiler and archiver for a target: cargo and build scripts
+/// expect a single path.
+fn write_zig_tools(workspace: &Workspace, target: &str) -> Result<()> {
+    let zig = find_zig(workspace).context("pip installed no Zig for this kind of machine")?;
+    let zig = zig.to_str().context("the folder of the tools is not UTF-8")?;
+    // Zig names targets without the vendor, so it gets its own name instead of Rust's. It checks
+    // unoptimised code for undefined behaviour unless it is off.
+    let zig_target = target.replace("-unknown-", "-");
+    let compiler = format!(
+        "#!/bin/sh\nfor argument; do\n  shift\n  case $argument in --target=*) ;; *) set -- \"$@\" \"$argument\" ;; esac\ndone\n\
+         exec '{zig}' cc -target {zig_target} -fno-sanitize=undefined \"$@\"\n"
+    );
+    let archiver = format!("#!/bin/sh\nexec '{zig}' ar \"$@\"\n");
+    for (tool, script) in [("cc", compiler), ("ar", archiver)] {
+        let path = zig_tool(workspace, target, tool);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
 }
@@ -135,7 +194,7 @@ fn rust_targets(workspace: &Workspace, wanted: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let mut install = command(workspace.root.join("xtask/tools/wasm-targets"));
+    let mut install = command(workspace.root.join("xtask/tools/rust-targets"));
     progress::run(
         &format!("adding Rust targets {}", missing.join(", ")),
         &logs(workspace),
@@ -212,10 +271,15 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Installs `xtask/tools/requirements.txt`, by hashes, unless the cache holds exactly
-/// that.
 fn python_tools(workspace: &Workspace) -> Result<()> {
-    let (pins, folder) = (workspace.root.join("xtask/tools/requirements.txt"), workspace.tools().join("python"));
+    let what = "installing Python's clients and verifiers, and schemathesis";
+    python_environment(workspace, "requirements.txt", &workspace.python_tools(), what)
+}
+
+/// Installs a list of packages in `xtask/tools`, by hashes, into a Python environment of its own,
+/// unless it holds exactly that.
+fn python_environment(workspace: &Workspace, requirements: &str, folder: &Path, what: &str) -> Result<()> {
+    let pins = workspace.root.join("xtask/tools").join(requirements);
     let (wanted, stamp) = (fs::read(&pins)?, folder.join("installed.txt"));
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
@@ -224,19 +288,14 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
         apt_get(workspace, "python3-venv", "Python 3.11 or newer with venv and pip")?;
     }
     if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+        fs::remove_dir_all(folder)?;
     }
     let mut venv = command("python3");
-    progress::run("creating a Python environment", &logs(workspace), "venv", venv.args(["-m", "venv"]).arg(&folder))?;
-    let mut install = command(workspace.python());
+    progress::run("creating a Python environment", &logs(workspace), "venv", venv.args(["-m", "venv"]).arg(folder))?;
+    let mut install = command(folder.join("bin/python"));
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&pins);
-    progress::run(
-        "installing Python's clients and verifiers, and schemathesis",
-        &logs(workspace),
-        "pip",
-        &mut install,
-    )?;
+    progress::run(what, &logs(workspace), "pip", &mut install)?;
     fs::write(stamp, wanted)?; // last, so that an interrupted install is repeated
     Ok(())
 }
@@ -256,12 +315,38 @@ fn make(workspace: &Workspace) -> Result<()> {
     find_in_path("make").map(drop).context("apt-get installed make, but it is not in PATH")
 }
 
-fn redis(workspace: &Workspace) -> Result<()> {
-    if find_in_path(REDIS).is_some() {
+/// A program that Debian has in a package of the same name.
+fn program(workspace: &Workspace, name: &str) -> Result<()> {
+    if find_in_path(name).is_some() {
         return Ok(());
     }
-    apt_get(workspace, REDIS, "Redis's server")?;
-    find_in_path(REDIS).map(drop).context("apt-get installed Redis, but no redis-server is in PATH")
+    apt_get(workspace, name, name)?;
+    find_in_path(name).map(drop).with_context(|| format!("apt-get installed {name}, but it is not in PATH"))
+}
+
+/// Checks the systemd units.
+fn systemd_analyze(workspace: &Workspace) -> Result<()> {
+    if find_in_path("systemd-analyze").is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, "systemd", "systemd-analyze")?;
+    find_in_path("systemd-analyze").map(drop).context("apt-get installed systemd, but no systemd-analyze is in PATH")
+}
+
+/// Bootstraps a minimal system of this Debian release from its packages, once.
+fn debian_root(workspace: &Workspace) -> Result<()> {
+    let archive = workspace.debian_root();
+    if archive.is_file() {
+        return Ok(());
+    }
+    program(workspace, "debootstrap")?;
+    let mut bootstrap = command(workspace.root.join("xtask/tools/debian-root"));
+    progress::run(
+        "bootstrapping a minimal Debian system for the packages",
+        &logs(workspace),
+        "debian-root",
+        bootstrap.arg(&archive),
+    )
 }
 
 /// Gives a test's process its own clock.

@@ -1,13 +1,14 @@
 //! The tests, in stages that fail early: each stage builds what it needs and runs on
 //! real workerd, wasmtime, PostgreSQL, Redis and Chromium.
 
-use std::{process::Command, time::Instant};
+use std::{path::PathBuf, process::Command, time::Instant};
 
 use anyhow::Result;
 
 use crate::{
     arguments::{Part, Stage},
     build::{self, native_packages, packages},
+    dist,
     postgres::{Durability, Postgres},
     progress, setup,
     test_programs::Prepared,
@@ -18,10 +19,15 @@ use crate::{
 /// [`Stage::Integration`] runs all others.
 const CLIENTS: &str = "binary(suite) & (test(public_clients) | test(openapi))";
 const BROWSER: &str = "binary(suite) & (test(browser_flows) | test(chromium))";
-const DEPLOY: &str = "binary(suite) & test(/^deploy::/)";
+const DEPLOY: &str = "binary(suite) & test(/^(deploy|packages)::/)";
+const DIST: &str = "binary(suite) & test(/^dist_builds::/)";
 
 impl Stage {
+    /// What runs when no stage is named.
     pub(crate) const ALL: [Stage; 5] = [Stage::Unit, Stage::Integration, Stage::Clients, Stage::Browser, Stage::Deploy];
+
+    /// What runs only when it is named.
+    const NAMED_ONLY: [Stage; 1] = [Stage::Dist];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -30,6 +36,7 @@ impl Stage {
             Stage::Clients => "clients",
             Stage::Browser => "browser",
             Stage::Deploy => "deploy",
+            Stage::Dist => "dist",
         }
     }
 
@@ -44,10 +51,11 @@ impl Stage {
     fn filter(self) -> Option<String> {
         match self {
             Stage::Unit => None,
-            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER}) & not ({DEPLOY})")),
+            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER}) & not ({DEPLOY}) & not ({DIST})")),
             Stage::Clients => Some(CLIENTS.to_owned()),
             Stage::Browser => Some(format!("{BROWSER} & not ({CLIENTS})")),
             Stage::Deploy => Some(DEPLOY.to_owned()),
+            Stage::Dist => Some(DIST.to_owned()),
         }
     }
 }
@@ -67,7 +75,8 @@ pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]
     let programs_not_run = result?;
 
     let names = |stages: &[Stage]| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" ");
-    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !all.contains(stage)).collect();
+    let every = Stage::ALL.into_iter().chain(Stage::NAMED_ONLY);
+    let others: Vec<Stage> = every.filter(|stage| !all.contains(stage)).collect();
     let passed = if is_one_run { format!("tests that match {}", arguments.join(" ")) } else { names(&all) };
     let not_run: Vec<String> =
         (!others.is_empty()).then(|| names(&others)).into_iter().chain(programs_not_run).collect();
@@ -85,8 +94,9 @@ fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<Vec<String>> {
     let programs = Prepared::new(workspace, &Stage::ALL, &[])?;
     let postgres = Postgres::start(Durability::None)?;
     let (mut arguments, filter) = split_filter(arguments);
-    arguments.extend(filter_argument(programs.other_tests().into_iter().chain(filter)));
-    nextest(workspace, &postgres, &programs, "tests", &arguments)?;
+    let without_named_only = format!("not ({DIST})");
+    arguments.extend(filter_argument([without_named_only].into_iter().chain(programs.other_tests()).chain(filter)));
+    nextest(workspace, &postgres, programs.variables(workspace), "tests", &arguments)?;
     Ok(programs.not_run())
 }
 
@@ -105,7 +115,11 @@ fn run_stages(workspace: &Workspace, stages: &[Stage], named: &[Stage], argument
         let available = programs.other_tests();
         all.extend(filter_argument(stage.filter().into_iter().chain(available).chain(own_filter.clone())));
         all.extend_from_slice(&arguments);
-        nextest(workspace, &postgres, &programs, &format!("{} tests", stage.name()), &all)?;
+        let mut variables = programs.variables(workspace);
+        if stage == Stage::Dist {
+            variables.extend(dist::two_builds(workspace)?);
+        }
+        nextest(workspace, &postgres, variables, &format!("{} tests", stage.name()), &all)?;
         if stage == Stage::Unit && arguments.is_empty() && own_filter.is_none() {
             let mut docs = cargo();
             docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
@@ -138,13 +152,13 @@ fn build(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
 fn nextest(
     workspace: &Workspace,
     postgres: &Postgres,
-    programs: &Prepared,
+    variables: Vec<(&'static str, PathBuf)>,
     what: &str,
     arguments: &[String],
 ) -> Result<()> {
     let mut nextest = cargo();
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&native_packages(workspace))).args(arguments);
-    nextest.envs(programs.variables(workspace));
+    nextest.envs(variables);
     progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 
@@ -176,6 +190,7 @@ pub(crate) fn environment<'a>(
     command.env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url);
     command.envs(redis.map(|path| ("TOLLGATE_TEST_REDIS", path)));
     command.envs(faketime.map(|path| ("TOLLGATE_TEST_FAKETIME", path)));
+    command.env("TOLLGATE_TEST_DEBIAN_ROOT", workspace.debian_root());
     with_programs(workspace, command)
 }
 

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 /// Folders of the project.
+#[derive(Clone)]
 pub(crate) struct Workspace {
     /// The checkout.
     pub(crate) root: PathBuf,
@@ -62,9 +63,24 @@ impl Workspace {
         self.npm_modules().join(".bin")
     }
 
-    /// Python with the packages of `xtask/tools/requirements.txt`.
+    /// Python environment with the packages of `xtask/tools/requirements.txt`.
+    pub(crate) fn python_tools(&self) -> PathBuf {
+        self.tools().join("python")
+    }
+
+    /// Python of that environment.
     pub(crate) fn python(&self) -> PathBuf {
-        self.tools().join("python/bin/python")
+        self.python_tools().join("bin/python")
+    }
+
+    /// Python environment with the packages of `xtask/tools/dist-requirements.txt`.
+    pub(crate) fn dist_tools(&self) -> PathBuf {
+        self.tools().join("dist")
+    }
+
+    /// Archive of a minimal Debian system, in which packages are installed.
+    pub(crate) fn debian_root(&self) -> PathBuf {
+        self.tools().join("debian-root.tar")
     }
 
     /// Native programs.

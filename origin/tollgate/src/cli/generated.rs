@@ -2,11 +2,12 @@
 //! line.
 
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::Cli;
 
@@ -36,7 +37,18 @@ pub(super) struct ManPagesFlags {
 
 impl ManPagesFlags {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let written = clap_mangen::generate_to(Cli::command(), &self.folder);
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        let written = write_pages(&command, "1", &self.folder);
         written.with_context(|| format!("cannot write manual pages to {}", self.folder.display()))
     }
+}
+
+/// Writes the page of `command` and those of its subcommands. Theirs are in the section
+/// `1tollgate`: in section 1, `tollgate edge` would have the page of the program `tollgate-edge`.
+fn write_pages(command: &Command, section: &str, folder: &Path) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write_pages(subcommand, "1tollgate", folder)?;
+    }
+    Man::new(command.clone()).section(section).generate_to(folder).map(drop)
 }
