@@ -68,7 +68,7 @@ pub(super) fn programs(
     build.env(variable("CFLAGS"), prefix_maps.collect::<Vec<_>>().join(" "));
     build.env("TOLLGATE_BUILD", release.build(target)).env("TOLLGATE_EDGE_EMBEDDED_COMPONENTS", components);
     if architecture == Architecture::Arm64 {
-        // jemalloc then works on pages of 4, 16 and 64 KiB; otherwise it takes those of this machine.
+        // For pages of 4, 16 and 64 KiB; otherwise jemalloc takes the size of this machine's.
         build.env("JEMALLOC_SYS_WITH_LG_PAGE", "16");
     }
     let what = format!("building the programs for {} (half an hour on two cores)", architecture.name());
