@@ -2,13 +2,15 @@
 //! secrets that they have, their hashes are replaced by Argon2id, and living tokens stay good.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::TestClient;
+use tollgate_tests::documentation::program;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
-use tollgate_tests::environment::now;
+use tollgate_tests::environment::{command_without_settings, now, programs_dir};
 use tollgate_tests::jwt::ClientKey;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
@@ -152,4 +154,91 @@ async fn tokens_of_an_imported_key_are_accepted_at_edges_until_it_is_revoked() -
     client.wait_for_status(&edge.url, &token, 401).await?;
     assert_eq!(client.status(&edge.url, &own).await?, 200);
     Ok(())
+}
+
+/// Tables of AuthGate, as far as the queries of the document read them.
+const AUTHGATE: &str = "
+    CREATE TABLE users (id TEXT, username TEXT, email TEXT, password_hash TEXT, role TEXT, full_name TEXT,
+        is_active NUMERIC, email_verified NUMERIC, auth_source TEXT);
+    INSERT INTO users VALUES ('u1', 'root', 'root@example.org', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW',
+        'admin', '', 1, 0, 'local'), ('u2', 'grace', 'grace@example.org', '', 'user', 'Grace H', 0, 1, 'local');
+    CREATE TABLE oauth_applications (client_id TEXT, client_secret TEXT, client_name TEXT, scopes TEXT, redirect_uris TEXT,
+        client_type TEXT, enable_device_flow NUMERIC, enable_auth_code_flow NUMERIC,
+        enable_client_credentials_flow NUMERIC, status TEXT);
+    INSERT INTO oauth_applications VALUES
+        ('cli', '', 'CLI', 'read write', '[]', 'public', 1, 0, 0, 'active'),
+        ('web', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW', 'Web', 'read', '[\"https://web.example/cb\"]',
+        'confidential', 0, 1, 1, 'inactive');";
+
+/// Runs a section's commands in a folder as a reader pastes them.
+fn run_documented(origin: &TestOrigin, folder: &Path, heading: &str) -> Result<()> {
+    let programs = [programs_dir()].into_iter();
+    let path =
+        std::env::join_paths(programs.chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())))?;
+    let mut shell = command_without_settings("sh");
+    shell.args(["-eu", "-c", &program("migrate.md", heading, "sh")?]).current_dir(folder);
+    let output = shell.envs(origin.settings.clone()).env("PATH", path).output()?;
+    let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    ensure!(output.status.success(), "{heading}: {}", texts.concat());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documented_commands_import_from_other_systems() -> Result<()> {
+    let (origin, folder) = (TestOrigin::start().await?, tempfile::tempdir()?);
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
+    let (users, clients) = (count(&origin, "user")?, count(&origin, "client")?);
+    for heading in ["Import of users", "Import of clients"] {
+        run_documented(&origin, folder.path(), heading)?;
+    }
+    write("jwks.json", &json!({ "keys": [named(&ClientKey::generate(), "first")] }).to_string())?;
+    run_documented(&origin, folder.path(), "Import of keys")?;
+
+    write("authgate.sql", AUTHGATE)?;
+    for (heading, file) in [("AuthGate's users", "users.sql"), ("AuthGate's clients", "clients.sql")] {
+        write(file, &program("migrate.md", heading, "sql")?)?;
+        if file == "users.sql" {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", "sqlite3 authgate.db < authgate.sql"]).current_dir(folder.path());
+            ensure!(shell.status()?.success(), "sqlite3 is missing: apt-get install sqlite3");
+        }
+        run_documented(&origin, folder.path(), heading)?;
+    }
+    let root = origin.server.store().find_user_by_typed_name("root").await?.context("a user of AuthGate")?;
+    ensure!(root.password_hash.is_some_and(|hash| hash.starts_with("$2a$")));
+    let web = origin.server.store().find_client(&"web".parse()?).await?.context("a client of AuthGate")?;
+    assert_eq!((web.metadata.grant_types.len(), web.secrets.len()), (3, 1));
+
+    let hydra = json!({ "items": [{ "client_id": "hydra-app", "grant_types": ["client_credentials"], "scope": "a" }] });
+    write("hydra.json", &hydra.to_string())?;
+    write("secrets.json", &json!({ "hydra-app": SECRET_HASH }).to_string())?;
+    write("jwks.json", &json!({ "keys": [named(&ClientKey::generate(), "hydra")] }).to_string())?;
+    run_documented(&origin, folder.path(), "From Hydra")?;
+    let created = json!({ "client_id": "hydra-app", "client_secret": "secret-of-the-client" }).to_string();
+    TestClient::from_cli_output(&origin.server.url(), &created)?.token("a").await?;
+
+    let realm = json!({ "realm": "shop", "users": [{ "username": "keycloak-user", "enabled": true }],
+        "clients": [{ "clientId": "account" }, { "clientId": "keycloak-app", "publicClient": true,
+            "standardFlowEnabled": true, "redirectUris": ["https://app.example/cb"] }] });
+    fs::create_dir(folder.path().join("export"))?;
+    write("export/shop-realm.json", &realm.to_string())?;
+    write("jwks.json", &json!({ "keys": [named(&ClientKey::generate(), "keycloak")] }).to_string())?;
+    run_documented(&origin, folder.path(), "From Keycloak")?;
+
+    let app = json!([{ "client_id": "auth0-app", "name": "App", "app_type": "spa", "callbacks": ["https://app.example/cb"],
+        "grant_types": ["authorization_code"] }, { "client_id": "all", "global": true }]);
+    write("auth0.json", &app.to_string())?;
+    let user = json!({ "_id": { "$oid": "1" }, "email": "auth0@example.org", "passwordHash": HASHES[0] });
+    write("auth0-users.jsonl", &user.to_string())?;
+    write("jwks.json", &json!({ "keys": [named(&ClientKey::generate(), "auth0")] }).to_string())?;
+    run_documented(&origin, folder.path(), "From Auth0")?;
+    assert_eq!((count(&origin, "user")?, count(&origin, "client")?), (users + 6, clients + 6));
+    Ok(())
+}
+
+/// The public key as a JWK with this `kid`.
+fn named(key: &ClientKey, kid: &str) -> Value {
+    let mut jwk = key.jwk();
+    jwk["kid"] = json!(kid);
+    jwk
 }
