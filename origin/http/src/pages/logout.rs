@@ -79,7 +79,7 @@ pub(crate) async fn post(page: PageRequest) -> Result<Response, WebError> {
 )]
 pub(crate) async fn confirmed(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
     let client = find_client(&page.state.store, &page.params, None).await?;
-    let redirect_uri = checked_redirect_uri(client.as_ref(), &page.params)?;
+    let redirect_uri = checked_redirect_uri(&page.state, client.as_ref(), &page.params)?;
     if let Some(login) = &page.browser.login {
         end_session(&page.state, &login.user, &login.id).await?;
     }
