@@ -7,7 +7,7 @@ use super::checks::{checked_address, checked_flag};
 use super::setting::Setting;
 use super::sources::{SettingError, Sources};
 
-pub(super) const SETTINGS: [Setting; 7] = [
+pub(super) const SETTINGS: [Setting; 8] = [
     Setting::new(
         "TOLLGATE_METRICS_LISTEN",
         "metrics-listen",
@@ -18,6 +18,13 @@ pub(super) const SETTINGS: [Setting; 7] = [
         "TOLLGATE_METRICS_PUBLIC",
         "metrics-public",
         "Whether the main listener serves /metrics, too: then anyone who reaches the origin can read it",
+    )
+    .allowed_values("true or false", "true")
+    .default("false"),
+    Setting::new(
+        "TOLLGATE_PROFILES",
+        "profiles",
+        "Whether the metrics listener serves profiles of the process below /debug/pprof/: they show its work, and take time",
     )
     .allowed_values("true or false", "true")
     .default("false"),
@@ -62,6 +69,8 @@ pub struct TelemetrySettings {
     pub metrics_listen: Option<SocketAddr>,
     /// Whether the main listener serves `/metrics`, too.
     pub metrics_public: bool,
+    /// Whether the separate listener serves profiles.
+    pub has_profiles: bool,
     /// The OpenTelemetry collector.
     pub otlp_endpoint: Option<String>,
     /// What it receives.
@@ -87,6 +96,7 @@ impl TelemetrySettings {
         Ok(TelemetrySettings {
             metrics_listen: sources.parse("TOLLGATE_METRICS_LISTEN", checked_address)?,
             metrics_public: sources.parse("TOLLGATE_METRICS_PUBLIC", checked_flag)?.unwrap_or(false),
+            has_profiles: sources.parse("TOLLGATE_PROFILES", checked_flag)?.unwrap_or(false),
             otlp_endpoint: sources.parse("TOLLGATE_OTLP_ENDPOINT", checked_endpoint)?,
             otlp_signals: sources.parse("TOLLGATE_OTLP_SIGNALS", checked_signals)?.unwrap_or(OtlpSignals {
                 has_traces: true,

@@ -27,7 +27,7 @@ use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
 use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{MetricExporter, Metrics, SpanExporter};
+use tollgate_services::telemetry::{MetricSources, Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
 use tollgate_system::Clock;
 
@@ -126,8 +126,8 @@ pub struct IssuerServices {
     pub metrics: Arc<Metrics>,
     /// Exporter of trace spans.
     pub span_exporter: SpanExporter,
-    /// Exporter of metrics.
-    pub metric_exporter: MetricExporter,
+    /// Where the issuer's metrics are added.
+    pub metric_sources: MetricSources,
     /// Duration from which a request is logged as slow; none for never.
     pub slow_request: Option<Duration>,
     /// Whether `/metrics` is served here, and not only on its own listener.
@@ -221,7 +221,7 @@ impl RouterState {
         let IssuerServices { grants, tls, accounts, external_users, outbound, .. } = services;
         let IssuerServices { feed, edge_heartbeats, feed_changes, long_polls, stop, .. } = services;
         let IssuerServices { status_lists, transmitter, span_exporter, metrics_public, draining, .. } = services;
-        let IssuerServices { metric_exporter, slow_request, .. } = services;
+        let IssuerServices { metric_sources, slow_request, .. } = services;
         let common = Common {
             issuer: Arc::new(Issuer {
                 url: services.issuer,
@@ -267,7 +267,7 @@ impl RouterState {
         } with common { clock, writer, cache, keys, password_hasher, rate_limiter, metrics });
         let operations = Arc::new(operations);
         let metric_source = Arc::downgrade(&operations);
-        metric_exporter.add(&common.issuer.url, metric_source);
+        metric_sources.add(&common.issuer.url, metric_source);
         let observer = common.observer(&authentication, span_exporter, slow_request, &commands);
         let receivers = part!(SignalReceivers {
             transmitter,

@@ -7,6 +7,7 @@
 //! settings, `model` has the domain types and rules.
 
 pub mod cli;
+mod heap_profile;
 mod issuer_keys;
 pub mod issuers;
 mod listen;

@@ -16,10 +16,11 @@ use tollgate_model::HttpRedirects;
 use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::rate_limit::LimitStore;
 use tollgate_services::signing_keys::SigningPool;
-use tollgate_services::telemetry::{Collector, LogExport, MetricExporter, SpanExporter};
+use tollgate_services::telemetry::{Collector, LogExport, MetricSources, Profiler, SpanExporter, export_metrics};
 use tollgate_storage::Store;
 use tollgate_system::Clock;
 
+use crate::heap_profile;
 use crate::issuers::{Dispatcher, RunningIssuer, SharedServices, Supervisor};
 use crate::listen::{self, TlsFiles};
 
@@ -82,7 +83,8 @@ impl Server {
         let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
         let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let signing_pool = SigningPool::start().context("cannot start the signing threads")?;
-        let (span_exporter, metric_exporter) = start_exporters(&settings.telemetry, &clock, &tasks, &stop)?;
+        let (span_exporter, metric_sources) = start_exporters(&settings.telemetry, &clock, &tasks, &stop)?;
+        let profiler = profiler(&settings.telemetry, &metric_sources);
         if settings.grants.legacy.has_front_channel_tokens {
             tracing::warn!(
                 setting = "TOLLGATE_LEGACY_GRANTS",
@@ -110,7 +112,7 @@ impl Server {
             appearance,
             draining: draining.clone(),
             span_exporter,
-            metric_exporter,
+            metric_sources,
         };
         let default = RunningIssuer::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
@@ -119,7 +121,7 @@ impl Server {
         tasks.spawn(supervisor.run(connections_closed.clone()));
         let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         if let Some(metrics) = metrics {
-            tasks.spawn(serve_metrics(metrics, dispatcher.clone(), stop.clone()));
+            tasks.spawn(serve_metrics(metrics, dispatcher.clone(), profiler, stop.clone()));
         }
         let tls = tls.map(|(files, tls)| {
             let (sender, receiver) = watch::channel(tls);
@@ -204,11 +206,28 @@ async fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpLis
     listener.map(Some).with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))
 }
 
-async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: CancellationToken) {
-    let serving = axum::serve(listener, http::metrics_listener(issuers)).with_graceful_shutdown(stop.cancelled_owned());
+async fn serve_metrics(
+    listener: TcpListener,
+    issuers: Dispatcher,
+    profiler: Option<Arc<Profiler>>,
+    stop: CancellationToken,
+) {
+    let router = http::metrics_listener(issuers, profiler);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
         tracing::error!(%error, "metrics listener failed");
     }
+}
+
+/// The profiler of the metrics listener, if profiles are on.
+fn profiler(settings: &TelemetrySettings, sources: &MetricSources) -> Option<Arc<Profiler>> {
+    if settings.has_profiles && settings.metrics_listen.is_none() {
+        tracing::warn!(
+            setting = "TOLLGATE_PROFILES",
+            "profiles are served by the metrics listener only, and TOLLGATE_METRICS_LISTEN is not set"
+        );
+    }
+    settings.has_profiles.then(|| Arc::new(Profiler::new(sources.clone(), heap_profile::profiler())))
 }
 
 /// Starts the export of traces, metrics and logs, as far as it is configured.
@@ -217,9 +236,9 @@ fn start_exporters(
     clock: &Clock,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<(SpanExporter, MetricExporter)> {
-    let (mut spans, mut metrics) = (SpanExporter::default(), MetricExporter::default());
-    let Some(endpoint) = &settings.otlp_endpoint else { return Ok((spans, metrics)) };
+) -> anyhow::Result<(SpanExporter, MetricSources)> {
+    let (mut spans, sources) = (SpanExporter::default(), MetricSources::default());
+    let Some(endpoint) = &settings.otlp_endpoint else { return Ok((spans, sources)) };
     let collector = Collector::new(endpoint).context("TOLLGATE_OTLP_ENDPOINT")?;
     let OtlpSignals { has_traces, has_metrics, has_logs } = settings.otlp_signals;
     if has_traces {
@@ -228,15 +247,13 @@ fn start_exporters(
         spans = exporter;
     }
     if has_metrics {
-        let (exporter, task) =
-            MetricExporter::new(collector.clone(), settings.otlp_interval, clock.clone(), stop.clone());
-        tasks.spawn(task);
-        metrics = exporter;
+        let (collector, sources) = (collector.clone(), sources.clone());
+        tasks.spawn(export_metrics(collector, sources, settings.otlp_interval, clock.clone(), stop.clone()));
     }
     if has_logs && let Some(task) = LogExport::start(collector, clock.clone(), stop.clone()) {
         tasks.spawn(task);
     }
-    Ok((spans, metrics))
+    Ok((spans, sources))
 }
 
 /// Makes ring the default TLS provider of the process, unless it has one.

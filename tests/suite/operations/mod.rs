@@ -4,3 +4,4 @@ mod alerts;
 mod export;
 mod logs;
 mod metrics;
+mod profiles;

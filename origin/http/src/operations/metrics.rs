@@ -28,6 +28,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::exposition::{self, Format};
 use super::health::CHECK_TIMEOUT;
+use super::profiles;
 use super::state::Operations;
 use crate::problem::{self, Problem};
 
@@ -53,13 +54,18 @@ const EDGE_GAUGES: [EdgeGauge; 4] = [
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OnMetricsListener;
 
-/// The router of the metrics listener: `/metrics` below the path of each issuer, nothing else.
-/// `issuers` dispatches requests to the issuers.
-pub fn listener<S>(issuers: S) -> Router
+/// The router of the metrics listener: `/metrics` below the path of each issuer, profiles if there
+/// is a profiler, nothing else. `issuers` dispatches requests to the issuers.
+pub fn listener<S>(issuers: S, profiler: Option<Arc<Profiler>>) -> Router
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     Router::new().fallback(async move |mut request: Request| {
+        if let Some(profiler) = &profiler
+            && let Some(response) = profiles::respond(profiler, &request).await
+        {
+            return response;
+        }
         if !request.uri().path().ends_with("/metrics") {
             return Problem::not_found().into_response();
         }

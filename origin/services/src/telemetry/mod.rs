@@ -11,14 +11,19 @@ mod address_class;
 mod labelled;
 mod last_hour;
 mod metric;
+mod metric_sources;
 mod otlp;
+mod profiles;
+mod protobuf;
 mod trace_context;
 
 pub use address_class::AddressClass;
 pub use labelled::{Exemplar, LabelledCounter, LabelledDurations, LabelledHistogram};
 pub use last_hour::MinuteStats;
 pub use metric::{Metric, MetricKind, Number, Sample, SampleValue};
-pub use otlp::{Collector, LogExport, LogLayer, MetricExporter, MetricSource, Span, SpanExporter};
+pub use metric_sources::{MetricSource, MetricSources};
+pub use otlp::{Collector, LogExport, LogLayer, Span, SpanExporter, export_metrics};
+pub use profiles::{Allocations, HeapProfiler, ProfileError, ProfileKind, Profiler};
 pub use trace_context::TraceContext;
 pub use trace_context::{hex, on_behalf_of_request, traced};
 

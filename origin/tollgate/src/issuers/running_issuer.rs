@@ -25,7 +25,7 @@ use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedRespond
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
 use tollgate_services::signing_keys::{SigningKeys, SigningPool, run_rotation};
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{MetricExporter, Metrics, SpanExporter};
+use tollgate_services::telemetry::{MetricSources, Metrics, SpanExporter};
 use tollgate_storage::{Store, StoreError, Writer};
 use tollgate_system::Clock;
 
@@ -49,7 +49,7 @@ pub(crate) struct SharedServices {
     /// Cancelled when the shutdown begins.
     pub(crate) draining: CancellationToken,
     pub(crate) span_exporter: SpanExporter,
-    pub(crate) metric_exporter: MetricExporter,
+    pub(crate) metric_sources: MetricSources,
 }
 
 impl SharedServices {
@@ -176,7 +176,7 @@ impl RunningIssuer {
             feed_changes: feed_changes.clone(),
             metrics,
             span_exporter: shared.span_exporter.clone(),
-            metric_exporter: shared.metric_exporter.clone(),
+            metric_sources: shared.metric_sources.clone(),
             slow_request: settings.telemetry.slow_request,
             metrics_public: settings.telemetry.metrics_public,
             draining: shared.draining.clone(),

@@ -16,8 +16,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::batches::{Queue, Signal};
-use super::protobuf::{Message, text_attribute};
 use super::{Collector, nanoseconds, resource, scope};
+use crate::telemetry::protobuf::{Message, text_attribute};
 use crate::telemetry::trace_context::TraceContext;
 
 /// Attributes of an event. Further ones are dropped.

@@ -1,7 +1,5 @@
 //! Export of all metrics of all issuers, once per interval.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,66 +8,33 @@ use tollgate_model::error_chain::with_causes;
 use tollgate_system::Clock;
 use tollgate_system::histogram::BUCKET_BOUNDS_SECONDS;
 
-use super::protobuf::{Message, text_attribute};
 use super::{Collector, nanoseconds, resource, scope};
 use crate::telemetry::labelled::{Exemplar, LabelledDurations};
 use crate::telemetry::metric::{Metric, MetricKind, Sample, SampleValue};
+use crate::telemetry::metric_sources::MetricSources;
+use crate::telemetry::protobuf::{Message, text_attribute};
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`
 const CUMULATIVE: u64 = 2;
 
-/// Reads the metrics of an issuer.
-pub trait MetricSource: Send + Sync {
-    fn read(&self) -> Pin<Box<dyn Future<Output = Vec<Metric>> + Send + '_>>;
-}
-
-/// Sends metrics to the collector, if one is configured. Clones share the sources.
-#[derive(Clone, Default)]
-pub struct MetricExporter(Option<Sources>);
-
-/// Issuers and the sources of their metrics.
-type Sources = Arc<Mutex<Vec<(String, Weak<dyn MetricSource>)>>>;
-
-impl MetricExporter {
-    /// An exporter, and the task to spawn, which reads and sends once per `period` until `stop`.
-    pub fn new(
-        collector: Collector,
-        period: Duration,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> (MetricExporter, impl Future<Output = ()> + Send + use<>) {
-        let sources = Sources::default();
-        let exporter = MetricExporter(Some(Arc::clone(&sources)));
-        let task = async move {
-            let (started_at, mut ticks) = (clock.now_ms(), interval(period));
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                for (issuer, source) in living(&sources) {
-                    let metrics = source.read().await;
-                    let message = message(&issuer, &metrics, started_at, clock.now_ms());
-                    if let Err(error) = collector.send("/v1/metrics", message).await {
-                        let error = with_causes(&error);
-                        tracing::warn!(issuer, error, "the collector did not accept metrics");
-                    }
-                }
+/// Reads and sends the metrics of all issuers once per `period` until `stop`.
+pub async fn export_metrics(
+    collector: Collector,
+    sources: MetricSources,
+    period: Duration,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let (started_at, mut ticks) = (clock.now_ms(), interval(period));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        for (issuer, metrics) in sources.read().await {
+            let message = message(&issuer, &metrics, started_at, clock.now_ms());
+            if let Err(error) = collector.send("/v1/metrics", message).await {
+                tracing::warn!(issuer, error = with_causes(&error), "the collector did not accept metrics");
             }
-        };
-        (exporter, task)
-    }
-
-    /// Exports the metrics of an issuer for as long as their source exists.
-    pub fn add(&self, issuer: &str, source: Weak<dyn MetricSource>) {
-        if let Some(sources) = &self.0 {
-            let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-            sources.retain(|(_, source)| source.strong_count() > 0);
-            sources.push((issuer.to_owned(), source));
         }
     }
-}
-
-fn living(sources: &Sources) -> Vec<(String, Arc<dyn MetricSource>)> {
-    let sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-    sources.iter().filter_map(|(issuer, source)| Some((issuer.clone(), source.upgrade()?))).collect()
 }
 
 /// An `ExportMetricsServiceRequest` of `opentelemetry/proto/collector/metrics/v1`.

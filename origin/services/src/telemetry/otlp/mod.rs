@@ -11,16 +11,15 @@
 mod batches;
 mod logs;
 mod metrics;
-mod protobuf;
 mod traces;
 
 pub use logs::{LogExport, LogLayer};
-pub use metrics::{MetricExporter, MetricSource};
+pub use metrics::export_metrics;
 pub use traces::{Span, SpanExporter};
 
 use std::time::Duration;
 
-use protobuf::Message;
+use super::protobuf::{Message, text_attribute};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,8 +53,8 @@ impl Collector {
 fn resource() -> Message {
     let version = env!("CARGO_PKG_VERSION");
     Message::default()
-        .part(1, protobuf::text_attribute("service.name", "tollgate"))
-        .part(1, protobuf::text_attribute("service.version", version))
+        .part(1, text_attribute("service.name", "tollgate"))
+        .part(1, text_attribute("service.version", version))
 }
 
 /// The `InstrumentationScope` of all messages.

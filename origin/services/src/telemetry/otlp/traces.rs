@@ -8,8 +8,8 @@ use tollgate_system::current_request::{MeasuredPart, Part};
 use tollgate_system::rng;
 
 use super::batches::{Queue, Signal};
-use super::protobuf::{Message, attribute, text_attribute};
 use super::{Collector, nanoseconds, resource, scope};
+use crate::telemetry::protobuf::{Message, attribute, text_attribute};
 use crate::telemetry::trace_context::TraceContext;
 
 /// `SPAN_KIND_INTERNAL`, `SPAN_KIND_SERVER` and `SPAN_KIND_CLIENT`

@@ -1,4 +1,4 @@
-//! Encoding of Protocol Buffers messages, as far as OTLP needs it.
+//! Encoding of Protocol Buffers messages, as far as OTLP and profiles need it.
 
 /// A message: a list of fields, each a key (field number and wire type) and a value.
 #[derive(Default)]
@@ -25,6 +25,12 @@ impl Message {
         self.bytes(field, &bytes)
     }
 
+    /// A repeated field of numbers, packed.
+    pub(super) fn packed_numbers(self, field: u64, values: impl IntoIterator<Item = u64>) -> Message {
+        let packed = values.into_iter().fold(Message::default(), Message::varint);
+        self.bytes(field, &packed.0)
+    }
+
     /// An empty value is encoded as an absent field.
     pub(super) fn bytes(self, field: u64, value: &[u8]) -> Message {
         if value.is_empty() {
@@ -44,6 +50,17 @@ impl Message {
         let mut message = self.varint(field << 3 | 2).varint(part.0.len() as u64);
         message.0.extend_from_slice(&part.0);
         message
+    }
+
+    /// Fields that another message has collected.
+    pub(super) fn append(mut self, fields: Message) -> Message {
+        self.0.extend_from_slice(&fields.0);
+        self
+    }
+
+    /// Bytes that [`Message::part`] writes also if there are none.
+    pub(super) fn raw(bytes: &[u8]) -> Message {
+        Message(bytes.to_vec())
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
@@ -83,6 +100,7 @@ mod tests {
         assert_eq!(Message::default().part(3, Message::default().number(1, 150)).0, [0x1a, 0x03, 0x08, 0x96, 0x01]);
         assert_eq!(Message::default().fixed(7, 1).0, [0x39, 1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Message::default().packed(6, [1]).0, [0x32, 8, 1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Message::default().packed_numbers(4, [3, 270, 86942]).0, [0x22, 6, 3, 0x8e, 2, 0x9e, 0xa7, 5]);
         assert_eq!(Message::default().double(5, 1.0).0, [0x29, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
         assert!(Message::default().bytes(4, &[]).0.is_empty());
         assert_eq!(Message::default().part(1, Message::default()).0, [0x0a, 0]);
