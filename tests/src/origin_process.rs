@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ pub struct OriginProcess {
     settings: Vec<(&'static str, String)>,
     database: TestDatabase,
     folder: TempDir,
+    /// Program of another version, in place of the one that was built.
+    other_program: Option<PathBuf>,
     program: Option<ChildProcess>,
 }
 
@@ -57,7 +59,7 @@ impl OriginProcess {
             ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
             ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
         ];
-        Ok(Self { url, settings, database, folder, program: None })
+        Ok(Self { url, settings, database, folder, other_program: None, program: None })
     }
 
     /// Prepares a second origin of the same issuer: same database and keys, its own address. Does
@@ -68,7 +70,19 @@ impl OriginProcess {
         settings.retain(|(name, _)| *name != "TOLLGATE_LISTEN");
         settings.push(("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")));
         let database = TestDatabase::Shared(self.database.url(self.folder.path())?);
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), settings, database, folder, program: None })
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            settings,
+            database,
+            folder,
+            other_program: None,
+            program: None,
+        })
+    }
+
+    /// Runs this program from the next start or command on.
+    pub fn use_program(&mut self, program: &Path) {
+        self.other_program = Some(program.to_owned());
     }
 
     /// Sets a setting for the next start.
@@ -230,7 +244,8 @@ impl OriginProcess {
     fn command(&self, arguments: &[&str]) -> Command {
         let has_fake_clock = self.settings.iter().any(|(name, _)| *name == "LD_PRELOAD");
         let program = if has_fake_clock { "tollgate-on-system-allocator" } else { "tollgate" };
-        let mut command = Command::new(programs_dir().join(program));
+        let program = self.other_program.clone().unwrap_or_else(|| programs_dir().join(program));
+        let mut command = Command::new(program);
         command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }

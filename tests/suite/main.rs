@@ -31,4 +31,5 @@ mod rfc_requirements;
 mod security_events;
 mod sign_in_flood;
 mod slow_clients;
+mod upgrade;
 mod vectors;

@@ -54,6 +54,9 @@ pub(crate) enum Stage {
     /// Two builds of `cargo xtask dist`, compared and installed; takes an hour on two cores, so it
     /// runs only where it is named
     Dist,
+    /// An origin of an older commit and one of this checkout on one database; builds the older one,
+    /// so it runs only where it is named
+    Upgrade,
 }
 
 /// A kind of machine that packages are for, by Debian's name.

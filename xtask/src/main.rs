@@ -22,6 +22,7 @@ mod setup;
 mod stack;
 mod test;
 mod test_programs;
+mod upgrade;
 mod workspace;
 
 use std::{path::PathBuf, process::ExitCode};

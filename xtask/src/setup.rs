@@ -97,7 +97,7 @@ pub(crate) fn for_test(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
         program(workspace, REDIS)?;
         faketime(workspace)?;
         prometheus(workspace)?;
-        sqlite(workspace)?;
+        program(workspace, "sqlite3")?;
     }
     if stages.iter().any(|stage| matches!(stage, Stage::Deploy | Stage::Dist)) {
         program(workspace, "mandoc")?;
@@ -366,15 +366,6 @@ fn prometheus(workspace: &Workspace) -> Result<()> {
     }
     apt_get(workspace, "prometheus", "Prometheus")?;
     find_in_path("promtool").map(drop).context("apt-get installed Prometheus, but no promtool is in PATH")
-}
-
-/// Reads the databases of other systems, whose users and clients are imported.
-fn sqlite(workspace: &Workspace) -> Result<()> {
-    if find_in_path("sqlite3").is_some() {
-        return Ok(());
-    }
-    apt_get(workspace, "sqlite3", "SQLite's program")?;
-    find_in_path("sqlite3").map(drop).context("apt-get installed SQLite, but no sqlite3 is in PATH")
 }
 
 /// libfaketime, as built for programs with threads.

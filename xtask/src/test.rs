@@ -12,6 +12,7 @@ use crate::{
     postgres::{Durability, Postgres},
     progress, setup,
     test_programs::Prepared,
+    upgrade,
     workspace::{Workspace, cargo, find_in_path},
 };
 
@@ -21,13 +22,14 @@ const CLIENTS: &str = "binary(suite) & (test(public_clients) | test(openapi))";
 const BROWSER: &str = "binary(suite) & (test(browser_flows) | test(chromium))";
 const DEPLOY: &str = "binary(suite) & test(/^(deploy|packages)::/)";
 const DIST: &str = "binary(suite) & test(/^dist_builds::/)";
+const UPGRADE: &str = "binary(suite) & test(/^upgrade::/)";
 
 impl Stage {
     /// What runs when no stage is named.
     pub(crate) const ALL: [Stage; 5] = [Stage::Unit, Stage::Integration, Stage::Clients, Stage::Browser, Stage::Deploy];
 
     /// What runs only when it is named.
-    const NAMED_ONLY: [Stage; 1] = [Stage::Dist];
+    const NAMED_ONLY: [Stage; 2] = [Stage::Dist, Stage::Upgrade];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -37,6 +39,7 @@ impl Stage {
             Stage::Browser => "browser",
             Stage::Deploy => "deploy",
             Stage::Dist => "dist",
+            Stage::Upgrade => "upgrade",
         }
     }
 
@@ -51,11 +54,14 @@ impl Stage {
     fn filter(self) -> Option<String> {
         match self {
             Stage::Unit => None,
-            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER}) & not ({DEPLOY}) & not ({DIST})")),
+            Stage::Integration => {
+                Some(format!("not ({CLIENTS}) & not ({BROWSER}) & not ({DEPLOY}) & not ({DIST}) & not ({UPGRADE})"))
+            }
             Stage::Clients => Some(CLIENTS.to_owned()),
             Stage::Browser => Some(format!("{BROWSER} & not ({CLIENTS})")),
             Stage::Deploy => Some(DEPLOY.to_owned()),
             Stage::Dist => Some(DIST.to_owned()),
+            Stage::Upgrade => Some(UPGRADE.to_owned()),
         }
     }
 }
@@ -94,7 +100,7 @@ fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<Vec<String>> {
     let programs = Prepared::new(workspace, &Stage::ALL, &[])?;
     let postgres = Postgres::start(Durability::None)?;
     let (mut arguments, filter) = split_filter(arguments);
-    let without_named_only = format!("not ({DIST})");
+    let without_named_only = format!("not ({DIST}) & not ({UPGRADE})");
     arguments.extend(filter_argument([without_named_only].into_iter().chain(programs.other_tests()).chain(filter)));
     nextest(workspace, &postgres, programs.variables(workspace), "tests", &arguments)?;
     Ok(programs.not_run())
@@ -118,6 +124,9 @@ fn run_stages(workspace: &Workspace, stages: &[Stage], named: &[Stage], argument
         let mut variables = programs.variables(workspace);
         if stage == Stage::Dist {
             variables.extend(dist::two_builds(workspace)?);
+        }
+        if stage == Stage::Upgrade {
+            variables.extend(upgrade::previous_program(workspace)?);
         }
         nextest(workspace, &postgres, variables, &format!("{} tests", stage.name()), &all)?;
         if stage == Stage::Unit && arguments.is_empty() && own_filter.is_none() {
