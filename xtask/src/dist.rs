@@ -170,12 +170,10 @@ impl Package<'_> {
         }
         self.write_generated(&self.runnable_programs(programs))?;
         let crates = Crates::of_programs(self.workspace, self.architecture.target())?;
-        fs::write(
-            self.folder.join(licences::FILE),
-            licences::text(&crates, &licences::tool_licences(self.workspace)?)?,
-        )?;
+        let runtime = licences::runtime(self.workspace)?;
+        fs::write(self.folder.join(licences::FILE), licences::text(&crates, &runtime)?)?;
         for program in PROGRAMS {
-            let bill = bill_of_materials::json(&crates, program, self.release)?;
+            let bill = bill_of_materials::json(&crates, &runtime, program, self.release)?;
             fs::write(self.folder.join(format!("{program}.cdx.json")), bill)?;
         }
         Ok(())

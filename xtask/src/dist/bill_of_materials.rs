@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 
 use super::{
     crates::{Crate, CrateId, Crates},
+    licences::Work,
     release::Release,
 };
 
-pub(super) fn json(crates: &Crates, program: &str, release: &Release) -> Result<String> {
+/// The bill of `program`, with the crates and the `runtime` that it contains.
+pub(super) fn json(crates: &Crates, runtime: &[Work], program: &str, release: &Release) -> Result<String> {
     let (main, others): (Vec<&Crate>, Vec<&Crate>) = crates.of(program).partition(|one| one.name == program);
     let mut application = component(main.first().with_context(|| format!("{program} is no crate"))?);
     application["type"] = json!("application");
@@ -21,7 +23,7 @@ pub(super) fn json(crates: &Crates, program: &str, release: &Release) -> Result<
             "component": application,
             "properties": [{ "name": "commit", "value": release.commit }],
         },
-        "components": others.iter().map(|one| component(one)).collect::<Vec<_>>(),
+        "components": others.iter().map(|one| component(one)).chain(runtime.iter().map(work)).collect::<Vec<_>>(),
         "dependencies": crates.of(program).map(dependencies).collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&bill)? + "\n")
@@ -43,6 +45,10 @@ fn component(one: &Crate) -> Value {
         component["externalReferences"] = json!([{ "type": "vcs", "url": repository }]);
     }
     component
+}
+
+fn work(work: &Work) -> Value {
+    json!({ "type": "library", "bom-ref": work.name, "name": work.name, "version": work.version })
 }
 
 fn dependencies(one: &Crate) -> Value {

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -23,32 +24,39 @@ const MAX_DEPTH: usize = 3;
 
 /// A work that is no crate, and the files with its licence.
 pub(super) struct Work {
-    name: String,
+    pub(super) name: &'static str,
+    pub(super) version: String,
     files: Vec<PathBuf>,
 }
 
-/// Licences of what the compiler and the linker add to a program: Rust's standard library, musl and
-/// LLVM's libunwind. Empty if no linker is installed, for packages of other programs.
-pub(super) fn tool_licences(workspace: &Workspace) -> Result<Vec<Work>> {
+/// What the compiler and the linker add to a program: Rust's standard library, musl and LLVM's
+/// libunwind. Empty if no linker is installed, for packages of other programs.
+pub(super) fn runtime(workspace: &Workspace) -> Result<Vec<Work>> {
     let Some(zig) = setup::find_zig(workspace) else { return Ok(Vec::new()) };
+    let output =
+        |command: &mut Command| Ok::<_, anyhow::Error>(String::from_utf8(super::run(command)?)?.trim().to_owned());
+    let zig_version = format!("of Zig {}", output(command(&zig).arg("version"))?);
     let zig = zig.parent().context("Zig lies in a folder")?.join("lib");
-    let sysroot = super::run(command("rustc").args(["--print", "sysroot"]))?;
-    let rust = Path::new(String::from_utf8(sysroot)?.trim()).join("share/doc/rust/licenses");
-    let work = |name: &str, files: Vec<PathBuf>| Work { name: name.to_owned(), files };
+    let rust_version = output(command("rustc").arg("--version"))?;
+    let rust = Path::new(&output(command("rustc").args(["--print", "sysroot"]))?).join("share/doc/rust/licenses");
     Ok(vec![
-        work("Rust standard library", vec![rust.join("MIT.txt"), rust.join("Apache-2.0.txt")]),
-        work("musl", vec![zig.join("libc/musl/COPYRIGHT")]),
-        work("LLVM libunwind", vec![zig.join("libunwind/LICENSE.TXT")]),
+        Work {
+            name: "Rust standard library",
+            version: rust_version,
+            files: vec![rust.join("MIT.txt"), rust.join("Apache-2.0.txt")],
+        },
+        Work { name: "musl", version: zig_version.clone(), files: vec![zig.join("libc/musl/COPYRIGHT")] },
+        Work { name: "LLVM libunwind", version: zig_version, files: vec![zig.join("libunwind/LICENSE.TXT")] },
     ])
 }
 
 /// The file of all licences of others.
-pub(super) fn text(crates: &Crates, tools: &[Work]) -> Result<String> {
+pub(super) fn text(crates: &Crates, runtime: &[Work]) -> Result<String> {
     let mut works_by_text: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut without_text = String::new();
-    for work in tools {
+    for work in runtime {
         for file in &work.files {
-            works_by_text.entry(read(file)?).or_default().push(work.name.clone());
+            works_by_text.entry(read(file)?).or_default().push(format!("{}, {}", work.name, work.version));
         }
     }
     for one in crates.all().filter(|one| !one.is_of_this_workspace()) {
