@@ -16,6 +16,7 @@ mod lint;
 mod optimise;
 mod postgres;
 mod process;
+mod profile;
 mod progress;
 mod screenshots;
 mod setup;
@@ -105,6 +106,12 @@ enum Task {
         #[arg(long, value_name = "FOLDER", hide = true, conflicts_with = "architecture")]
         programs: Option<PathBuf>,
     },
+    /// Build the origin with profiles, run a load, and store its six profiles for `go tool pprof`
+    Profile {
+        /// Folder for the profiles
+        #[arg(long, value_name = "FOLDER", default_value = "profiles")]
+        output: PathBuf,
+    },
     /// Run benchmarks on release builds; writes bench/RESULTS.md and its plots
     Bench {
         /// Run only this benchmark
@@ -147,6 +154,7 @@ fn run(task: Task) -> Result<()> {
         Task::Dist { architecture, output, programs } => {
             dist::dist(&workspace, &dist::Options::new(architecture, output, programs)?)
         }
+        Task::Profile { output } => profile::profile(&workspace, &output),
         Task::Bench { subject, quick, check } => bench::bench(&workspace, subject, quick, check),
     }
 }

@@ -200,7 +200,7 @@ impl Tollgate<'_> {
 }
 
 /// Removes the caller's Tollgate settings.
-fn without_settings(mut command: Command) -> Command {
+pub(crate) fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TOLLGATE_") {
             command.env_remove(name);
