@@ -187,6 +187,16 @@ impl OriginProcess {
         Ok(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
+    /// Starts a shell script in the working directory of the process, with its settings and with
+    /// the programs in the path.
+    pub fn spawn_shell(&self, script: &str) -> Result<Child> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([programs_dir()].into_iter().chain(std::env::split_paths(&path)))?;
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script]).envs(self.settings.clone()).env("PATH", path).current_dir(self.folder.path());
+        Ok(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+    }
+
     /// URL of its database.
     pub fn database_url(&self) -> &str {
         let url = self.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL");

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::{REDIRECT_URI, TestClient};
 use tollgate_tests::database::TestDatabase;
+use tollgate_tests::documentation::program;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
@@ -275,5 +276,24 @@ async fn restore_says_when_the_master_key_is_another_one() -> Result<()> {
     ensure!(test.run(&["restore", &with_keys]).is_err(), "the key file is not overwritten");
     let restored = test.run(&["restore", &file])?;
     assert_eq!(restored["opens_keys"], false);
+    test.origin.delete().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documented_commands_back_up_and_restore() -> Result<()> {
+    let mut test = Fixture::start(TestDatabase::Sqlite).await?;
+    let run = |test: &Fixture, heading: &str| -> Result<()> {
+        let script = program("operations.md", heading, "sh")?;
+        let output = test.origin.spawn_shell(&script)?.wait_with_output()?;
+        let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        ensure!(output.status.success(), "{heading}: {}", texts.concat());
+        Ok(())
+    };
+    run(&test, "Making a backup")?;
+    test.stop().await?;
+    test.origin.delete_files()?;
+    run(&test, "Restoring")?;
+    test.origin.start(&test.http).await?;
+    test.client.token("a").await?;
     test.origin.delete().await
 }
