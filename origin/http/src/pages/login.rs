@@ -15,6 +15,7 @@ use super::error::WebError;
 use super::known_device;
 use super::page::{Flow, Layout};
 use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::publisher::Publisher;
 use super::query::{UI_LOCALES, query_pair};
 use super::sign_in::authenticate;
 use super::state::PageState;
@@ -33,6 +34,8 @@ struct LoginPage<'a> {
     layout: Layout,
     /// The name of the client whose request is pending; empty for none.
     client: &'a str,
+    /// The client, if it registered a logo or pages for users.
+    publisher: Option<Publisher>,
     /// The handle of the pending authorization request; empty for none.
     request: &'a str,
     /// The code of the pending device; empty for none, `-` if it is still to be typed.
@@ -205,7 +208,8 @@ async fn show(
     };
     let template = LoginPage {
         layout: page.layout(),
-        client: &client.map(|client| displayable(&client.metadata.name)).unwrap_or_default(),
+        client: &client.as_ref().map(|client| displayable(&client.metadata.name)).unwrap_or_default(),
+        publisher: client.as_ref().and_then(Publisher::described),
         request: page.param("request"),
         user_code: page.param("user_code"),
         next: page.params.get("next").and_then(safe_return_path).unwrap_or_default(),

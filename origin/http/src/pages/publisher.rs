@@ -1,4 +1,4 @@
-//! What users see of a client that asks for access: a sign with its initials, who publishes it, and
+//! What users see of a client that requests access: a sign with its initials, who publishes it, and
 //! its own pages.
 //!
 //! A client's logo is not shown. If browsers fetched it, its host would learn who is about to sign
@@ -41,6 +41,14 @@ impl Publisher {
             policy: link(&metadata.policy_uri),
             terms: link(&metadata.tos_uri),
         }
+    }
+
+    /// A client that registered a logo or pages for users; the sign-in page shows them (OpenID
+    /// Connect Registration §2).
+    pub(super) fn described(client: &Client) -> Option<Publisher> {
+        let metadata = &client.metadata;
+        let shown = [&metadata.logo_uri, &metadata.client_uri, &metadata.policy_uri, &metadata.tos_uri];
+        shown.into_iter().any(Option::is_some).then(|| Publisher::new(client))
     }
 }
 

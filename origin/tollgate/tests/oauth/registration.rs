@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tollgate_model::ClientMetadata;
 
-use crate::fixture::{Origin, answer, text};
+use crate::fixture::{Origin, UserBrowser, answer, text};
 
 async fn register(origin: &Origin, body: Value) -> (u16, Value) {
     let (status, answer) = answer(origin.http.post(origin.url("/oauth/register")).json(&body)).await;
@@ -87,4 +88,36 @@ async fn registration_causes_no_request_to_a_private_address() {
         let (status, answer) = register(&origin, body).await;
         assert_eq!((status, &answer["error"]), (400, &json!("invalid_client_metadata")), "{sector}");
     }
+}
+
+/// Module oidcc-registration-logo-uri, -policy-uri and -tos-uri of the OpenID Foundation's suite.
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_in_page_shows_sign_policy_and_terms_of_the_client() {
+    let origin = Origin::start().await;
+    let url = |url: &str| Some(url.parse().expect("a URL"));
+    let logo = ClientMetadata { logo_uri: url("https://shop.example/logo.png"), ..Origin::web() };
+    let described = ClientMetadata {
+        policy_uri: url("https://shop.example/policy"),
+        tos_uri: url("https://shop.example/terms"),
+        ..Origin::web()
+    };
+    origin.client("plain", Origin::web()).await;
+    origin.client("logo", logo).await;
+    origin.client("described", described).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let sign_in_page = async |client: &str| {
+        let page = browser.request_authorization(client, &[]).await;
+        let page = browser.get(&page.redirect().expect("a sign-in page")).await;
+        assert!(page.body.contains("Continue to"), "{}", page.body);
+        page.body
+    };
+    assert!(!sign_in_page("plain").await.contains("class=\"sign"));
+    let with_logo = sign_in_page("logo").await;
+    assert!(with_logo.contains("class=\"sign") && !with_logo.contains("logo.png"), "{with_logo}");
+    let with_links = sign_in_page("described").await;
+    for link in ["https://shop.example/policy", "https://shop.example/terms"] {
+        let expected = format!("<a href=\"{link}\" target=\"_blank\" rel=\"noopener noreferrer\">");
+        assert!(with_links.contains(&expected), "{link}: {with_links}");
+    }
+    origin.shutdown().await;
 }
