@@ -116,6 +116,7 @@ client-secret-title = Neues Client-Geheimnis erstellen?
 client-secret-create = Geheimnis erstellen
 client-secret-consequence = Das neue Geheimnis wird einmal angezeigt. Das aktuelle gilt noch einen Tag, damit der Client umstellen kann. Ältere enden sofort.
 client-warning-no-pkce = Die Autorisierungsanfragen dieses Clients brauchen kein PKCE. Wenn jemand dem Client einen gestohlenen Autorisierungscode unterschiebt, fällt es nicht auf (RFC 9700, Abschnitt 4.5). Setzen Sie require_pkce auf unless_nonce oder always, sobald der Client es kann.
+client-warning-profile = Jede Anfrage dieses Clients wird abgelehnt: Seine Registrierung widerspricht dem Sicherheitsprofil dieses Servers (TOLLGATE_PROFILE). Der Befehl „tollgate client check“ sagt, was zu ändern ist.
 client-warning-front-channel = Dieser Client erhält Tokens über den Browser (implizite oder hybride Response Types, von denen RFC 9700, Abschnitt 2.1.2, abrät). Stellen Sie ihn auf den Response Type code um.
 client-warning-password-grant = Dieser Client sieht die Passwörter der Benutzer (Password Grant, den RFC 9700, Abschnitt 2.4, verbietet). Stellen Sie ihn auf den Authorization Code Grant um.
 client-warning-http-redirect = Codes und Tokens erreichen diesen Client unverschlüsselt: Er hat einen Redirect URI mit http, der zu einem anderen Rechner führt. Nur für die Entwicklung.

@@ -128,6 +128,7 @@ client-secret-title = Create a new client secret?
 client-secret-create = Create secret
 client-secret-consequence = The new secret is shown once. The current one stays valid for a day, so that the client can switch over. Older ones end immediately.
 client-warning-no-pkce = This client’s authorization requests need no PKCE. If someone injects a stolen authorization code into the client, nothing detects it (RFC 9700, section 4.5). Set require_pkce to unless_nonce or always as soon as the client can.
+client-warning-profile = Every request of this client is refused: its registration contradicts the security profile of this server (TOLLGATE_PROFILE). The command “tollgate client check” says what to change.
 client-warning-front-channel = This client receives tokens through the browser (implicit or hybrid response types, which RFC 9700, section 2.1.2, advises against). Move it to the response type code.
 client-warning-password-grant = This client sees the passwords of users (password grant, which RFC 9700, section 2.4, forbids). Move it to the authorization code grant.
 client-warning-http-redirect = Codes and tokens reach this client in plain text: it has a redirect URI that is http and leads to another machine. For development only.

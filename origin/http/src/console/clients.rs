@@ -6,7 +6,9 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use tollgate_model::{Audience, Client, ClientMetadata, ClientStatus, GrantType, PkceRequirement, RedirectUri, Secret};
+use tollgate_model::{
+    Audience, Client, ClientMetadata, ClientProfile, ClientStatus, GrantType, PkceRequirement, RedirectUri, Secret,
+};
 use tollgate_services::admin::{NewSecret, RefusalView, SECRET_OVERLAP, has_secret};
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -162,7 +164,7 @@ pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<
         secrets: client.secrets.iter().map(secret).collect(),
         refusals: admin.commands().list_refusals(&client).into_iter().map(refusal).collect(),
         facts: facts(&admin, &client),
-        warnings: warnings(&client.metadata),
+        warnings: warnings(&client.metadata, admin.commands().profile),
         registered_itself: client.registration.is_some(),
         is_admin: client.metadata.scope.is_admin(),
     }))
@@ -353,15 +355,16 @@ fn row(admin: &AdminSession, client: &Client, now: u64) -> Row {
     }
 }
 
-/// The messages that warn of what weakens the client.
-fn warnings(metadata: &ClientMetadata) -> Vec<&'static str> {
-    let weakens = [
+/// The messages that warn of what weakens the client, or keeps it out.
+fn warnings(metadata: &ClientMetadata, profile: Option<ClientProfile>) -> Vec<&'static str> {
+    let applies = [
+        ("client-warning-profile", metadata.clone().under(profile).is_err()),
         ("client-warning-no-pkce", metadata.pkce_requirement() == PkceRequirement::Never),
         ("client-warning-front-channel", metadata.response_types.iter().any(|named| named.is_legacy())),
         ("client-warning-password-grant", metadata.allows(GrantType::Password)),
         ("client-warning-http-redirect", metadata.all_redirect_uris().any(RedirectUri::is_insecure)),
     ];
-    weakens.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()
+    applies.into_iter().filter_map(|(message, applies)| applies.then_some(message)).collect()
 }
 
 /// A client's metadata as labels and values, without what is not set.

@@ -196,6 +196,12 @@ async fn profile_of_the_issuer_is_kept_by_every_client_and_in_discovery() {
     assert_eq!(origin.post("/oauth/token", "shop", &form).await.0, 401);
     let page = browser.request_authorization("shop", &[]).await;
     assert!(page.status == 400 && page.body.contains("profile fapi2: token_endpoint_auth_method"), "{}", page.body);
+    let root = origin.user("root").await;
+    origin.server.store().set_admin(&root, true).await.expect("an administrator");
+    let console = UserBrowser::new(&origin, "root");
+    console.sign_in().await;
+    let shown = console.get("/admin/clients/shop").await;
+    assert!(shown.body.contains("contradicts the security profile of this server"), "{}", shown.body);
     let registration = json!({ "redirect_uris": ["https://shop.example/cb"] });
     let (status, refusal) = answer(origin.http.post(origin.url("/oauth/register")).json(&registration)).await;
     assert_eq!((status, &refusal["error"]), (400, &json!("invalid_client_metadata")));
