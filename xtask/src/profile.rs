@@ -20,8 +20,8 @@ use crate::{
     workspace::{TempFolder, Workspace, cargo, command, find_in_path},
 };
 
-/// Profiles, by their path below `/debug/pprof/`; those of the processor and of waits cover the load
-/// only.
+/// Profiles, by their path below `/debug/pprof/`; those of the processor and of waits cover the
+/// load only.
 const PROFILES: [&str; 6] =
     ["profile?seconds=10", "heap", "allocs", "contention?seconds=5", "requests?seconds=5", "tasks"];
 const LOAD_SECONDS: &str = "60";

@@ -18,7 +18,7 @@ use tollgate_services::cache::CacheStatistics;
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::{
     AddressClass, CredentialKind, LabelledCounter, LabelledHistogram, Metric, MetricKind as Kind, MetricSource,
-    Metrics, Number,
+    Metrics, Number, Profiler,
 };
 use tollgate_services::worker_pool::WorkerLoad;
 use tollgate_storage::{LiveCounts, PoolStatistics, WriterStatistics};

@@ -151,7 +151,7 @@ mod tests {
         let mut decoded = Vec::new();
         let encoded = profile.encode().expect("compressed");
         GzDecoder::new(encoded.as_slice()).read_to_end(&mut decoded).expect("gzip");
-        let mut expected = Vec::new();
+        let mut expected = Vec::<u8>::new();
         expected.extend(b"\x0a\x04\x08\x01\x10\x02\x0a\x04\x08\x03\x10\x04");
         expected.extend(b"\x12\x08\x0a\x01\x01\x12\x03\x02\xac\x02");
         expected.extend(b"\x22\x08\x08\x01\x22\x04\x08\x01\x10\x00");
