@@ -61,8 +61,9 @@ where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     Router::new().fallback(async move |mut request: Request| {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         if let Some(profiler) = &profiler
-            && let Some(response) = profiles::respond(profiler, &request).await
+            && let Some(response) = profiles::respond(profiler, &method, &uri).await
         {
             return response;
         }

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tollgate_services::telemetry::{ProfileError, ProfileKind, Profiler};
 
@@ -14,13 +13,13 @@ use crate::problem::Problem;
 const FOLDER: &str = "/debug/pprof/";
 
 /// The response to a request for a profile; none if the path is not that of a profile.
-pub(super) async fn respond(profiler: &Profiler, request: &Request) -> Option<Response> {
-    let name = request.uri().path().strip_prefix(FOLDER)?;
+pub(super) async fn respond(profiler: &Profiler, method: &Method, uri: &Uri) -> Option<Response> {
+    let name = uri.path().strip_prefix(FOLDER)?;
     let kind = ProfileKind::ALL.into_iter().find(|kind| kind.name() == name)?;
-    if request.method() != Method::GET {
+    if *method != Method::GET {
         return Some(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "use GET").into_response());
     }
-    let Ok(seconds) = seconds(request.uri().query()) else {
+    let Ok(seconds) = seconds(uri.query()) else {
         return Some(Problem::bad_request("seconds must be a whole number from 1 to 120").into_response());
     };
     Some(match profiler.take(kind, seconds).await {
