@@ -120,7 +120,7 @@ impl ImportedKey {
             ImportedKeyUse::Sign => self.private.clone().ok_or(KeyImportError::NotPrivate)?,
             ImportedKeyUse::Verify { until } => {
                 IMPORTED_PURPOSE.clone_into(&mut key.purpose);
-                (key.published_at, key.signs_from, key.retires_at) = (Some(now), Some(now), Some(until));
+                (key.published_at, key.retires_at) = (Some(now), Some(until));
                 let public = serde_json::to_vec(&self.public);
                 Zeroizing::new(public.map_err(|error| KeyImportError::Malformed(error.to_string()))?)
             }
