@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::Command};
 
 use crate::{
     arguments::Stage,
-    test_programs::TestPrograms,
+    program_group::ProgramGroup,
     workspace::{Workspace, command, find_in_path},
 };
 
 /// All groups.
-pub(crate) const ALL: [TestPrograms; 4] = [
-    TestPrograms {
+pub(crate) const ALL: [ProgramGroup; 4] = [
+    ProgramGroup {
         name: "Go clients",
         stage: Stage::Clients,
         tests: "test(public_clients::go::)",
@@ -30,7 +30,7 @@ pub(crate) const ALL: [TestPrograms; 4] = [
             vec![("TOLLGATE_TEST_GO_CLIENTS", folder(workspace, "go")), ("TOLLGATE_TEST_GO", go)]
         },
     },
-    TestPrograms {
+    ProgramGroup {
         name: "oauth2-proxy",
         stage: Stage::Clients,
         tests: "test(public_clients::oauth2_proxy::)",
@@ -46,7 +46,7 @@ pub(crate) const ALL: [TestPrograms; 4] = [
         }),
         variables: |workspace| vec![("TOLLGATE_TEST_OAUTH2_PROXY", oauth2_proxy(workspace))],
     },
-    TestPrograms {
+    ProgramGroup {
         name: "Spring Boot and Java verifiers",
         stage: Stage::Clients,
         tests: "test(public_clients::java::)",
@@ -62,7 +62,7 @@ pub(crate) const ALL: [TestPrograms; 4] = [
         build: Some(|workspace| maven(workspace, SPRING_MODULES, &["package"])),
         variables: |workspace| vec![("TOLLGATE_TEST_JAVA_CLIENTS", folder(workspace, "java"))],
     },
-    TestPrograms {
+    ProgramGroup {
         name: "Keycloak",
         stage: Stage::Clients,
         tests: "test(public_clients::keycloak::)",

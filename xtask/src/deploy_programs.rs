@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use crate::{
     arguments::Stage,
     client_programs::go,
-    test_programs::TestPrograms,
+    program_group::ProgramGroup,
     workspace::{Workspace, command},
 };
 
 /// All groups.
-pub(crate) const ALL: [TestPrograms; 5] = [
-    TestPrograms {
+pub(crate) const ALL: [ProgramGroup; 5] = [
+    ProgramGroup {
         name: "nginx, Caddy, hadolint and the schemas of Kubernetes",
         stage: Stage::Deploy,
         tests: "test(/^deploy::(proxies|dockerfile|kubernetes)::/)",
@@ -29,7 +29,7 @@ pub(crate) const ALL: [TestPrograms; 5] = [
         build: None,
         variables: |workspace| vec![("TOLLGATE_TEST_DEPLOY_PROGRAMS", python(workspace).join("bin"))],
     },
-    TestPrograms {
+    ProgramGroup {
         name: "the loader of Compose files",
         stage: Stage::Deploy,
         tests: "test(/^deploy::compose::/)",
@@ -45,7 +45,7 @@ pub(crate) const ALL: [TestPrograms; 5] = [
         }),
         variables: |workspace| vec![("TOLLGATE_TEST_COMPOSE", built(workspace, "compose"))],
     },
-    TestPrograms {
+    ProgramGroup {
         name: "Helm",
         stage: Stage::Deploy,
         tests: "test(/^deploy::helm::/)",
@@ -61,7 +61,7 @@ pub(crate) const ALL: [TestPrograms; 5] = [
         }),
         variables: |workspace| vec![("TOLLGATE_TEST_HELM", built(workspace, "helm"))],
     },
-    TestPrograms {
+    ProgramGroup {
         name: "the commands of docs/install.md",
         stage: Stage::Deploy,
         tests: "test(/^deploy::documentation::/)",
@@ -73,7 +73,7 @@ pub(crate) const ALL: [TestPrograms; 5] = [
         build: None,
         variables: |_| Vec::new(),
     },
-    TestPrograms {
+    ProgramGroup {
         name: "the images' file systems",
         stage: Stage::Deploy,
         tests: "test(/^deploy::images::/)",

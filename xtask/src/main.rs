@@ -17,6 +17,7 @@ mod optimise;
 mod postgres;
 mod process;
 mod profile;
+mod program_group;
 mod progress;
 mod screenshots;
 mod setup;

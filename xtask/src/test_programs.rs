@@ -2,44 +2,23 @@
 //! needs from the machine, and which tests use it. A machine without that runs the other tests, and
 //! the closing line names what was not run.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use anyhow::Result;
 
 use crate::{
     arguments::Stage,
-    client_programs, deploy_programs, progress,
+    client_programs, deploy_programs,
+    program_group::ProgramGroup,
+    progress,
     workspace::{Workspace, find_in_path},
 };
 
-/// Programs that are prepared together.
-pub(crate) struct TestPrograms {
-    /// Name in the closing line.
-    pub(crate) name: &'static str,
-    /// Stage of the tests.
-    pub(crate) stage: Stage,
-    /// Tests that run them, as nextest's filter.
-    pub(crate) tests: &'static str,
-    /// Whether they are built in seconds: the others run only where the stage is named.
-    pub(crate) is_quick: bool,
-    /// Whether the tests mount file systems and change users.
-    pub(crate) needs_root: bool,
-    /// Programs that must be in `PATH`.
-    pub(crate) needs: &'static [&'static str],
-    /// Downloads packages, if there are any; fails where the machine cannot get them.
-    pub(crate) download: Option<fn(&Workspace) -> Command>,
-    /// Files that pin the packages: while they are the same, nothing is downloaded again.
-    pub(crate) pins: &'static [&'static str],
-    pub(crate) build: Option<fn(&Workspace) -> Command>,
-    /// Variables that tell the tests where the programs are.
-    pub(crate) variables: fn(&Workspace) -> Vec<(&'static str, PathBuf)>,
-}
-
 /// The groups of a run, by whether they are ready.
 pub(crate) struct Prepared {
-    ready: Vec<TestPrograms>,
+    ready: Vec<ProgramGroup>,
     /// Groups that the tests cannot run, with the reason.
-    missing: Vec<(TestPrograms, String)>,
+    missing: Vec<(ProgramGroup, String)>,
 }
 
 impl Prepared {
@@ -88,7 +67,7 @@ impl Prepared {
     }
 }
 
-impl TestPrograms {
+impl ProgramGroup {
     /// Why the machine cannot build the programs, if it cannot.
     fn obstacle(&self, workspace: &Workspace) -> Option<String> {
         let lacking: Vec<&str> = self.needs.iter().copied().filter(|name| find_in_path(name).is_none()).collect();
@@ -141,7 +120,7 @@ mod tests {
         let folder = PathBuf::from("/nonexistent");
         let workspace = Workspace { root: folder.clone(), target: folder.clone(), members: Vec::new(), cache: folder };
         let [group, ..] = client_programs::ALL;
-        let group = TestPrograms { needs: &["no-such-program"], ..group };
+        let group = ProgramGroup { needs: &["no-such-program"], ..group };
         let reason = group.obstacle(&workspace);
         assert_eq!(reason.as_deref(), Some("no no-such-program on this machine"));
         let prepared = Prepared { ready: Vec::new(), missing: vec![(group, reason.unwrap_or_default())] };

@@ -15,6 +15,7 @@ pub mod feed_change;
 mod leader_loop;
 pub mod outbound_http;
 pub mod password_hashing;
+mod public_address;
 mod published;
 pub mod rate_limit;
 pub mod refusals;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::outbound_http::is_public;
+use crate::public_address::is_public;
 
 /// Class of a client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
 use crate::database::Connection;
-use crate::database::availability::{Availability, Fault, Use};
+use crate::database::availability::{Availability, Fault};
+use crate::database::statistics::Use;
 use crate::database::values::from_sql;
 use crate::error::StoreError;
 use crate::store::open::{MAX_UNTESTED_IDLE, postgres_pool};

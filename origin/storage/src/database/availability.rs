@@ -14,7 +14,7 @@ use sqlx::{Connection as _, query_scalar};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::database::statistics::DatabaseStatistics;
+use crate::database::statistics::{DatabaseStatistics, Use};
 use crate::error::StoreError;
 
 /// Maximum wait of a request for the first probe after a failure.
@@ -24,12 +24,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Delay between two probes: doubled each time, up to [`MAX_PROBE_DELAY`].
 const FIRST_PROBE_DELAY: Duration = Duration::from_millis(100);
 const MAX_PROBE_DELAY: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    Read,
-    Write,
-}
 
 /// A failure that makes all connections useless, not only the one that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,8 @@ use sqlx_core::transaction::TransactionManager as _;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
-use crate::database::availability::{Availability, Fault, Use};
+use crate::database::availability::{Availability, Fault};
+use crate::database::statistics::Use;
 use crate::error::StoreError;
 
 /// Time limit of a statement. PostgreSQL cancels it one second earlier by itself, and the

@@ -9,8 +9,21 @@ use tollgate_model::log_limit::LogLimit;
 use tollgate_system::current_request::{self, Part};
 use tollgate_system::histogram::{Durations, Histogram};
 
-use crate::database::availability::Use;
-use crate::store::{Pools, Store};
+/// What connections of a pool are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Write,
+}
+
+impl Use {
+    fn name(self) -> &'static str {
+        match self {
+            Use::Read => "read",
+            Use::Write => "write",
+        }
+    }
+}
 
 /// Statistics of both pools, by [`Use`].
 #[derive(Debug)]
@@ -89,58 +102,19 @@ impl DatabaseStatistics {
         }
     }
 
-    fn counters(&self, purpose: Use) -> &PoolCounters {
-        let [read, write] = &self.pools;
-        match purpose {
-            Use::Read => read,
-            Use::Write => write,
-        }
-    }
-}
-
-impl Use {
-    fn name(self) -> &'static str {
-        match self {
-            Use::Read => "read",
-            Use::Write => "write",
-        }
-    }
-}
-
-impl Store {
     /// Warns in the log of each statement that takes this long; of none without a duration.
-    pub fn warn_of_slow_statements(&self, from: Option<Duration>) {
+    pub(crate) fn warn_of_slow_statements(&self, from: Option<Duration>) {
         let micros = from.map_or(u64::MAX, |from| u64::try_from(from.as_micros()).unwrap_or(u64::MAX));
-        self.availability.statistics.slow_after.store(micros, Relaxed);
+        self.slow_after.store(micros, Relaxed);
     }
 
-    /// Number of slow statements since the start.
-    #[must_use]
-    pub fn slow_statement_count(&self) -> u64 {
-        self.availability.statistics.slow_statements.load(Relaxed)
+    pub(crate) fn slow_statement_count(&self) -> u64 {
+        self.slow_statements.load(Relaxed)
     }
 
-    /// Whether the database can be read, as far as known. SQLite, a file, always counts as such.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.availability.is_up()
-    }
-
-    /// Statistics of the connections that read, and of those that write.
-    #[must_use]
-    pub fn pool_statistics(&self) -> [PoolStatistics; 2] {
-        match &self.pools {
-            Pools::Sqlite { read, write } => {
-                [self.statistics_of(read, Use::Read), self.statistics_of(write, Use::Write)]
-            }
-            Pools::Postgres { read, write } => {
-                [self.statistics_of(read, Use::Read), self.statistics_of(write, Use::Write)]
-            }
-        }
-    }
-
-    fn statistics_of<D: Database>(&self, pool: &Pool<D>, purpose: Use) -> PoolStatistics {
-        let counters = self.availability.statistics.counters(purpose);
+    /// Statistics of the pool whose connections are for this.
+    pub(crate) fn of_pool<D: Database>(&self, pool: &Pool<D>, purpose: Use) -> PoolStatistics {
+        let counters = self.counters(purpose);
         PoolStatistics {
             pool: purpose.name(),
             open: pool.size().into(),
@@ -149,6 +123,14 @@ impl Store {
             waits: counters.waits.read(),
             statements: counters.statements.read(),
             failures: counters.failures.load(Relaxed),
+        }
+    }
+
+    fn counters(&self, purpose: Use) -> &PoolCounters {
+        let [read, write] = &self.pools;
+        match purpose {
+            Use::Read => read,
+            Use::Write => write,
         }
     }
 }

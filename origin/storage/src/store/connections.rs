@@ -1,9 +1,9 @@
 //! Connections and transactions of either database.
 
-use crate::database::availability::Use;
 use crate::database::pooled_connection::{
     LONG_STATEMENT_TIMEOUT, PROBE_STATEMENT_TIMEOUT, PooledConnection, Transaction,
 };
+use crate::database::statistics::Use;
 use crate::database::{Connection, Either, Tx};
 use crate::error::StoreError;
 use crate::store::{Pools, Store};

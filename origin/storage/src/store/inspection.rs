@@ -11,7 +11,8 @@ use sqlx::{Connection as _, query_scalar};
 use tollgate_system::Clock;
 
 use crate::error::StoreError;
-use crate::store::open::{POSTGRES_CONNECTIONS, connect_to_postgres};
+use crate::store::connect::connect_to_postgres;
+use crate::store::open::POSTGRES_CONNECTIONS;
 
 /// Statements whose response time is measured.
 const LATENCY_SAMPLES: usize = 5;

@@ -16,7 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, query_as, query_scalar};
 
 use crate::error::StoreError;
-use crate::store::open::connect_to_postgres;
+use crate::store::connect::connect_to_postgres;
 
 pub(crate) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| lenient(sqlx_macros::migrate!("migrations/sqlite")));
 pub(crate) static POSTGRES: LazyLock<Migrator> =

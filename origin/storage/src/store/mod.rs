@@ -1,9 +1,11 @@
 //! [`Store`]: the handle through which all other crates use the database.
 
+mod connect;
 pub(crate) mod connections;
 pub(crate) mod inspection;
 pub(crate) mod migrations;
 pub(crate) mod open;
+mod statistics;
 pub(crate) mod trusted_time;
 
 use std::sync::{Arc, Mutex};

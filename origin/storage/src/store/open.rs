@@ -14,11 +14,10 @@ use tollgate_system::{Clock, files};
 use crate::database::availability::{Availability, Fault, address};
 use crate::database::pooled_connection::{PROBE_STATEMENT_TIMEOUT, is_out_of_transaction};
 use crate::error::StoreError;
+use crate::store::connect::{ACQUIRE_TIMEOUT, connect_to_postgres};
 use crate::store::migrations::{POSTGRES, SQLITE, applied_on_postgres, applied_on_sqlite, check_compatible};
 use crate::store::{Pools, Store};
 
-/// Maximum wait for a connection, or for another process's write.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle time after which a connection is tested before use.
 pub(crate) const MAX_UNTESTED_IDLE: Duration = Duration::from_secs(1);
 /// Readers in addition to the writing connection. Reads are short; more connections only cost
@@ -169,28 +168,6 @@ async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreErr
     let write = postgres_pool(POSTGRES_WRITERS, &availability).connect_with(options.clone()).await?;
     let read = postgres_pool(POSTGRES_READERS, &availability).connect_with(options).await?;
     Ok((Pools::Postgres { read, write }, availability))
-}
-
-/// Makes a connection outside the pools.
-pub(crate) async fn connect_to_postgres(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let unreachable = |reason: String| StoreError::Unreachable { address: address(options), reason };
-    match timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) if is_transient(&error) => Err(unreachable(error.to_string())),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(unreachable(format!("no answer within {} s", ACQUIRE_TIMEOUT.as_secs()))),
-    }
-}
-
-/// Whether a later attempt may succeed: the server is down, starting, stopping, or full.
-fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53") || code.starts_with("08"))
-        }
-        _ => false,
-    }
 }
 
 /// Warns if acknowledged commits can be lost on a power failure.
