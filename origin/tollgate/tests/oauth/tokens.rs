@@ -120,7 +120,8 @@ async fn refused_methods_are_not_cached_either() {
         let response = origin.http.patch(&url).send().await.expect("answered");
         assert_eq!(response.status(), 405, "{path}");
         let headers = response.headers();
-        assert_eq!((&headers["cache-control"], &headers["pragma"]), (&"no-store", &"no-cache"), "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+        assert_eq!(headers["pragma"], "no-cache", "{path}");
         assert!(headers.contains_key("allow"), "{path}");
     }
 }
