@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::{error_response_mode, response_uri};
 use tollgate_model::{AuthorizationError, AuthorizationRequest, Client, RequestUri, Resource, ResponseType};
@@ -147,6 +147,9 @@ async fn resolve_request_object(
     if must_end {
         jose::check_bounded(&claims, MAX_REQUEST_OBJECT_LIFETIME, reader.clock.now()).map_err(refused)?;
     }
+    if client.metadata.is_fapi2() {
+        check_message_signing(&claims, reader.clock.now()).map_err(refused)?;
+    }
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(AuthorizationError::RequestObject("it has another request in it"));
     }
@@ -158,6 +161,23 @@ async fn resolve_request_object(
         value => vec![(name, value.to_string())],
     });
     Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
+}
+
+/// FAPI 2.0 Message Signing §5.3.1: a request object names its audience, is at most an hour old and
+/// lives at most an hour.
+fn check_message_signing(claims: &Map<String, Value>, now: u64) -> Result<(), JoseError> {
+    if !claims.contains_key("aud") {
+        return Err(JoseError("profile fapi2: it has no aud"));
+    }
+    let not_before = jose::time(claims, "nbf")?.ok_or(JoseError("profile fapi2: it has no nbf"))?;
+    let expires_at = jose::time(claims, "exp")?.ok_or(JoseError("profile fapi2: it has no exp"))?;
+    if now > not_before.saturating_add(MAX_REQUEST_OBJECT_LIFETIME) {
+        return Err(JoseError("profile fapi2: its nbf is more than an hour ago"));
+    }
+    if expires_at > not_before.saturating_add(MAX_REQUEST_OBJECT_LIFETIME) {
+        return Err(JoseError("profile fapi2: its exp is more than an hour after its nbf"));
+    }
+    Ok(())
 }
 
 /// The unverified request object at a URI that the client registered. Never: a request to another

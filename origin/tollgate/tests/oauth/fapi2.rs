@@ -137,12 +137,13 @@ async fn fapi2_request_object_is_signed_with_ps256_and_never_with_rs256() {
         ..Origin::web()
     };
     origin.client("bank", bank.checked().expect("good")).await;
-    let (issuer, expires_at) = (origin.server.issuer(), Clock::system().now() + 60);
+    let (issuer, now) = (origin.server.issuer(), Clock::system().now());
+    let expires_at = now + 60;
     for (alg, status) in [(TokenAlg::Ps256, 201), (TokenAlg::Rs256, 400)] {
         let claims = json!({ "iss": "bank", "sub": "bank", "aud": issuer, "exp": expires_at, "jti": random_id() });
         let assertion = keys.sign(TokenAlg::Ps256, &json!({}), &claims).expect("signed");
         let object = json!({
-            "iss": "bank", "client_id": "bank", "aud": issuer, "exp": expires_at, "response_type": "code",
+            "iss": "bank", "client_id": "bank", "aud": issuer, "nbf": now, "exp": expires_at, "response_type": "code",
             "redirect_uri": REDIRECT_URI, "scope": "openid", "code_challenge": CODE_CHALLENGE,
             "code_challenge_method": "S256",
         });
@@ -156,6 +157,56 @@ async fn fapi2_request_object_is_signed_with_ps256_and_never_with_rs256() {
         assert_eq!(answered, status, "{alg}: {body}");
         let refusal = body["error_description"].as_str().unwrap_or_default();
         assert_eq!(refusal.contains("profile fapi2"), alg == TokenAlg::Rs256, "{body}");
+    }
+}
+
+/// Modules ensure-request-object-without-nbf-fails and -with-nbf-over-60-fails of the OpenID
+/// Foundation's FAPI 2.0 Message Signing plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn fapi2_request_object_is_recent_and_short_lived() {
+    let (origin, key) = (Origin::start().await, ClientKey::generate());
+    let bank = ClientMetadata {
+        profile: Some(ClientProfile::Fapi2),
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(key.jwks()),
+        ..Origin::web()
+    };
+    origin.client("bank", bank.checked().expect("good")).await;
+    let (issuer, now) = (origin.server.issuer(), Clock::system().now());
+    for (changes, refusal) in [
+        (json!({}), None),
+        (json!({ "nbf": now - 3000 }), None),
+        (json!({ "aud": null }), Some("no aud")),
+        (json!({ "nbf": null }), Some("no nbf")),
+        (json!({ "exp": null, "iat": now }), Some("no exp")),
+        (json!({ "nbf": now - 4200 }), Some("nbf is more than an hour ago")),
+        (json!({ "nbf": now - 3000, "exp": now + 1200 }), Some("more than an hour after its nbf")),
+    ] {
+        let mut object = json!({
+            "iss": "bank", "client_id": "bank", "aud": issuer, "nbf": now, "exp": now + 60, "response_type": "code",
+            "redirect_uri": REDIRECT_URI, "scope": "openid", "code_challenge": CODE_CHALLENGE,
+            "code_challenge_method": "S256",
+        });
+        for (name, value) in changes.as_object().expect("an object") {
+            match value {
+                Value::Null => object.as_object_mut().expect("an object").remove(name),
+                value => object.as_object_mut().expect("an object").insert(name.clone(), value.clone()),
+            };
+        }
+        let object = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &object);
+        let (status, body) = post(&origin, &key, "/oauth/par", json!(issuer), &[("request", object.as_str())]).await;
+        let description = body["error_description"].as_str().unwrap_or_default();
+        match refusal {
+            None => assert_eq!(status, 201, "{changes}: {body}"),
+            Some(reason) => {
+                assert_eq!(
+                    (status, body["error"].as_str()),
+                    (400, Some("invalid_request_object")),
+                    "{changes}: {body}"
+                );
+                assert!(description.contains(reason), "{changes}: {body}");
+            }
+        }
     }
 }
 
