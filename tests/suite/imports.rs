@@ -50,9 +50,8 @@ async fn imported_users_sign_in_and_their_hashes_are_replaced() -> Result<()> {
         let wrong = [("username", name), ("password", "letmein!")];
         let refused = Browser::new(&origin.server.url())?.submit_form(&origin.url("/login"), &wrong).await;
         ensure!(refused.is_err(), "{name}: a wrong password");
-        let tokens =
-            app.user_tokens(&Browser::new(&origin.server.url())?, &Person::new(name, PASSWORD), &[("scope", "openid")]);
-        tokens.await.context(name)?;
+        let (browser, person) = (Browser::new(&origin.server.url())?, Person::new(name, PASSWORD));
+        app.user_tokens(&browser, &person, &[("scope", "openid")]).await.context(name)?;
         let hash = password_hash(&origin, name).await?;
         ensure!(hash.starts_with("$argon2id$"), "{name}: {hash}");
         app.user_tokens(&Browser::new(&origin.server.url())?, &Person::new(name, PASSWORD), &[("scope", "openid")])
