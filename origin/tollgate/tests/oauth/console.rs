@@ -21,7 +21,7 @@ impl Fixture {
         Fixture::start_with(&[]).await
     }
 
-    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Fixture {
+    pub(crate) async fn start_with(settings: &[(&'static str, &str)]) -> Fixture {
         let origin = Origin::start_with(settings).await;
         let mut metadata = Origin::service("tollgate:admin");
         metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
