@@ -69,8 +69,9 @@ async fn metrics_listener_serves_profiles_if_they_are_on() -> Result<()> {
             ensure!(matches!(page.status, 403 | 429), "{} {}", page.status, page.body);
         }
     };
+    let sampling = url("profile?seconds=2");
     let sampled = tokio::select! {
-        sampled = profile(&http, &url("profile?seconds=2")) => sampled?,
+        sampled = profile(&http, &sampling) => sampled?,
         failed = load => return failed,
     };
     ensure!(sampled.has("cpu") && sampled.has("nanoseconds") && !sampled.samples.is_empty(), "{:?}", sampled.strings);
