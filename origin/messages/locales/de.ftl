@@ -165,6 +165,7 @@ error-form-malformed = Das Formular konnte nicht gelesen werden. Versuchen Sie e
 error-address-malformed = Diese Adresse ist ungültig.
 error-application = Die Anwendung hat eine Anfrage geschickt, die nicht verwendet werden kann. Gehen Sie zu ihr zurück und versuchen Sie es noch einmal. Bleibt der Fehler bestehen, wenden Sie sich an ihren Herausgeber.
 error-request-id = Anfrage-ID für den Support:
+error-return-to-host = Zurück zu { $host }
 error-password-changed = Ihr Passwort wurde während der Anmeldung geändert. Melden Sie sich noch einmal an.
 error-users-unavailable = Passwörter können im Moment nicht geprüft werden. Versuchen Sie es in einigen Minuten noch einmal.
 error-username-conflict = Ihr Passwort stimmt, aber ein anderes Konto hat bereits diesen Benutzernamen. Bitten Sie die Administration, eines der beiden umzubenennen.

@@ -186,6 +186,8 @@ error-address-malformed = This address is not valid.
 # A technical description in English follows.
 error-application = The application sent a request that cannot be used. Go back to it and try again. If the error persists, contact its publisher.
 error-request-id = Request ID, for support:
+# A link that takes the error to the application. $host: its host.
+error-return-to-host = Return to { $host }
 error-password-changed = Your password was changed during the sign-in. Sign in again.
 error-users-unavailable = Passwords cannot be checked at the moment. Try again in a few minutes.
 error-username-conflict = Your password is correct, but another account already has this username. Ask an administrator to rename one of the two.

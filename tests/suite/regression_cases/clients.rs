@@ -229,6 +229,8 @@ async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &Regre
     }
     let (page, off) = (first_response(&authorize(&origin, own, wrong[0])).await?, first_response(&logout(own)).await?);
     case.report(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
+    let page = first_response(&authorize(&origin, own, wrong[3])).await?;
+    assert!(page.body.contains(&format!("href=\"{REDIRECT}?error=login_required")), "a link: {}", page.body);
 
     // A signed-in user is redirected, and so is an iframe with prompt=none.
     let browser = Browser::new(&origin.server.url())?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
+use axum::http::header::LOCATION;
 use axum::response::Response;
 use tollgate_keys::jose;
 use tollgate_model::authorization::REQUEST_LIFETIME;
@@ -174,8 +175,9 @@ async fn continue_pushed_request(
 
 /// Rejects a request. The client is informed by a redirect, except: a client that registered itself
 /// is not redirected to before a user has signed in, or anybody could make a link to this server
-/// lead anywhere (RFC 9700 §4.11); then the user sees an error page. In a frame, where a client
-/// silently checks for a session, the redirect happens: a frame has no address bar to deceive.
+/// lead anywhere (RFC 9700 §4.11); then the user sees an error page, with a link that names the
+/// client's host. In a frame, where a client silently checks for a session, the redirect happens: a
+/// frame has no address bar to deceive.
 async fn refuse(
     endpoint: &AuthorizationEndpoint,
     client: &Client,
@@ -185,7 +187,10 @@ async fn refuse(
 ) -> Result<Response, WebError> {
     let asks_silently = browser.is_frame && *error == AuthorizationError::LoginRequired;
     if client.registrant() == Registrant::Client && browser.login.is_none() && !asks_silently {
-        return Err(WebError::bad_application_request(&error.to_string()));
+        let response = endpoint.responses.send_error(client, browser, to, error).await?;
+        // A response that is posted has no address to link to.
+        let address = response.headers().get(LOCATION).and_then(|address| address.to_str().ok());
+        return Err(WebError::bad_application_request(&error.to_string()).with_return_link(address));
     }
     endpoint.responses.send_error(client, browser, to, error).await
 }

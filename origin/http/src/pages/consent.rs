@@ -12,7 +12,7 @@ use tollgate_model::{
 
 use super::error::WebError;
 use super::login::{get_client, get_pending_request};
-use super::page::{Flow, Layout};
+use super::page::{Flow, Layout, host};
 use super::page_request::{CsrfCheckedForm, PageRequest};
 use super::publisher::Publisher;
 use crate::oauth::authorization_response::ReturnTo;
@@ -100,13 +100,6 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
         return state.authorization.responses.send_error(&client, &page.browser, &to, &error).await;
     }
     issue_code(&state.authorization, &client, &request, &page.browser, &login, Some(&consented_access(&request)?)).await
-}
-
-/// The host of a redirect URI, to be shown to the user; or the scheme of an app on their device.
-fn host(redirect_uri: &str) -> String {
-    let url = url::Url::parse(redirect_uri).ok();
-    let host = url.as_ref().map(|url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned));
-    host.unwrap_or_default()
 }
 
 /// What a client asks for, as a user reads it.

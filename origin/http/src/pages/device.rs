@@ -171,6 +171,7 @@ fn show_decision(page: &PageRequest, user: &User, allowed: bool) -> Response {
         detail: String::new(),
         is_success: allowed,
         link: Some(("/device", "device-connect-another")),
+        return_link: None,
     })
 }
 

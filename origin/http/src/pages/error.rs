@@ -18,7 +18,7 @@ use tollgate_storage::{StoreError, WriteError};
 use tollgate_system::current_request;
 
 use super::brand::Appearance;
-use super::page::{Flow, Layout, MessagePage, page};
+use super::page::{Flow, Layout, MessagePage, ReturnLink, page};
 use crate::issuer::Issuer;
 use crate::oauth::error::OAuthError;
 use crate::problem::Problem;
@@ -38,13 +38,22 @@ pub(crate) struct WebError {
     detail: String,
     /// The limit that was exceeded.
     refusal: Option<LimitExceeded>,
-    /// The refused request of an application, for the log.
-    refused: Option<Box<RefusedRequest>>,
+    /// What is known of the application whose request is refused.
+    application: Option<Box<RefusedApplication>>,
+}
+
+/// The refused request of an application.
+#[derive(Debug, Clone)]
+struct RefusedApplication {
+    /// For the log.
+    request: RefusedRequest,
+    /// By which the user may take the error to the application.
+    return_link: Option<ReturnLink>,
 }
 
 impl WebError {
     fn new(status: StatusCode, title: &'static str, message: &'static str) -> WebError {
-        WebError { status, title, message, count: None, detail: String::new(), refusal: None, refused: None }
+        WebError { status, title, message, count: None, detail: String::new(), refusal: None, application: None }
     }
 
     /// The request is malformed.
@@ -55,14 +64,26 @@ impl WebError {
     /// An application sent the browser here with a request that cannot be used. `detail` tells its
     /// developers what is wrong.
     pub(crate) fn bad_application_request(detail: &str) -> WebError {
-        let refused = Some(Box::new(RefusedRequest::new("invalid_request", detail.to_owned())));
-        WebError { detail: detail.to_owned(), refused, ..WebError::bad_request("error-application") }
+        let request = RefusedRequest::new("invalid_request", detail.to_owned());
+        let application = Some(Box::new(RefusedApplication { request, return_link: None }));
+        WebError { detail: detail.to_owned(), application, ..WebError::bad_request("error-application") }
+    }
+
+    /// Adds a link to the application, at its authorization response.
+    pub(crate) fn with_return_link(mut self, response: Option<&str>) -> WebError {
+        if let Some(application) = &mut self.application {
+            application.return_link = response.map(ReturnLink::new);
+        }
+        self
     }
 
     /// Adds the values that the application sent, for the log.
     pub(crate) fn with_request(self, parameters: &impl RequestParameters) -> WebError {
-        let refused = self.refused.map(|refused| Box::new(refused.with_request(parameters)));
-        WebError { refused, ..self }
+        let application = self.application.map(|application| {
+            let request = application.request.with_request(parameters);
+            Box::new(RefusedApplication { request, return_link: application.return_link })
+        });
+        WebError { application, ..self }
     }
 
     /// The authorization request that a page belongs to has expired or was answered.
@@ -221,10 +242,10 @@ pub(crate) async fn render_errors(State(pages): State<Arc<PublicPages>>, request
     };
     let accept_language = accept_language.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let messages = pages.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
-    let refused = error.refused.clone();
+    let refused = error.application.as_ref().map(|application| application.request.clone());
     let mut rendered = error.render(&pages, messages);
     if let Some(refused) = refused {
-        rendered.extensions_mut().insert(*refused);
+        rendered.extensions_mut().insert(refused);
     }
     for name in [RETRY_AFTER, POLICY, STATE, SET_COOKIE] {
         for value in response.headers().get_all(&name) {
@@ -245,7 +266,9 @@ impl WebError {
         let link = Some(("/account/sessions", "error-go-to-account"));
         let mut layout = Layout::new(&pages.issuer, &pages.appearance, messages);
         layout.request_id = current_request::id().unwrap_or_default();
-        let template = MessagePage { layout, title, message, detail: self.detail, is_success: false, link };
+        let return_link = self.application.and_then(|application| application.return_link);
+        let template =
+            MessagePage { layout, title, message, detail: self.detail, is_success: false, link, return_link };
         page(self.status, &template, &language, Flow::Own)
     }
 }

@@ -230,7 +230,15 @@ fn signed_out(page: &PageRequest, redirect_uri: Option<String>, sent_cookie: boo
             let [title, message] = ["logout-done-title", "logout-done"].map(|id| page.messages.text(id).to_string());
             let link = Some(("/login", "logout-sign-in-again"));
             let layout = page.layout();
-            let template = MessagePage { layout, title, message, detail: String::new(), is_success: true, link };
+            let template = MessagePage {
+                layout,
+                title,
+                message,
+                detail: String::new(),
+                is_success: true,
+                link,
+                return_link: None,
+            };
             // Without a session the layout has no form, so the page needs no new cookie.
             super::page::page(StatusCode::OK, &template, page.messages.language(), Flow::Own)
         }

@@ -79,6 +79,29 @@ pub(crate) struct MessagePage {
     pub(crate) is_success: bool,
     /// A path of this issuer, and the message that is the link to it.
     pub(crate) link: Option<(&'static str, &'static str)>,
+    pub(crate) return_link: Option<ReturnLink>,
+}
+
+/// A link to the application that sent the user. Its text names the host, so that the user decides
+/// whether to follow it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReturnLink {
+    url: String,
+    host: String,
+}
+
+impl ReturnLink {
+    /// Links to an authorization response at a redirect URI.
+    pub(crate) fn new(response: &str) -> ReturnLink {
+        ReturnLink { url: response.to_owned(), host: host(response) }
+    }
+}
+
+/// The host of a redirect URI, to be shown to the user; or the scheme of an app on their device.
+pub(super) fn host(redirect_uri: &str) -> String {
+    let url = url::Url::parse(redirect_uri).ok();
+    let host = url.as_ref().map(|url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned));
+    host.unwrap_or_default()
 }
 
 /// Which flow a page belongs to: it decides where its forms may lead.

@@ -121,3 +121,22 @@ async fn sign_in_page_shows_sign_policy_and_terms_of_the_client() {
     }
     origin.shutdown().await;
 }
+
+/// Module oidcc-prompt-none-not-logged-in of the OpenID Foundation's suite, with a dynamic client.
+#[tokio::test(flavor = "multi_thread")]
+async fn error_page_links_to_a_self_registered_client_and_names_its_host() {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+    let mut metadata = shop();
+    metadata["scope"] = json!("openid");
+    let (_, client) = register(&origin, metadata).await;
+    let silent = [("redirect_uri", "https://shop.example/cb"), ("scope", "openid"), ("prompt", "none")];
+    let browser = UserBrowser::new(&origin, "ada");
+    let page = browser.request_authorization(text(&client, "client_id"), &silent).await;
+    assert_eq!((page.status, page.redirect()), (400, None), "{}", page.body);
+    assert!(page.body.contains("href=\"https://shop.example/cb?error=login_required"), "{}", page.body);
+    assert!(page.body.contains("Return to <bdi>shop.example</bdi>"), "{}", page.body);
+    let posted = [silent.as_slice(), &[("response_mode", "form_post")]].concat();
+    let page = browser.request_authorization(text(&client, "client_id"), &posted).await;
+    assert!(page.status == 400 && !page.body.contains("shop.example"), "{}", page.body);
+    origin.shutdown().await;
+}
