@@ -13,9 +13,10 @@ use super::private::PrivateKey;
 /// Generates a key and encrypts it for the database. RSA takes up to seconds: not for an async
 /// thread.
 ///
-/// A token key signs after its publication. A derive key, which is not published, signs after its
-/// `ahead` time. A snapshot key signs when an operator activates it, because only the operators who
-/// pin it know when edges have it.
+/// A token key signs after its publication in a snapshot. One that signs no access tokens is not in
+/// snapshots: it is published in the JWK set by its creation, and signs after its `ahead` time. So
+/// does a derive key, which is not published. A snapshot key signs when an operator activates it,
+/// because only the operators who pin it know when edges have it.
 ///
 /// # Errors
 /// If the random source fails.
@@ -29,6 +30,7 @@ pub fn generate_key(master: &MasterKey, spec: KeySpec, now: u64) -> Result<Store
         KeyPurpose::Token | KeyPurpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| failed(&error))?,
     };
     let (published_at, signs_from) = match purpose {
+        KeyPurpose::Token if !alg.is_for_access_tokens() => (Some(now), Some(now.saturating_add(ahead))),
         KeyPurpose::Token | KeyPurpose::Snapshot => (None, None),
         KeyPurpose::Derive | KeyPurpose::Secret => (Some(now), Some(now.saturating_add(ahead))),
     };

@@ -207,8 +207,7 @@ impl KeyRing {
         self.signing.iter().filter(|key| key.state != KeyState::Revoked)
     }
 
-    /// The `kid`s of those keys in [`KeyRing::published_jwks`] that no snapshot contains yet, or
-    /// could contain.
+    /// The `kid`s of those keys in [`KeyRing::public_jwks`] that no snapshot contains yet.
     #[must_use]
     pub fn unpublished(&self) -> Vec<String> {
         self.signing
