@@ -131,7 +131,7 @@ impl DiagnosisView {
             lines.extend(details.map(|detail| format!("{:24}{detail}", "")));
         }
         let count = |status| self.findings.iter().filter(|view| view.finding.status == status).count();
-        lines.push(format!("\n{} faults, {} warnings", count(Status::Fault), count(Status::Warning)));
+        lines.push(format!("\nfaults: {}, warnings: {}", count(Status::Fault), count(Status::Warning)));
         lines.join("\n")
     }
 }
