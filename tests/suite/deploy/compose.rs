@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
-use tollgate_tests::environment::required_env;
+use tollgate_tests::environment::{install_tls_provider, required_env};
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::redis_server::RedisServer;
 
@@ -153,6 +153,7 @@ fn settings(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn origins_and_edge_work_together_with_these_settings_and_secrets() -> Result<()> {
+    install_tls_provider();
     let project = project()?;
     let (folder, redis, api) = (tempfile::tempdir()?, RedisServer::start()?, Upstream::start()?);
     let database = TestDatabase::postgres("compose").await?;
