@@ -53,7 +53,7 @@ impl Store {
     pub async fn export(&self) -> Result<BackupExport, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
-        // Whoever reads the backup may be slow.
+        // The reader of the backup may be slow.
         tx.execute_on_postgres("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let issuer = tx.feed().await?.issuer;
         let migrations = tx.applied_migrations().await?;
