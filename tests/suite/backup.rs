@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::{REDIRECT_URI, TestClient};
@@ -55,17 +54,24 @@ impl Fixture {
         Ok(serde_json::from_str(&self.origin.cli(&self.arguments(arguments, &passphrase))?)?)
     }
 
-    /// Starts a command with the passphrase, and waits until it reports this.
-    fn run_until(&self, arguments: &[&str], report: &str) -> Result<Child> {
+    /// Starts a command with the passphrase, and kills it when it reports this. Returns what it had
+    /// written to standard output.
+    async fn kill_at(
+        &self,
+        arguments: &[&str],
+        report: &str,
+        meanwhile: impl Future<Output = Result<()>>,
+    ) -> Result<Vec<u8>> {
         let passphrase = self.path("passphrase");
         let mut child = self.origin.spawn(&self.arguments(arguments, &passphrase))?;
         let mut lines = BufReader::new(child.stderr.take().context("standard error")?).lines();
-        while let Some(line) = lines.next().transpose()? {
-            if line == report {
-                return Ok(child);
-            }
-        }
-        bail!("{arguments:?} never reported {report:?}: {:?}", child.wait()?);
+        while lines.next().transpose()?.context("it ended without the report")? != report {}
+        meanwhile.await?;
+        child.kill()?;
+        child.wait()?;
+        let mut written = Vec::new();
+        child.stdout.take().context("standard output")?.read_to_end(&mut written)?;
+        Ok(written)
     }
 
     async fn edge(&self, upstream: &Upstream) -> Result<TestEdge> {
@@ -192,19 +198,14 @@ async fn kill_in_the_middle(database: TestDatabase) -> Result<()> {
     for _ in 0..TOKENS {
         test.client.token("a").await?;
     }
-    // Nothing reads the pipe, so this backup stops in the middle.
-    let mut killed = test.run_until(&["backup", "create", "-"], "reading tokens")?;
-    test.client.token("a").await.context("the origin serves meanwhile")?;
-    killed.kill()?;
-    let mut part = Vec::new();
-    killed.stdout.take().context("standard output")?.read_to_end(&mut part)?;
-    killed.wait()?;
+    // Nothing reads the pipe before the kill, so this backup is in the middle then.
+    let meanwhile = async { test.client.token("a").await.map(drop).context("the origin serves meanwhile") };
+    let part = test.kill_at(&["backup", "create", "-"], "reading tokens", meanwhile).await?;
     fs::write(test.path("part"), &part)?;
     ensure!(test.run(&["backup", "verify", &test.path("part")]).is_err(), "{} bytes are no backup", part.len());
 
-    let mut killed = test.run_until(&["backup", "create", &test.path("killed")], "reading clients")?;
-    killed.kill()?;
-    killed.wait()?;
+    let nothing = || async { Ok(()) };
+    test.kill_at(&["backup", "create", &test.path("killed")], "reading clients", nothing()).await?;
     let is_there = Path::new(&test.path("killed")).exists();
     ensure!(!is_there || test.run(&["backup", "verify", &test.path("killed")]).is_ok(), "a part has the file's name");
 
@@ -216,9 +217,7 @@ async fn kill_in_the_middle(database: TestDatabase) -> Result<()> {
         let listed: Value = serde_json::from_str(&test.origin.cli(&["client", "list", "--json"])?)?;
         Ok(listed.as_array().context("a list")?.len())
     };
-    let mut killed = test.run_until(&["restore", &file, "--force"], "writing tokens")?;
-    killed.kill()?;
-    killed.wait()?;
+    test.kill_at(&["restore", &file, "--force"], "writing tokens", nothing()).await?;
     assert_eq!(clients()?, 1, "the database is as before, or restored");
     let restored = test.run(&["restore", &file, "--force"])?;
     assert_eq!(restored["tables"], made["tables"]);

@@ -121,18 +121,23 @@ async fn create(session: &Session, file: &Path, passphrase: &BackupPassphrase, w
     let made_at = Clock::system().now();
     let master_key = if with_keys { Some(session.settings.master_key.load(false)?) } else { None };
     let (store, key) = (&session.store, master_key.as_ref());
-    let progress = |table: &str| eprintln!("reading {table}");
+    let progress = |table: &str| report(&format!("reading {table}"));
     if file == Path::new("-") {
         let (summary, mut stdout) = write_backup(store, made_at, std::io::stdout(), passphrase, key, progress).await?;
         stdout.flush().context("cannot write to standard output")?;
         let view = BackupView::new(file, summary);
-        eprintln!("{}", if session.output.is_json() { serde_json::to_string(&view)? } else { view.to_text() });
+        report(&if session.output.is_json() { serde_json::to_string(&view)? } else { view.to_text() });
         return Ok(());
     }
     let new = NewFile::create(file, Access::Owner).with_context(|| format!("cannot write {}", file.display()))?;
     let (summary, new) = write_backup(store, made_at, new, passphrase, key, progress).await?;
     new.publish().with_context(|| format!("cannot write {}", file.display()))?;
     session.output.print(&BackupView::new(file, summary), BackupView::to_text)
+}
+
+/// Reports progress. A closed standard error stops neither a backup nor a restore.
+fn report(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn open_file(path: &Path) -> anyhow::Result<impl Read + use<>> {
@@ -147,7 +152,7 @@ impl RestoreFlags {
     /// Checks the whole backup before the database is opened.
     pub(super) async fn run(self, settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<()> {
         let (file, passphrase) = (&self.file, self.passphrase.read()?);
-        eprintln!("checking the backup");
+        report("checking the backup");
         let summary = verify_backup(open_file(file)?, &passphrase).await;
         let summary = summary.with_context(|| file.display().to_string())?;
         check_issuer(&settings, issuer.as_deref(), &summary)?;
@@ -163,7 +168,7 @@ impl RestoreFlags {
     async fn restore(&self, session: &Session, passphrase: &BackupPassphrase) -> anyhow::Result<()> {
         let mode = if self.moved { RestoreMode::Moved } else { RestoreMode::AfterLoss };
         let (source, by) = (open_file(&self.file)?, command_line_actor());
-        let progress = |table: &str| eprintln!("writing {table}");
+        let progress = |table: &str| report(&format!("writing {table}"));
         let (summary, restored) =
             restore_backup(&session.store, source, passphrase, (mode, self.force), &by, progress).await?;
         let view = RestoreView {
@@ -194,7 +199,7 @@ fn install_master_key(source: &MasterKeySource, key: &MasterKey) -> anyhow::Resu
         let text = Zeroizing::new(format!("{}\n", &*key.to_text()));
         let created = files::create(path, text.as_bytes(), Access::Owner);
         created.with_context(|| format!("cannot write the master key to {}", path.display()))?;
-        eprintln!("wrote the master key to {}", path.display());
+        report(&format!("wrote the master key to {}", path.display()));
         return Ok(());
     }
     if *source.load(false)?.to_text() != *key.to_text() {
