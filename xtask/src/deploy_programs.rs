@@ -51,7 +51,8 @@ pub(crate) const ALL: [ProgramGroup; 5] = [
         tests: "test(/^deploy::helm::/)",
         is_quick: false,
         needs_root: false,
-        needs: &["go"],
+        // What Helm renders is checked by programs of the first group.
+        needs: &["go", "python3"],
         download: Some(|workspace| go(workspace, "tests/deploy/helm", &["mod", "download"])),
         pins: &["tests/deploy/helm/go.sum"],
         build: Some(|workspace| {

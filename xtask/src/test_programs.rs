@@ -102,7 +102,7 @@ impl ProgramGroup {
     }
 
     fn log_name(&self, step: &str) -> String {
-        let name = self.name.to_lowercase().replace(',', "").replace(' ', "-");
+        let name = self.name.to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
         format!("{name}-{step}")
     }
 }
