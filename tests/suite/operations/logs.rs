@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
+use tollgate_tests::edge::{EdgeKind, TestEdge};
 use tollgate_tests::environment::now;
 use tollgate_tests::jwt::{ClientKey, random_id};
 use tollgate_tests::origin::TestOrigin;
@@ -79,6 +80,31 @@ async fn slow_query_is_logged_with_its_place() -> Result<()> {
     let line = slow.iter().find(of_clients).with_context(|| format!("{slow:?}"))?;
     ensure!(line["fields"]["took_ms"].as_f64() >= Some(200.0) && line["fields"]["pool"] == "read", "{line}");
     ensure!(line["span"]["route"] == "/oauth/token", "{line}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edge_gives_each_request_an_id_that_upstream_and_client_get() -> Result<()> {
+    let origin = TestOrigin::start().await?;
+    let upstream = RecordingServer::start(200, "{}", Duration::ZERO).await?;
+    let settings = origin.edge_settings(&upstream.url).await?;
+    origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "read"])?;
+    let client = TestClient::register_with_cli(&origin, "shop", &["--scope", "read"])?;
+    let token = client.token("read").await?;
+    for kind in [EdgeKind::Runner, EdgeKind::Spin] {
+        let edge = TestEdge::start(kind, &settings).await?;
+        let request = || origin.http.get(format!("{}/reports/7", edge.url)).bearer_auth(&token);
+        let own = request().send().await?;
+        assert_eq!(own.status(), 200, "{kind:?}");
+        let id = own.headers()["x-request-id"].clone();
+        assert_eq!(id.len(), 32, "{kind:?}");
+        assert_eq!(upstream.headers().last().context("a request")?["x-request-id"], id, "{kind:?}");
+        let given = request().header("x-request-id", "7b0d9a7e-4b1c").send().await?;
+        assert_eq!(given.headers()["x-request-id"], "7b0d9a7e-4b1c", "{kind:?}");
+        assert_eq!(upstream.headers().last().context("a request")?["x-request-id"], "7b0d9a7e-4b1c", "{kind:?}");
+        let refused = origin.http.get(format!("{}/reports/7", edge.url)).bearer_auth("wrong").send().await?;
+        ensure!(refused.status() == 401 && refused.headers().contains_key("x-request-id"), "{kind:?}");
+    }
     Ok(())
 }
 

@@ -54,7 +54,13 @@ macro_rules! numbers {
     };
 }
 
-numbers!(f64, i64, u8, u64, usize);
+numbers!(i64, u8, u64, usize);
+
+impl Number for f64 {
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
 
 impl Metric {
     /// Adds a sample.
