@@ -86,6 +86,22 @@ fn unusable_files_of_secrets_are_named() -> Result<()> {
     Ok(())
 }
 
+/// As in an image that contains nothing but the program.
+#[test]
+fn start_without_certificates_of_authorities_names_the_missing_package() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let missing = folder.path().join("missing").display().to_string();
+    let settings = [
+        ("SSL_CERT_FILE", missing.as_str()),
+        ("SSL_CERT_DIR", missing.as_str()),
+        ("TOLLGATE_LISTEN", "127.0.0.1:0"),
+        ("TOLLGATE_LOG", "off"),
+    ];
+    let error_line = error_line(&run("tollgate", &["serve"], &settings)?);
+    assert!(error_line.contains("ca-certificates") && error_line.contains("SSL_CERT_FILE"), "{error_line}");
+    Ok(())
+}
+
 #[test]
 fn health_check_fails_without_a_server() -> Result<()> {
     let address = format!("127.0.0.1:{}", free_port()?);

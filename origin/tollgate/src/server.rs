@@ -64,6 +64,7 @@ impl Server {
     /// Starts as [`Server::start_with_clock`] does, on the open database of the settings.
     pub(crate) async fn start_on(store: Store, settings: Settings, clock: Clock) -> anyhow::Result<Server> {
         install_tls_provider();
+        check_public_authorities()?;
         let tls = settings.tls.clone().map(|tls| TlsFiles::open(tls, clock.clone())).transpose()?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
@@ -254,6 +255,15 @@ fn start_exporters(
         tasks.spawn(task);
     }
     Ok((spans, sources))
+}
+
+/// Fails with what to do if the machine has no certificates of public authorities, without which
+/// no HTTP client can be built.
+fn check_public_authorities() -> anyhow::Result<()> {
+    reqwest::Client::builder().build().map(drop).context(
+        "outgoing TLS cannot be used: install the certificates of public authorities (Debian's package \
+         ca-certificates), or name a file with some in SSL_CERT_FILE",
+    )
 }
 
 /// Makes ring the default TLS provider of the process, unless it has one.
