@@ -67,7 +67,8 @@ pub(super) fn text(crates: &Crates, runtime: &[Work]) -> Result<String> {
             works_by_text.entry(read(file)?).or_default().push(describe(one));
         }
         if files.is_empty() {
-            writeln!(without_text, "  {}; {}", describe(one), one.authors.join(", "))?;
+            let by = if one.authors.is_empty() { "" } else { " by " };
+            writeln!(without_text, "  {}{by}{}", describe(one), one.authors.join(", "))?;
         }
     }
     let mut all =
