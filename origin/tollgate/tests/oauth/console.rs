@@ -356,6 +356,7 @@ async fn administrator_cannot_disable_or_demote_themselves() {
 async fn console_and_api_make_the_same_revocations_and_key_changes() {
     let fixture = Fixture::start().await;
     let root = fixture.browser("root").await;
+    fixture.origin.client("reports", Origin::service("orders")).await;
     let tokens = fixture.origin.token("admin", &[("grant_type", "client_credentials")]).await;
     let token = text(&tokens, "access_token");
     let revocations = [
