@@ -63,7 +63,7 @@ async fn metrics_move_when_their_events_happen() -> Result<()> {
     assert_eq!(admin.send().await?.status(), 401);
     let browser = Browser::new(&origin.server.url())?;
     client.user_tokens(&browser, &ada, &[]).await?;
-    assert_eq!(client.post("/oauth/device_authorization", &[("scope", "read")]).await?.status, 200);
+    assert_eq!(client.post("/oauth/device/code", &[("scope", "read")]).await?.status, 200);
     origin.cli(&["edge", "add", "fra", "--url", "http://127.0.0.1:1"])?;
     // Live records are counted every 15 seconds at most.
     time.advance(Duration::from_secs(20));
