@@ -73,3 +73,28 @@ impl KeyRing {
         first_keys.into_iter().map(first).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn key_that_signs_no_access_tokens_is_published_by_its_creation() {
+        let master = MasterKey::from_random([1; 32]);
+        let spec = |alg| KeySpec { purpose: KeyPurpose::Token, alg, ahead: 60 };
+        let usual = generate_key(&master, spec(TokenAlg::EdDsa), 1000).expect("generated");
+        assert_eq!((usual.published_at, usual.signs_from), (None, None), "a snapshot publishes it");
+        let key = generate_key(&master, spec(TokenAlg::Ed25519), 1000).expect("generated");
+        assert_eq!((key.published_at, key.signs_from), (Some(1000), Some(1060)));
+        let mut keys = KeyRing::generate(&master, 1000).expect("generated");
+        let edge_keys = KeyRing::open(&master, &keys, BTreeSet::new(), 1000).expect("opened").public_jwks();
+        keys.push(key);
+        let ring = KeyRing::open(&master, &keys, BTreeSet::new(), 1000).expect("opened");
+        assert!(ring.can_sign_statements(TokenAlg::Ed25519), "the first key of an algorithm waits for no cache");
+        assert!(!ring.can_sign_statements(TokenAlg::Ps256));
+        assert_eq!((ring.public_jwks(), ring.published_jwks().len()), (edge_keys, 4));
+        assert!(ring.unpublished().is_empty());
+    }
+}
