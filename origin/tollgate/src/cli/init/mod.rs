@@ -3,7 +3,7 @@
 //! what to do next.
 //!
 //! Never: a file or an object that exists is changed (except by `--force`, which keeps the old
-//! settings file), or a secret is lost. All answers and secrets are written to a [`Plan`] before
+//! settings file), or a secret is lost. All answers and secrets are written to a plan before
 //! anything is created from them, and the plan is removed after the secrets were printed; a run
 //! after an interruption continues with the same plan.
 
