@@ -140,3 +140,28 @@ async fn error_page_links_to_a_self_registered_client_and_names_its_host() {
     assert!(page.status == 400 && !page.body.contains("shop.example"), "{}", page.body);
     origin.shutdown().await;
 }
+
+/// Module oidcc-ensure-request-without-nonce-succeeds-for-code-flow of the OpenID Foundation's
+/// suite fails for such a client, by design.
+#[tokio::test(flavor = "multi_thread")]
+async fn self_registered_client_needs_pkce_or_a_nonce() {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+    let mut metadata = shop();
+    metadata["scope"] = json!("openid");
+    metadata["require_pkce"] = json!("never");
+    let (_, client) = register(&origin, metadata).await;
+    assert_eq!(client["require_pkce"], "unless_nonce", "{client}");
+    let browser = UserBrowser::new(&origin, "ada");
+    let plain = [
+        ("redirect_uri", "https://shop.example/cb"),
+        ("scope", "openid"),
+        ("code_challenge", ""),
+        ("code_challenge_method", ""),
+    ];
+    let page = browser.request_authorization(text(&client, "client_id"), &plain).await;
+    assert!(page.status == 400 && page.body.contains("error=invalid_request"), "{}", page.body);
+    let with_nonce = [plain.as_slice(), &[("nonce", "n")]].concat();
+    let page = browser.request_authorization(text(&client, "client_id"), &with_nonce).await;
+    assert!(page.redirect().is_some_and(|to| to.contains("/login?")), "{}", page.body);
+    origin.shutdown().await;
+}
