@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use tollgate_model::text::escape_invisible;
 use tollgate_services::admin::{ClientFormat, ImportOptions, ImportReport, UserFormat};
 
 use super::output::table;
@@ -43,6 +44,9 @@ pub(super) struct ImportClientsFlags {
     /// Format of the file
     #[arg(long, default_value = "rfc7591")]
     format: ClientFormatFlag,
+    /// Allow the scope tollgate:admin, for the admin API
+    #[arg(long)]
+    admin: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,14 +99,15 @@ impl ImportClientsFlags {
             ClientFormatFlag::Auth0 => ClientFormat::Auth0,
         };
         let (registry, file) = (session.registry()?, self.import.read()?);
-        let report = registry.import_clients(&command_line_actor(), &file, format, self.import.options()).await;
+        let options = ImportOptions { allows_admin: self.admin, ..self.import.options() };
+        let report = registry.import_clients(&command_line_actor(), &file, format, options).await;
         self.import.print(session, &report.with_context(|| self.import.name())?)
     }
 }
 
 impl ImportFlags {
     fn options(&self) -> ImportOptions {
-        ImportOptions { dry_run: self.dry_run, skip_errors: self.skip_errors }
+        ImportOptions { dry_run: self.dry_run, skip_errors: self.skip_errors, ..ImportOptions::default() }
     }
 
     fn name(&self) -> String {
@@ -144,7 +149,10 @@ fn to_text(report: &ImportReport) -> String {
         };
         let mut remarks: Vec<String> = row.problem.iter().chain(&row.notes).cloned().collect();
         remarks.extend(row.client_secret.iter().map(|secret| format!("secret: {secret}")));
-        [row.row.to_string(), row.name.clone().unwrap_or_default(), result.to_owned(), remarks.join("; ")]
+        // Texts of the file: they could otherwise control the terminal.
+        let [name, remarks] =
+            [row.name.as_deref().unwrap_or_default(), remarks.join("; ").as_str()].map(escape_invisible);
+        [row.row.to_string(), name, result.to_owned(), remarks]
     });
     let rows: Vec<[String; 4]> = rows.collect();
     let what = if report.is_applied { "imported" } else { "can be imported" };
@@ -154,4 +162,24 @@ fn to_text(report: &ImportReport) -> String {
         report.imported,
         report.failed
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_services::admin::ImportedRow;
+
+    use super::*;
+
+    #[test]
+    fn texts_of_the_file_cannot_control_the_terminal() {
+        let row = ImportedRow {
+            row: 1,
+            name: Some("eve\u{1b}[2J".to_owned()),
+            notes: vec!["without a counterpart here: \u{202e}role\n2".to_owned()],
+            ..ImportedRow::default()
+        };
+        let text = to_text(&ImportReport { is_applied: false, imported: 1, failed: 0, rows: vec![row] });
+        assert!(!text.contains(['\u{1b}', '\u{202e}']) && text.contains("eve\\u{1b}[2J"), "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
 }

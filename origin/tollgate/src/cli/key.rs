@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_keys::{ImportedKeyUse, KeyNotRevocable, PublicKey, parse_keys};
 use tollgate_model::encoding::base64url;
+use tollgate_model::text::escape_invisible;
 use tollgate_model::{Audience, KeyPurpose, KeyState, Reason, StoredKey, TokenAlg};
 use tollgate_services::admin::ScheduledKey;
 use tollgate_system::Clock;
@@ -192,7 +193,7 @@ async fn import(session: &Session, args: &ImportArgs) -> anyhow::Result<()> {
     let stored: Vec<StoredKey> = stored.collect::<Result<_, _>>()?;
     let stored = session.registry()?.import_keys(&command_line_actor(), stored).await?;
     for other in others {
-        eprintln!("not imported: {other}");
+        eprintln!("not imported: {}", escape_invisible(&other));
     }
     let view = |key: StoredKey| {
         let StoredKey { kid, alg, purpose, retires_at, .. } = key;

@@ -79,7 +79,7 @@ const HYDRA_MEMBERS: [&str; 18] = [
 ];
 
 /// Reads a file; an error is one of the whole file.
-pub(super) fn parse(file: &[u8], format: ClientFormat) -> Result<Vec<Parsed<ReadClient>>, String> {
+pub(super) fn parse(file: &[u8], format: ClientFormat, allows_admin: bool) -> Result<Vec<Parsed<ReadClient>>, String> {
     let draft = match format {
         ClientFormat::Rfc7591 => from_rfc7591,
         ClientFormat::Hydra => from_hydra,
@@ -89,7 +89,7 @@ pub(super) fn parse(file: &[u8], format: ClientFormat) -> Result<Vec<Parsed<Read
     let parsed = |(index, row): (usize, Result<Map<String, Value>, String>)| {
         let draft = row.and_then(draft);
         let name = draft.as_ref().ok().and_then(|draft| draft.id.clone());
-        Parsed::new(index + 1, name, draft.and_then(Draft::read))
+        Parsed::new(index + 1, name, draft.and_then(|draft| draft.read(allows_admin)))
     };
     // Hydra and Auth0 have their lists of clients under other names than Keycloak.
     let member = if format == ClientFormat::Hydra { "items" } else { "clients" };
@@ -97,7 +97,7 @@ pub(super) fn parse(file: &[u8], format: ClientFormat) -> Result<Vec<Parsed<Read
 }
 
 impl Draft {
-    fn read(self) -> Result<(ReadClient, Vec<String>), String> {
+    fn read(self, allows_admin: bool) -> Result<(ReadClient, Vec<String>), String> {
         let Draft { id, mut metadata, secret, secret_hash, is_disabled, mut notes } = self;
         let id = id.ok_or("client_id is missing")?;
         let id = id.parse::<ClientId>().map_err(|error| error.to_string())?;
@@ -106,6 +106,11 @@ impl Draft {
             metadata.insert("client_name".to_owned(), Value::from(id.as_str()));
         }
         let metadata = parse_client_metadata(Value::Object(metadata)).map_err(|error| error.to_string())?;
+        if metadata.scope.is_admin() && !allows_admin {
+            return Err(
+                "the scope tollgate:admin allows everything in the admin API: add --admin to confirm".to_owned()
+            );
+        }
         let secret = match (secret, secret_hash) {
             (Some(secret), _) => Some(ReadSecret::Plain(Zeroizing::new(secret))),
             (None, Some(hash)) => Some(ReadSecret::Hash(import_hash(&hash).map_err(|error| error.to_string())?)),
@@ -447,7 +452,7 @@ mod tests {
     use super::*;
 
     fn read(value: &Value, format: ClientFormat) -> Vec<Parsed<ReadClient>> {
-        parse(value.to_string().as_bytes(), format).expect("a file of this format")
+        parse(value.to_string().as_bytes(), format, false).expect("a file of this format")
     }
 
     fn client(parsed: &Parsed<ReadClient>) -> &ReadClient {
@@ -471,6 +476,30 @@ mod tests {
         assert!(matches!(&client(&rows[1]).secret, Some(ReadSecret::Hash(stored)) if stored == hash));
         assert_eq!(client(&rows[1]).metadata.name, "two", "a name is made of the id");
         assert!(rows[2].report.problem.as_ref().is_some_and(|problem| problem.contains("client_id")));
+    }
+
+    #[test]
+    fn client_gets_the_admin_scope_only_if_that_is_confirmed() {
+        for (format, file) in [
+            (
+                ClientFormat::Rfc7591,
+                json!([{ "client_id": "a", "grant_types": ["client_credentials"], "scope": "x tollgate:admin" }]),
+            ),
+            (
+                ClientFormat::Hydra,
+                json!([{ "client_id": "a", "grant_types": ["client_credentials"], "scope": "x tollgate:admin" }]),
+            ),
+            (
+                ClientFormat::Keycloak,
+                json!({ "clients": [{ "clientId": "a", "serviceAccountsEnabled": true, "defaultClientScopes": ["tollgate:admin"] }] }),
+            ),
+        ] {
+            let rows = read(&file, format);
+            let problem = rows[0].report.problem.as_ref();
+            assert!(problem.is_some_and(|problem| problem.contains("--admin")), "{format:?}: {problem:?}");
+            let rows = parse(file.to_string().as_bytes(), format, true).expect("a file of this format");
+            assert!(client(&rows[0]).metadata.scope.is_admin(), "{format:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Registers the rows without problems. Otherwise a problem in one row prevents all.
     pub skip_errors: bool,
+    /// Registers clients with the scope of the admin API. Otherwise it is a problem: in the other
+    /// system the value means nothing, so anyone may have registered a client with it.
+    pub allows_admin: bool,
 }
 
 /// What became of an import.
@@ -137,7 +140,7 @@ impl Registry {
         format: ClientFormat,
         options: ImportOptions,
     ) -> Result<ImportReport, AdminError> {
-        let parsed = clients::parse(file, format).map_err(AdminError::Invalid)?;
+        let parsed = clients::parse(file, format, options.allows_admin).map_err(AdminError::Invalid)?;
         check_row_count(parsed.len())?;
         let mut rows = Vec::with_capacity(parsed.len());
         for row in parsed {
