@@ -55,7 +55,7 @@ pub(super) struct InitFlags {
     /// Ask nothing: use the defaults for everything that no flag sets
     #[arg(long)]
     yes: bool,
-    /// Start over: replace the settings file, and keep the old one with the ending .old
+    /// Start over: replace the settings file, and keep the old one with the ending .old (.old.2 …)
     #[arg(long)]
     force: bool,
 }
