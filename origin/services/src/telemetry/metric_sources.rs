@@ -10,9 +10,12 @@ pub trait MetricSource: Send + Sync {
     fn read(&self) -> Pin<Box<dyn Future<Output = Vec<Metric>> + Send + '_>>;
 }
 
+/// An issuer and the source of its metrics.
+type IssuerSource = (String, Weak<dyn MetricSource>);
+
 /// Issuers and the sources of their metrics. Clones share them.
 #[derive(Clone, Default)]
-pub struct MetricSources(Arc<Mutex<Vec<(String, Weak<dyn MetricSource>)>>>);
+pub struct MetricSources(Arc<Mutex<Vec<IssuerSource>>>);
 
 impl MetricSources {
     /// Adds an issuer. It counts for as long as the source exists.

@@ -176,9 +176,12 @@ fn check_row_count(rows: usize) -> Result<(), AdminError> {
     }
 }
 
+/// The members of a row, or why it has none.
+type RowMembers = Result<Map<String, Value>, String>;
+
 /// The objects of a file: an array, an object with an array in `member`, one object, or an object
 /// on each line.
-fn read_objects(file: &[u8], member: &str) -> Result<Vec<Result<Map<String, Value>, String>>, String> {
+fn read_objects(file: &[u8], member: &str) -> Result<Vec<RowMembers>, String> {
     let object = |value: Value| match value {
         Value::Object(members) => Ok(members),
         _ => Err("not a JSON object".to_owned()),

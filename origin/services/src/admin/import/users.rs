@@ -8,7 +8,7 @@ use tollgate_model::user::checked_external_id;
 use tollgate_model::{User, UserClaims, UserId, UserName};
 use tollgate_system::rng;
 
-use super::{Parsed, note_of_rest, read_objects, take_bool, take_text};
+use super::{Parsed, RowMembers, note_of_rest, read_objects, take_bool, take_text};
 use crate::password_hashing::{import_hash, import_pbkdf2};
 
 /// The format of a file with users.
@@ -120,13 +120,13 @@ fn from_members(members: Map<String, Value>) -> Result<(Record, Vec<String>), St
 }
 
 /// The rows of a CSV file as objects with the members of [`Record`].
-fn read_csv(file: &[u8]) -> Result<Vec<Result<Map<String, Value>, String>>, String> {
+fn read_csv(file: &[u8]) -> Result<Vec<RowMembers>, String> {
     let mut reader = csv::Reader::from_reader(file);
     let heading = reader.headers().map_err(|error| error.to_string())?.clone();
     if let Some(unknown) = heading.iter().find(|column| !COLUMNS.contains(column)) {
         return Err(format!("the column {unknown:?} is unknown; columns are {}", COLUMNS.join(", ")));
     }
-    let members = |row: Result<csv::StringRecord, csv::Error>| -> Result<Map<String, Value>, String> {
+    let members = |row: Result<csv::StringRecord, csv::Error>| -> RowMembers {
         let row = row.map_err(|error| error.to_string())?;
         let filled = heading.iter().zip(row.iter()).filter(|(_, text)| !text.is_empty());
         filled.map(|(column, text)| Ok((column.to_owned(), csv_value(column, text)?))).collect()
