@@ -159,6 +159,23 @@ async fn every_list_command_has_json_output() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn command_warns_when_it_creates_the_database() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let warns = || -> Result<bool> {
+        let mut command = Command::new(programs_dir().join("tollgate"));
+        let output = command
+            .args(["client", "list", "--database-url", "sqlite://new.db"])
+            .current_dir(folder.path())
+            .output()?;
+        assert!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8_lossy(&output.stderr).contains("the database does not exist"))
+    };
+    assert!(warns()?, "the first command creates it");
+    assert!(!warns()?, "the second one finds it");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots_can_be_exported_and_inspected() -> Result<()> {
     install_tls_provider();

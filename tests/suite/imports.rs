@@ -221,6 +221,10 @@ async fn documented_commands_import_from_other_systems() -> Result<()> {
             "standardFlowEnabled": true, "redirectUris": ["https://app.example/cb"] }] });
     fs::create_dir(folder.path().join("export"))?;
     write("export/shop-realm.json", &realm.to_string())?;
+    let file = folder.path().join("export/shop-realm.json").display().to_string();
+    let arguments = ["client", "import", &file, "--format", "keycloak", "--skip-errors", "--dry-run", "--json"];
+    let report: Value = serde_json::from_str(&origin.cli(&arguments)?)?;
+    assert_eq!(report["rows"][0]["name"], "account", "a row that is left out is named");
     write("jwks.json", &json!({ "keys": [named(&ClientKey::generate(), "keycloak")] }).to_string())?;
     run_documented(&origin, folder.path(), "From Keycloak")?;
 

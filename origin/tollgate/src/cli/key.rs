@@ -202,7 +202,9 @@ async fn import(session: &Session, args: &ImportArgs) -> anyhow::Result<()> {
     let views: Vec<ImportedKeyView> = stored.into_iter().map(view).collect();
     session.output.print(&views, |views| {
         let text = |view: &ImportedKeyView| match view.retires_at {
-            Some(at) => format!("{} {}: verifies until {}", view.alg, view.kid, relative_time(at, now)),
+            Some(at) => {
+                format!("{} {}: verifies tokens, the last of which ends {}", view.alg, view.kid, relative_time(at, now))
+            }
             None => format!("{} {}: signs once a server has published it", view.alg, view.kid),
         };
         views.iter().map(text).collect::<Vec<_>>().join("\n")

@@ -46,7 +46,7 @@ use tollgate_model::{Actor, IssuerName};
 use tollgate_services::admin::Registry;
 use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_services::telemetry::LogLayer;
-use tollgate_storage::{Store, StoreError};
+use tollgate_storage::{Store, StoreError, sqlite_file};
 use tollgate_system::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -281,6 +281,14 @@ async fn open(settings: &Settings) -> anyhow::Result<Store> {
     Ok(Store::open(&settings.database_url).await?.with_actor(&command_line_actor()))
 }
 
+/// Warns that a command creates its SQLite database: started in another folder or without the
+/// settings of the origin, it would change nothing that the origin sees.
+fn warn_of_new_file(database_url: &str) {
+    if let Some(file) = sqlite_file(database_url).filter(|file| !file.exists()) {
+        tracing::warn!(file = %file.display(), "the database does not exist, creating it: name the settings file of the origin with --config if another database was meant");
+    }
+}
+
 /// The commands on what is registered, which the admin API and the console share.
 fn registry(store: &Store, settings: &Settings) -> anyhow::Result<Registry> {
     let passwords = PasswordHasher::new(&settings.hashing)?;
@@ -316,6 +324,7 @@ struct Session {
 impl Session {
     /// Opens the database of the default issuer, or of the registered issuer with this name.
     async fn open(settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<Session> {
+        warn_of_new_file(&settings.database_url);
         let default = Session { store: open(&settings).await?, settings, output };
         match issuer {
             Some(name) => Box::pin(default.into_issuer(&name.parse().context("--issuer")?)).await,

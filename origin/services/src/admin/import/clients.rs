@@ -87,8 +87,9 @@ pub(super) fn parse(file: &[u8], format: ClientFormat, allows_admin: bool) -> Re
         ClientFormat::Auth0 => from_auth0,
     };
     let parsed = |(index, row): (usize, Result<Map<String, Value>, String>)| {
+        let id = row.as_ref().ok().and_then(client_id);
         let draft = row.and_then(draft);
-        let name = draft.as_ref().ok().and_then(|draft| draft.id.clone());
+        let name = draft.as_ref().ok().and_then(|draft| draft.id.clone()).or(id);
         Parsed::new(index + 1, name, draft.and_then(|draft| draft.read(allows_admin)))
     };
     // Hydra and Auth0 have their lists of clients under other names than Keycloak.
@@ -246,6 +247,12 @@ fn from_hydra(mut members: Map<String, Value>) -> Result<Draft, String> {
     }
     draft.notes.extend(note_of_rest(&members));
     Ok(draft)
+}
+
+/// The client id of a row in any format, for the report of a row that is left out.
+fn client_id(members: &Map<String, Value>) -> Option<String> {
+    let id = ["client_id", "clientId"].into_iter().find_map(|name| members.get(name)?.as_str());
+    id.map(str::to_owned)
 }
 
 fn from_keycloak(mut members: Map<String, Value>) -> Result<Draft, String> {
