@@ -556,7 +556,7 @@ mod tests {
         assert_eq!(shop["post_logout_redirect_uris"], json!(["https://shop.example/bye"]));
         assert_eq!(shop["grant_types"], json!(["authorization_code", "refresh_token", "client_credentials"]));
         assert_eq!((&shop["access_token_lifetime"], &shop["first_party"]), (&json!(300), &json!(false)));
-        assert_eq!(shop["scope"], "openid profile offline_access");
+        assert_eq!(shop["scope"], "offline_access openid profile");
         let notes = rows[2].report.notes.join("; ");
         assert!(["wildcard", "implicit", "protocolMappers"].iter().all(|what| notes.contains(what)), "{notes}");
         let app = client(&rows[3]);
