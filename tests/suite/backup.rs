@@ -282,7 +282,7 @@ async fn restore_says_when_the_master_key_is_another_one() -> Result<()> {
 async fn documented_commands_back_up_and_restore() -> Result<()> {
     let mut test = Fixture::start(TestDatabase::Sqlite).await?;
     let run = |test: &Fixture, heading: &str| -> Result<()> {
-        let script = program("operations.md", heading, "sh")?;
+        let script = program("operate.md", heading, "sh")?;
         let output = test.origin.spawn_shell(&script)?.wait_with_output()?;
         let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         ensure!(output.status.success(), "{heading}: {}", texts.concat());

@@ -27,12 +27,12 @@ fn promtool_accepts_the_rules_and_each_alert_passes_its_unit_test() -> Result<()
 fn every_alert_has_a_unit_test_and_a_line_in_the_runbook() -> Result<()> {
     let alerts = fs::read_to_string(deploy_folder().join(RULES[1]))?;
     let tests = fs::read_to_string(deploy_folder().join("prometheus/tollgate.tests.yml"))?;
-    let runbook = fs::read_to_string(deploy_folder().join("../docs/operations.md"))?;
+    let runbook = fs::read_to_string(deploy_folder().join("../docs/operate.md"))?;
     let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     ensure!(names.len() > 10, "{names:?}");
     for name in names {
         ensure!(tests.matches(&format!("alertname: {name}")).count() >= 2, "{name} has no unit test");
-        ensure!(runbook.contains(&format!("| `{name}` |")), "docs/operations.md does not explain {name}");
+        ensure!(runbook.contains(&format!("| `{name}` |")), "docs/operate.md does not explain {name}");
     }
     Ok(())
 }
