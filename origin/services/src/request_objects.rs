@@ -9,14 +9,14 @@ use tollgate_model::{Registrant, RequestUri};
 use crate::outbound_http::{OutboundClient, OutboundError};
 use crate::published::PublishedCache;
 
-/// Maximum age of an object whose version is in the URI.
+/// Maximum age of an object whose version is in the registered URI.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 /// Maximum age of another object: a client may publish the next one at any time.
 const MAX_AGE_WITHOUT_HASH: Duration = Duration::from_secs(1);
 /// Objects in each of the two caches, of 64 KiB at most.
 const MAX_OBJECTS: usize = 256;
 
-/// Cache of request objects by their URI, which may name a version of the object.
+/// Cache of request objects by their registered URI, which may name a version of the object.
 pub struct RequestObjectCache(PublishedCache<String>);
 
 impl RequestObjectCache {

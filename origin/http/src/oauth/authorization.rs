@@ -192,8 +192,9 @@ async fn published_object(
         return Err(AuthorizationError::RequestUriNotSupported);
     }
     let named = uri.parse::<RequestUri>().ok();
-    let named = named.filter(|named| registered.iter().any(|registered| registered.matches(named)));
-    let named = named.ok_or(AuthorizationError::RequestUri("it is not one that this client registered"))?;
-    let object = reader.request_objects.unverified_object(&named, client.registrant()).await;
+    let registered = named.and_then(|named| registered.iter().find(|registered| registered.matches(&named)));
+    let registered = registered.ok_or(AuthorizationError::RequestUri("it is not one that this client registered"))?;
+    // Under the registered URI: otherwise each hash that a link adds would cause a further request.
+    let object = reader.request_objects.unverified_object(registered, client.registrant()).await;
     object.ok_or(AuthorizationError::RequestUri("it cannot be fetched"))
 }

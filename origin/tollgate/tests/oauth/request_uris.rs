@@ -90,3 +90,27 @@ async fn published_request_object_must_have_the_clients_signature_but_no_times()
         assert_eq!(response.get("error").map(String::as_str), (!is_accepted).then_some("invalid_request_object"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_that_a_link_adds_cause_no_further_requests() {
+    const LINKS: usize = 12;
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    let server = RecordingServer::start(500, "", Duration::ZERO).await.expect("started");
+    let uri = format!("{}/request.jwt", server.url);
+    let metadata = ClientMetadata {
+        jwks: Some(ClientKey::generate().jwks()),
+        request_uris: vec![uri.parse().expect("a URI")],
+        ..Origin::web()
+    };
+    origin.client("shop", metadata).await;
+    let browser = UserBrowser::new(&origin, "ada");
+    for link in 0..LINKS {
+        let hash = base64url(&Sha256::digest(link.to_string()));
+        let location = browser.get(&by_reference(&format!("{uri}#{hash}"), &[])).await.redirect().expect("a redirect");
+        assert_eq!(parameters(&location)["error"], "invalid_request_uri", "{link}");
+    }
+    // The delay after a failure doubles up to a minute: as many requests would need minutes.
+    let requests = server.requests().len();
+    assert!((1..LINKS).contains(&requests), "{requests}");
+}
