@@ -172,7 +172,7 @@ async fn stopped_origin_moves_to_postgres_and_back_with_all_tokens() -> Result<(
         assert_eq!((&restored["tables"], &restored["revoked_before"]), (&made["tables"], &Value::Null));
         test.origin.start(&test.http).await?;
         let refreshed = app.refresh(&tokens.refresh).await?.success()?;
-        assert_eq!(app.is_active(&tokens.access).await?, true, "move {nth}");
+        assert!(app.is_active(&tokens.access).await?, "move {nth}");
         tokens.refresh = refreshed.text("refresh_token")?;
         let new = refreshed.text("access_token")?;
         app.wait_for_status(&edge.url, &new, 200).await?;

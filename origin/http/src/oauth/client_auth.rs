@@ -111,7 +111,7 @@ impl PresentedCredentials<'_> {
         let reason = match (named, self) {
             (None, _) => return AuthenticationFailure { reason: "client_id is unknown", parameter: Some("client_id") },
             (Some(Client { status: ClientStatus::Excluded { rule }, .. }), _) => {
-                return AuthenticationFailure { reason: *rule, parameter: None };
+                return AuthenticationFailure { reason: rule, parameter: None };
             }
             (Some(client), _) if !client.is_active() => "the client is disabled",
             (Some(client), PresentedCredentials::Secret { .. }) if !may_use_secrets(client) => {

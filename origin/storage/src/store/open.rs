@@ -61,8 +61,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with_clock(url: &str, clock: Clock) -> Result<Store, StoreError> {
-        let (pools, availability) =
-            if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
+        // Boxed, because each is so large that it would be copied at every caller.
+        let (pools, availability) = match url.starts_with("sqlite:") {
+            true => Box::pin(open_sqlite(url)).await?,
+            false => Box::pin(open_postgres(url)).await?,
+        };
         let store = Store {
             pools,
             availability,
