@@ -18,7 +18,7 @@ const MAX_LIFETIME: u64 = 366 * DAY;
 const DEFAULT_SCHEMES: &str = "cursor, vscode, vscode-insiders, claude";
 const MAX_SCHEMES: usize = 32;
 
-pub(super) const SETTINGS: [Setting; 15] = [
+pub(super) const SETTINGS: [Setting; 13] = [
     Setting::new("TOLLGATE_AUDIENCE", "audience", "Audience of tokens of clients without a registered audience")
         .allowed_values("1 to 255 characters without spaces", "https://api.example")
         .default_description("the public URL"),
@@ -97,18 +97,6 @@ pub(super) const SETTINGS: [Setting; 15] = [
     )
     .allowed_values("off, password, implicit for implicit and hybrid response types, or both with a comma", "password")
     .default("off"),
-    Setting::new(
-        "TOLLGATE_TRUSTED_PROXIES",
-        "trusted-proxies",
-        "Trusted proxies: their X-Forwarded-For and client certificate headers are believed",
-    )
-    .allowed_values("addresses or ranges, comma-separated", "10.0.0.0/8, ::1"),
-    Setting::new(
-        "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
-        "client-certificate-header",
-        "Header in which trusted proxies forward client certificates; they must remove it from incoming requests",
-    )
-    .allowed_values("header name", "client-cert"),
 ];
 
 /// The settings of tokens and grants.

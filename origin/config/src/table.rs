@@ -23,7 +23,7 @@ pub const GROUPS: [Group; 10] = [
     Group { heading: "Logs", settings: &LOGS },
 ];
 
-const SERVER: [Setting; 5] = [
+const SERVER: [Setting; 7] = [
     Setting::new("TOLLGATE_LISTEN", "listen", "Address and port to listen on")
         .allowed_values("address and port", "0.0.0.0:8080")
         .default("127.0.0.1:8080"),
@@ -42,6 +42,18 @@ const SERVER: [Setting; 5] = [
     )
     .allowed_values("seconds, 0 to switch it off", "86400")
     .default("31536000"),
+    Setting::new(
+        "TOLLGATE_TRUSTED_PROXIES",
+        "trusted-proxies",
+        "Trusted proxies: their X-Forwarded-For and client certificate headers are believed",
+    )
+    .allowed_values("addresses or ranges, comma-separated", "10.0.0.0/8, ::1"),
+    Setting::new(
+        "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
+        "client-certificate-header",
+        "Header in which trusted proxies forward client certificates; they must remove it from incoming requests",
+    )
+    .allowed_values("header name", "client-cert"),
     Setting::new("TOLLGATE_DATABASE_URL", "database-url", "The database: a SQLite file, or PostgreSQL")
         .allowed_values("sqlite://FILE or postgres://…", "postgres://tollgate@db/tollgate?sslmode=verify-full")
         .default("sqlite://tollgate.db")
