@@ -122,6 +122,22 @@ async fn wrong_and_missing_master_keys_are_named() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secret_file_that_others_can_read_is_named() -> Result<()> {
+    let (origin, redis) = (TestOrigin::start().await?, RedisServer::start()?);
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("redis-url");
+    fs::write(&file, redis.url())?;
+    let path = file.to_str().context("a path in UTF-8")?;
+    let settings = with(&origin.settings, "TOLLGATE_REDIS_URL_FILE", path);
+    for (mode, status) in [(0o600, "ok"), (0o640, "fault"), (0o444, "fault")] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+        let text = if status == "ok" { "owner only" } else { path };
+        Diagnosis::run(&settings, &[])?.expect("files", status, text);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_public_url_is_named() -> Result<()> {
     let origin = TestOrigin::start().await?;
     let settings = with(&origin.settings, "TOLLGATE_PUBLIC_URL", "http://127.0.0.1:1");
