@@ -143,6 +143,13 @@ async fn tokens_of_an_imported_key_are_accepted_at_edges_until_it_is_revoked() -
     let imported: Value = serde_json::from_str(&origin.cli_with(&import, &key.jwk().to_string())?)?;
     assert_eq!((&imported[0]["kid"], &imported[0]["purpose"]), (&json!("old-key"), &json!("verify")));
     ensure!(origin.cli_with(&import, &key.jwk().to_string()).is_err(), "a kid is used once");
+    let twins = [ClientKey::generate(), ClientKey::generate()].map(|twin| {
+        let mut jwk = twin.jwk();
+        jwk["kid"] = json!("twin");
+        jwk
+    });
+    let refused = origin.cli_with(&["key", "import", "-"], &json!({ "keys": twins }).to_string());
+    ensure!(refused.is_err_and(|error| error.to_string().contains("two of the keys have the kid twin")));
     client.wait_for_status(&edge.url, &token, 200).await?;
     let own = client.token("a").await?;
     client.wait_for_status(&edge.url, &own, 200).await?;

@@ -1,5 +1,7 @@
 //! The keys that sign tokens.
 
+use std::collections::BTreeSet;
+
 use tollgate_keys::{KeyNotRevocable, KeyRing, MasterKey, PublicKey};
 use tollgate_model::key_schedule::{KeySpec, KeyState, MAX_KEYS_PER_ALGORITHM, has_algorithm, states};
 use tollgate_model::{Actor, KeyPolicy, KeyPurpose, NewRevocation, Reason, StoredKey, Target, TokenAlg};
@@ -92,6 +94,10 @@ impl Registry {
     /// [`AdminError::Conflict`] when a key with one of these names exists or verifiers accept no
     /// more keys, or when the database fails.
     pub async fn import_keys(&self, by: &Actor, new: Vec<StoredKey>) -> Result<Vec<StoredKey>, AdminError> {
+        let mut kids = BTreeSet::new();
+        if let Some(twin) = new.iter().find(|key| !kids.insert(key.kid.as_str())) {
+            return Err(AdminError::Conflict(format!("two of the keys have the kid {}", twin.kid)));
+        }
         let (count, mut problem) = (new.len(), None);
         let store = self.store.with_actor(by);
         let stored = store.update_keys(|keys, revoked| {
