@@ -34,8 +34,14 @@ pub(super) async fn run(settings: Settings, flags: StartFlags) -> anyhow::Result
         stopped = &mut stop_signal => return Ok(stopped?),
     };
     let server = Box::pin(Server::start_on(store, settings, Clock::system())).await?;
-    if let Some(password) = create_first_admin(server.store()).await? {
-        show_first_admin(server.issuer(), &password);
+    match create_first_admin(server.store()).await {
+        Ok(Some(password)) => show_first_admin(server.issuer(), &password),
+        Ok(None) => {}
+        // Requests are served already, so an outage at this moment must not end the process.
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "cannot look for administrators; if there is none, the next start creates one, as does `tollgate user create --admin`"
+        ),
     }
     stop_signal.await?;
     tracing::info!("stopping");
