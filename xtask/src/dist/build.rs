@@ -55,8 +55,9 @@ pub(super) fn programs(
     let target = architecture.target();
     let compiler = setup::zig_tool(workspace, target, "cc");
     let linker = format!("target.{target}.linker={:?}", compiler.display().to_string());
-    // Zig brings the start files, too.
-    let flags = ["-Clink-self-contained=no".to_owned()];
+    // Zig brings the start files, too. It ignores rustc's -static-pie; without -pie the program
+    // would be loaded at a fixed address.
+    let flags = ["-Clink-self-contained=no".to_owned(), "-Clink-arg=-pie".to_owned()];
     let mut build = reproducible_cargo(&own, release, target, &flags)?;
     build.args(["--profile", PROFILE, "--config", &linker]).args(packages(&PROGRAMS));
     for program in PROGRAMS {
