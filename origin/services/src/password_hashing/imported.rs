@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq as _;
 use super::argon2id::cost_of;
 use super::error::{PasswordHashingError, failed};
 
-/// Upper bounds of imported hashes: each takes at most a few seconds and 128 MiB.
+/// Upper bounds of imported hashes: each takes at most a few seconds and 256 MiB.
 const MAX_BCRYPT_COST: u32 = 14;
 const MAX_PBKDF2_ITERATIONS: u32 = 2_500_000;
 const MAX_SCRYPT_BYTES: u64 = 128 * 1024 * 1024;
