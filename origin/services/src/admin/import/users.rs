@@ -14,7 +14,8 @@ use crate::password_hashing::{import_hash, import_pbkdf2};
 /// The format of a file with users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserFormat {
-    /// A JSON object on each line, with the members of [`Record`].
+    /// A JSON object on each line. Its members: `name`, `password_hash`, `full_name`, `email`,
+    /// `email_verified`, `claims`, `external_id`, `disabled`, `created_at`.
     Lines,
     /// CSV (RFC 4180) with a heading of the same names.
     Csv,
