@@ -56,7 +56,7 @@ impl MasterKeySource {
             source: named_by.clone(),
             problem: format!("{} {problem}", path.display()),
         };
-        match std::fs::read_to_string(path) {
+        match files::read_secret(path).map(Zeroizing::new) {
             Ok(text) => MasterKey::parse(&text).map_err(|error| failed(unusable(&text, error, may_create))),
             Err(error) if error.kind() == ErrorKind::NotFound && may_create => create(path).map_err(failed),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -92,8 +92,8 @@ fn create(path: &Path) -> Result<MasterKey, String> {
         Ok(()) => {}
         // Another process created it first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text =
-                Zeroizing::new(std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?);
+            let text = files::read_secret(path).map(Zeroizing::new);
+            let text = text.map_err(|error| format!("cannot be read: {error}"))?;
             return MasterKey::parse(&text).map_err(|error| unusable(&text, error, true));
         }
         Err(error) => return Err(failed(&error)),

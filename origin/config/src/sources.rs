@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read as _;
 use std::path::Path;
+
+use tollgate_system::files;
 
 use super::setting::{Group, Setting};
 
 const PREFIX: &str = "TOLLGATE_";
-/// More than any secret has.
-const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
 
 /// Where a value is set, from the strongest source to the weakest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,14 +274,7 @@ fn read_dotenv() -> Result<Vec<(String, String)>, SettingError> {
 
 /// The content of a secret's file, without the line break at its end.
 fn read_secret(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(MAX_SECRET_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_SECRET_FILE_BYTES {
-        return Err(format!("is larger than {MAX_SECRET_FILE_BYTES} bytes"));
-    }
+    let text = files::read_secret(path).map_err(|error| format!("cannot be read: {error}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is empty".to_owned()),
         secret => Ok(secret.to_owned()),

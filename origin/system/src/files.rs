@@ -1,8 +1,8 @@
-//! Atomic file writes: a reader finds the old or the new content, also after a power failure, never
-//! a part of it.
+//! Bounded reads of files, and atomic writes: a reader finds the old or the new content, also after
+//! a power failure, never a part of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::rng;
@@ -14,6 +14,31 @@ pub enum Access {
     Owner,
     /// Everyone whom the file mode mask of the process allows.
     Everyone,
+}
+
+/// Reads `source` to its end. One with more than `max_bytes`, such as a device without an end, is
+/// [`ErrorKind::FileTooLarge`].
+pub fn read_bounded(source: impl Read, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > max_bytes {
+        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {max_bytes} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Reads a text as [`read_bounded`] does. One that is not UTF-8 is [`ErrorKind::InvalidData`].
+pub fn read_text(source: impl Read, max_bytes: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_bounded(source, max_bytes)?);
+    text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Bytes of a file with a secret, at most.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Reads a file with a secret, of at most 64 KiB.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    read_text(File::open(path)?, MAX_SECRET_BYTES)
 }
 
 /// Creates a file with this content. An existing file stays unchanged; the error is
@@ -151,6 +176,16 @@ mod tests {
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("readable").flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn source_without_an_end_is_refused() {
+        let refused = |result: io::Result<Vec<u8>>| result.map_err(|error| error.kind());
+        assert_eq!(refused(read_bounded(io::repeat(0), 1000)), Err(ErrorKind::FileTooLarge));
+        assert_eq!(refused(read_bounded(&[1; 1001][..], 1000)), Err(ErrorKind::FileTooLarge));
+        assert_eq!(refused(read_bounded(&[1; 1000][..], 1000)), Ok(vec![1; 1000]));
+        assert_eq!(read_text(&[0xff][..], 1000).map_err(|error| error.kind()), Err(ErrorKind::InvalidData));
+        assert_eq!(read_text("näher".as_bytes(), 6).ok().as_deref(), Some("näher"));
     }
 
     #[test]

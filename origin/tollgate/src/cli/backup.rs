@@ -91,7 +91,7 @@ struct RestoreView {
 impl PassphraseFlag {
     fn read(&self) -> anyhow::Result<BackupPassphrase> {
         let path = &self.passphrase_file;
-        let read = std::fs::read_to_string(path);
+        let read = files::read_secret(path);
         let text = Zeroizing::new(read.with_context(|| format!("cannot read the passphrase in {}", path.display()))?);
         BackupPassphrase::parse(&text).with_context(|| path.display().to_string())
     }

@@ -1,11 +1,14 @@
 //! `tollgate user import` and `tollgate client import`
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use tollgate_model::text::escape_invisible;
 use tollgate_services::admin::{ClientFormat, ImportOptions, ImportReport, UserFormat};
+use tollgate_system::files;
 
 use super::output::table;
 use super::{Session, command_line_actor};
@@ -133,11 +136,11 @@ impl ImportFlags {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let size = std::fs::metadata(path).context("cannot be read")?.len();
-    if size > MAX_FILE_BYTES {
-        bail!("has {size} bytes, and at most {MAX_FILE_BYTES} are read: split it");
-    }
-    std::fs::read(path).context("cannot be read")
+    let read = File::open(path).and_then(|file| files::read_bounded(file, MAX_FILE_BYTES));
+    read.map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => anyhow!("has more than {MAX_FILE_BYTES} bytes: split it"),
+        _ => anyhow!(error).context("cannot be read"),
+    })
 }
 
 fn to_text(report: &ImportReport) -> String {

@@ -1,5 +1,6 @@
 //! `tollgate key list|rotate|import|revoke|audience|snapshot`
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -10,11 +11,14 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::text::escape_invisible;
 use tollgate_model::{Audience, KeyPurpose, KeyState, Reason, StoredKey, TokenAlg};
 use tollgate_services::admin::ScheduledKey;
-use tollgate_system::Clock;
+use tollgate_system::{Clock, files};
 use zeroize::Zeroizing;
 
 use super::output::table;
 use super::{Session, command_line_actor};
+
+/// Bytes of a file with keys, at most.
+const MAX_IMPORT_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum KeyCommand {
@@ -176,8 +180,8 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 async fn import(session: &Session, args: &ImportArgs) -> anyhow::Result<()> {
     session.issuer().await?;
     let read = match args.file.to_str() {
-        Some("-") => std::io::read_to_string(std::io::stdin()),
-        _ => std::fs::read_to_string(&args.file),
+        Some("-") => files::read_text(std::io::stdin(), MAX_IMPORT_BYTES),
+        _ => File::open(&args.file).and_then(|file| files::read_text(file, MAX_IMPORT_BYTES)),
     };
     let file = Zeroizing::new(read.with_context(|| format!("cannot read {}", args.file.display()))?);
     let (keys, others) = parse_keys(&file).with_context(|| args.file.display().to_string())?;

@@ -23,6 +23,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 use tollgate_model::{IssuerUrl, Scope};
+use tollgate_system::files;
 use zeroize::Zeroizing;
 
 use self::load::{End, Load, Pace};
@@ -170,7 +171,7 @@ impl BenchFlags {
 fn secret(file: Option<&PathBuf>, flag: &str, variable: &str) -> anyhow::Result<Zeroizing<String>> {
     let text = match file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).map(Zeroizing::new);
+            let text = files::read_secret(file).map(Zeroizing::new);
             text.with_context(|| format!("{flag}: cannot read {}", file.display()))?
         }
         None => {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use tollgate_config::Settings;
 use tollgate_model::user::checked_password;
+use tollgate_system::files;
 use zeroize::Zeroizing;
 
 use super::plan::{Plan, PlanFile, PlannedAdmin, PlannedClient, PlannedSecret};
@@ -227,7 +228,7 @@ fn read_answer(question: &str, default: &str) -> anyhow::Result<String> {
 }
 
 fn read_password(file: &Path) -> anyhow::Result<PlannedSecret> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
+    let text = files::read_secret(file).map(Zeroizing::new);
     let text = text.with_context(|| format!("--admin-password-file: cannot read {}", file.display()))?;
     let password = checked_password(text.lines().next().unwrap_or_default()).context("--admin-password-file")?;
     Ok(PlannedSecret::new(&password))
