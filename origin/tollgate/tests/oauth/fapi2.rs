@@ -11,6 +11,17 @@ use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_qu
 
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// Registers `bank`, a client with the profile that authenticates by these keys.
+async fn register_bank(origin: &Origin, jwks: Value) {
+    let bank = ClientMetadata {
+        profile: Some(ClientProfile::Fapi2),
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(jwks),
+        ..Origin::web()
+    };
+    origin.client("bank", bank.checked().expect("good")).await;
+}
+
 /// Posts a form as the client `bank`, whose assertion has this audience.
 async fn post(origin: &Origin, key: &ClientKey, path: &str, audience: Value, form: &[(&str, &str)]) -> (u16, Value) {
     answer(request(origin, key, path, audience, form)).await
@@ -29,13 +40,7 @@ fn request(origin: &Origin, key: &ClientKey, path: &str, audience: Value, form: 
 async fn fapi2_client_pushes_binds_and_names_the_issuer_alone() {
     let (origin, key) = (Origin::start().await, ClientKey::generate());
     origin.user("ada").await;
-    let bank = ClientMetadata {
-        profile: Some(ClientProfile::Fapi2),
-        auth_method: AuthMethod::PrivateKeyJwt,
-        jwks: Some(key.jwks()),
-        ..Origin::web()
-    };
-    origin.client("bank", bank.checked().expect("good")).await;
+    register_bank(&origin, key.jwks()).await;
     let browser = UserBrowser::new(&origin, "ada");
     let page = browser.request_authorization("bank", &[]).await;
     assert_eq!(parameters(&page.redirect().expect("a redirect"))["error"], "invalid_request", "it was not pushed");
@@ -130,13 +135,7 @@ async fn fapi2_client_signs_with_ps256_and_never_with_rs256() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fapi2_request_object_is_signed_with_ps256_and_never_with_rs256() {
     let (origin, keys) = (Origin::start().await, RsaClientKeys::generate().expect("keys"));
-    let bank = ClientMetadata {
-        profile: Some(ClientProfile::Fapi2),
-        auth_method: AuthMethod::PrivateKeyJwt,
-        jwks: Some(keys.jwks()),
-        ..Origin::web()
-    };
-    origin.client("bank", bank.checked().expect("good")).await;
+    register_bank(&origin, keys.jwks()).await;
     let (issuer, now) = (origin.server.issuer(), Clock::system().now());
     let expires_at = now + 60;
     for (alg, status) in [(TokenAlg::Ps256, 201), (TokenAlg::Rs256, 400)] {
@@ -165,13 +164,7 @@ async fn fapi2_request_object_is_signed_with_ps256_and_never_with_rs256() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fapi2_request_object_is_recent_and_short_lived() {
     let (origin, key) = (Origin::start().await, ClientKey::generate());
-    let bank = ClientMetadata {
-        profile: Some(ClientProfile::Fapi2),
-        auth_method: AuthMethod::PrivateKeyJwt,
-        jwks: Some(key.jwks()),
-        ..Origin::web()
-    };
-    origin.client("bank", bank.checked().expect("good")).await;
+    register_bank(&origin, key.jwks()).await;
     let (issuer, now) = (origin.server.issuer(), Clock::system().now());
     for (changes, refusal) in [
         (json!({}), None),
