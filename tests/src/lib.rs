@@ -31,5 +31,5 @@ pub mod vector_runners;
 
 pub use tollgate_test_kit::{
     admin_client, browser, certificates, client, database, environment, jwt, logout_listener, origin, partner,
-    recording_server, secret_leaks, token_builder, token_factory, users,
+    recording_server, secret_leaks, token_builder, token_factory, users, wait,
 };

@@ -1,8 +1,6 @@
 //! `tollgate serve` as operators run it: logs, metrics, traces, settings, graceful shutdown, and no
 //! secrets in logs.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -15,6 +13,7 @@ use tollgate_tests::environment::free_port;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::secret_leaks::find_secrets;
 use tollgate_tests::users::PASSWORD;
+use tollgate_tests::wait::wait_until;
 
 /// The example of W3C Trace Context §3.2.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -235,10 +234,12 @@ async fn origin_shuts_down_gracefully() -> Result<()> {
     origin.terminate()?;
     let mut was_not_ready = false;
     // The origin first reports that it is not ready, then accepts no more connections.
-    while let Ok(status) = ready().await {
-        was_not_ready |= status == 503;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until("the origin accepts no more connections", async || {
+        let status = ready().await;
+        was_not_ready |= status.as_ref().is_ok_and(|status| *status == 503);
+        status.is_err()
+    })
+    .await;
     ensure!(was_not_ready, "the origin did not report that it is shutting down");
     stream.write_all(&form.as_bytes()[10..]).await?;
     let mut answer = String::new();

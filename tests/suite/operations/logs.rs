@@ -14,6 +14,7 @@ use tollgate_tests::jwt::{ClientKey, random_id};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::recording_server::RecordingServer;
+use tollgate_tests::wait::wait_until;
 
 fn lines(origin: &OriginProcess, message: &str) -> Result<Vec<Value>> {
     let log = origin.log()?;
@@ -61,9 +62,9 @@ async fn slow_query_is_logged_with_its_place() -> Result<()> {
     let waiting = request.form(&[("grant_type", "client_credentials")]).send();
     let unlocking = async {
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'clients'::regclass";
-        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&pool).await? == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let is_waiting =
+            async || sqlx::query_scalar::<_, i64>(waits).fetch_one(&pool).await.is_ok_and(|count| count > 0);
+        wait_until("the request waits for the lock", is_waiting).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         lock.rollback().await
     };

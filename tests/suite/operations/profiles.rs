@@ -1,7 +1,6 @@
 //! Profiles of a running origin, as `go tool pprof` reads them.
 
 use std::io::Read as _;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use flate2::read::GzDecoder;
@@ -11,6 +10,7 @@ use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::free_port;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::otlp_collector::values;
+use tollgate_tests::wait::wait_until;
 
 /// A profile: its strings, and the values of its samples.
 struct Profile {
@@ -97,16 +97,17 @@ async fn one_profile_of_the_processor_is_taken_at_a_time() -> Result<()> {
     let http = Client::new();
     origin.start(&http).await?;
     let url = format!("http://{metrics}/debug/pprof/profile");
-    let first = tokio::spawn(http.get(format!("{url}?seconds=60")).send());
-    // The second is refused once the first has begun, and runs for a second if it is earlier.
-    while http.get(format!("{url}?seconds=1")).send().await?.status() != StatusCode::CONFLICT {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // A profile whose client has gone ends.
-    first.abort();
-    while http.get(format!("{url}?seconds=1")).send().await?.status() == StatusCode::CONFLICT {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let status = async |seconds: u64| {
+        Ok::<_, reqwest::Error>(http.get(format!("{url}?seconds={seconds}")).send().await?.status())
+    };
+    // Of two requests one is refused. The other is cancelled: its client goes.
+    let first = tokio::select! {
+        first = status(60) => first?,
+        second = status(60) => second?,
+    };
+    assert_eq!(first, StatusCode::CONFLICT);
+    wait_until("a profile whose client has gone ends", async || status(1).await.is_ok_and(|status| status == 200))
+        .await;
     origin.terminate()?;
     assert_eq!(origin.wait_for_exit().await?, Some(0));
     Ok(())
