@@ -1,10 +1,11 @@
 //! Component mode: a free instance of the validator decides on each request, and the runner acts on
 //! the decision.
 
-use crate::forward::{self, Upstream};
+use crate::error_chain::error_chain;
 use crate::pool::{Pool, Unavailable};
 use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
 use crate::sync::ReplicaSync;
+use crate::upstream::Upstream;
 use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
@@ -40,7 +41,7 @@ impl ComponentGate {
         })?;
         let pool = Arc::new(pool);
         let sync = ReplicaSync::new(Arc::clone(&pool), settings);
-        let sync = Arc::new(sync.map_err(|error| StartError::Failed(forward::error_chain(&error)))?);
+        let sync = Arc::new(sync.map_err(|error| StartError::Failed(error_chain(&error)))?);
         let sync_of_task = Arc::clone(&sync);
         let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
         Ok(ComponentGate {

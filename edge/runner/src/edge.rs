@@ -1,7 +1,7 @@
 //! Starting and stopping an edge.
 
 use crate::component::ComponentGate;
-use crate::server::{self, Gate};
+use crate::listener::{self, Gate};
 use crate::spin::SpinGate;
 use crate::{GateKind, Program, SettingError, Settings};
 use std::fmt;
@@ -67,7 +67,7 @@ impl Edge {
             GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server::serve(listener, gate, settings.max_connections, stopped));
+        let server = tokio::spawn(listener::serve(listener, gate, settings.max_connections, stopped));
         Ok(Edge { address, stop, server })
     }
 

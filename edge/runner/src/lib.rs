@@ -8,19 +8,19 @@
 //! Never: this crate decides whether a request may pass.
 
 mod component;
-mod connections;
 mod edge;
+mod error_chain;
 mod files;
-mod forward;
 mod health;
+mod listener;
 mod pool;
 mod request_id;
 mod response;
-mod server;
 mod settings;
 mod spin;
 mod sync;
 mod timed_body;
+mod upstream;
 mod validator;
 mod verify;
 mod wasm;

@@ -54,7 +54,7 @@ struct Answer {
 impl ReplicaSync {
     pub(crate) fn new(pool: Arc<Pool>, settings: &Settings) -> reqwest::Result<ReplicaSync> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(crate::forward::tls_config())
+            .tls_backend_preconfigured(crate::upstream::tls_config())
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
@@ -244,7 +244,7 @@ fn trap_error(error: wasmtime::Error) -> String {
 
 async fn with_timeout<T>(limit: Duration, answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, String> {
     match timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(|error| crate::forward::error_chain(&error)),
+        Ok(answer) => answer.map_err(|error| crate::error_chain::error_chain(&error)),
         Err(_) => Err(format!("no data for {} ms", limit.as_millis())),
     }
 }

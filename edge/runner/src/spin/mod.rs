@@ -11,7 +11,7 @@ mod outbound;
 mod shared;
 
 use crate::response::{Body, json_error};
-use crate::{Program, Settings, StartError, forward};
+use crate::{Program, Settings, StartError, upstream};
 use allowed_hosts::AllowedHosts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
@@ -52,7 +52,7 @@ impl SpinGate {
             crate::SettingError::new("TOLLGATE_EDGE_STORE", format_args!("cannot be read: {error}"))
         })?;
         let (variables, allowed_hosts) = variables_and_hosts(settings)?;
-        let client = forward::client();
+        let client = upstream::client();
         let is_shutting_down = AtomicBool::new(false);
         let shared = Arc::new(Shared { variables, key_value, client, allowed_hosts, is_shutting_down });
         let instances = Instances::link(program, Arc::clone(&shared)).map_err(failed)?;

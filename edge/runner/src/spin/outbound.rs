@@ -62,7 +62,7 @@ impl WasiHttpHooks for Outbound {
 
 /// Converts the error of a request. Spin returns no more detail either.
 fn send_error(error: &hyper_util::client::legacy::Error) -> Error {
-    tracing::debug!(error = crate::forward::error_chain(error), "outbound request failed");
+    tracing::debug!(error = crate::error_chain::error_chain(error), "outbound request failed");
     if error.is_connect() { Error::ConnectionRefused } else { Error::HttpProtocolError }
 }
 

@@ -2,7 +2,7 @@
 
 use super::allowed_hosts::AllowedHosts;
 use super::key_value::KeyValue;
-use crate::forward::Client;
+use crate::upstream::Client;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 

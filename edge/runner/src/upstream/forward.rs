@@ -1,6 +1,8 @@
 //! Forwards an allowed request to the upstream and streams both bodies. Hop-by-hop headers are
 //! removed in both directions (RFC 9110 section 7.6.1).
 
+use super::client::{Client, client, client_with_pool};
+use crate::error_chain::error_chain;
 use crate::response::{Body, BodyError, full, json_error};
 use crate::timed_body::{TimedBody, TooSlow};
 use bytes::Bytes;
@@ -8,10 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -21,45 +20,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies};
 
-/// The client of upstreams, with a pool of idle connections.
-pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
-
 /// Limit on each pause in an upstream's response; Spin has the same.
 const RESPONSE_READ_TIMEOUT: Duration = Duration::from_secs(600);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_CONNECTION_LIFETIME: Duration = Duration::from_secs(30);
-
-pub(crate) fn client() -> Client {
-    client_with_pool(usize::MAX)
-}
-
-fn client_with_pool(max_idle_per_host: usize) -> Client {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector.set_nodelay(true);
-    connector.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls_config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION_LIFETIME)
-        .pool_max_idle_per_host(max_idle_per_host)
-        .build(https)
-}
-
-/// TLS with the platform's trusted certificates. On a platform without any, only `http` works.
-pub(crate) fn tls_config() -> rustls::ClientConfig {
-    match rustls::ClientConfig::builder().try_with_platform_verifier() {
-        Ok(builder) => builder.with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(%error, "no trusted certificates found; https connections will fail");
-            rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-        }
-    }
-}
 
 /// The upstream that gets allowed requests.
 pub(crate) struct Upstream {
@@ -274,17 +236,6 @@ fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
     for name in names {
         headers.remove(name);
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

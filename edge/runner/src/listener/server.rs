@@ -1,7 +1,8 @@
 //! The HTTP/1.1 server: limits on heads, bodies and times, and graceful shutdown.
 
+use super::connections::{Connection, Connections, RequestGuard, TimedStream};
 use crate::component::ComponentGate;
-use crate::connections::{Connection, Connections, RequestGuard, TimedStream};
+use crate::error_chain::error_chain;
 use crate::request_id;
 use crate::response::{Body, BodyError};
 use crate::spin::SpinGate;
@@ -108,7 +109,7 @@ fn serve_connection(
             tokio::select! {
                 served = &mut serving => {
                     if let Err(error) = served {
-                        tracing::debug!(error = crate::forward::error_chain(&*error), "connection failed");
+                        tracing::debug!(error = error_chain(&*error), "connection failed");
                     }
                     break;
                 }

@@ -1,0 +1,6 @@
+//! Client connections: accepting, limiting and serving them.
+
+mod connections;
+mod server;
+
+pub(crate) use server::{Gate, serve};

@@ -1,0 +1,7 @@
+//! The upstream that gets allowed requests.
+
+mod client;
+mod forward;
+
+pub(crate) use client::{Client, client, tls_config};
+pub(crate) use forward::Upstream;
