@@ -37,9 +37,10 @@ pub fn missed_targets(parts: &[Part]) -> Vec<String> {
 const PREFACE: &str = "# Benchmark results\n\nAbsolute figures are specific to the machine; ratios carry over to others. A figure is the \
     median of many short batches, and alternatives are measured in alternation. Each section names its command and date.\n";
 /// Name and heading of each section, in the order of the page.
-const SECTIONS: [(&str, &str); 4] = [
+const SECTIONS: [(&str, &str); 5] = [
     ("token", "Token verification"),
     ("revocation", "Revocation"),
+    ("edge", "Edges, end to end"),
     ("issuing", "Token issuance"),
     ("accounts", "Sign-in"),
 ];

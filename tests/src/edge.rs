@@ -56,15 +56,12 @@ pub struct TestEdge {
     /// Base URL.
     pub url: String,
     pub kind: EdgeKind,
-    _running: Running,
+    running: Running,
 }
 
 enum Running {
     InProcess(#[expect(dead_code, reason = "serves until dropped")] Edge),
-    Program(
-        #[expect(dead_code, reason = "serves until dropped")] ChildProcess,
-        #[expect(dead_code, reason = "its state")] TempDir,
-    ),
+    Program(ChildProcess, #[expect(dead_code, reason = "its state")] TempDir),
 }
 
 impl TestEdge {
@@ -73,6 +70,14 @@ impl TestEdge {
         let edge = Self::start_without_waiting(kind, settings).await?;
         edge.wait_until_ready().await?;
         Ok(edge)
+    }
+
+    /// Resident memory of an edge that has a process of its own, in bytes.
+    pub fn resident_memory(&self) -> Result<u64> {
+        match &self.running {
+            Running::Program(process, _) => process.resident_memory(),
+            Running::InProcess(_) => bail!("the edge has no process of its own"),
+        }
     }
 
     async fn wait_until_ready(&self) -> Result<()> {
@@ -112,7 +117,7 @@ impl TestEdge {
         command.env("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}"));
         command.env("TOLLGATE_EDGE_COMPONENT", PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join(component));
         let running = Running::Program(ChildProcess::start(&mut command)?, folder);
-        let edge = Self { url: format!("http://127.0.0.1:{port}"), kind, _running: running };
+        let edge = Self { url: format!("http://127.0.0.1:{port}"), kind, running };
         edge.wait_until_ready().await?;
         Ok(edge)
     }
@@ -126,7 +131,7 @@ impl TestEdge {
         let mut settings = tollgate_edge::Settings::from_lookup(gate, |name| settings.get(name).cloned())?;
         settings.component = Some(component);
         let edge = Edge::start(settings).await?;
-        Ok(Self { url: edge.url(), kind, _running: Running::InProcess(edge) })
+        Ok(Self { url: edge.url(), kind, running: Running::InProcess(edge) })
     }
 
     fn worker(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
@@ -140,13 +145,13 @@ impl TestEdge {
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
             kind: EdgeKind::Worker,
-            _running: Running::Program(program, state),
+            running: Running::Program(program, state),
         })
     }
 }
 
 /// `wrangler dev` on this port with its state in this folder. It neither prompts nor sends metrics.
-pub(crate) fn wrangler(port: u16, state: &Path) -> Command {
+pub fn wrangler(port: u16, state: &Path) -> Command {
     let mut wrangler = Command::new(required_env("TOLLGATE_TEST_NODE"));
     wrangler.arg(required_env("TOLLGATE_TEST_WRANGLER")).args([
         "dev",

@@ -217,10 +217,7 @@ impl OriginProcess {
 
     /// Resident memory of the process, in bytes.
     pub fn resident_memory(&self) -> Result<u64> {
-        let program = self.program.as_ref().context("the process is not running")?;
-        let status = fs::read_to_string(format!("/proc/{}/status", program.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        self.program.as_ref().context("the process is not running")?.resident_memory()
     }
 
     /// Path of the master key file.

@@ -1,10 +1,11 @@
 //! Child processes that end with the test.
 
+use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, setrlimit};
 
 /// A program in its own process group; dropping kills the whole group.
 pub struct ChildProcess(Child);
@@ -35,6 +36,13 @@ impl ChildProcess {
         self.0.id()
     }
 
+    /// Resident memory, in bytes.
+    pub(crate) fn resident_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
     /// Takes the standard output, which must be piped and not taken yet.
     pub(crate) fn output(&mut self) -> Result<ChildStdout> {
         self.0.stdout.take().context("standard output is not piped or was taken already")
@@ -49,4 +57,13 @@ impl Drop for ChildProcess {
         }
         let _ = self.0.wait();
     }
+}
+
+/// Raises this process's limit of open files, which is often 1,024 for a shell's processes.
+///
+/// # Errors
+/// If the system refuses it.
+pub fn raise_open_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -40,7 +39,7 @@ async fn incomplete_request_bodies_time_out_while_others_are_served() -> Result<
 
 /// Lets a thousand clients send `half` and wait. Returns the response of each.
 async fn run_slow_clients(half: &'static str) -> Result<Vec<String>> {
-    open_more_files()?;
+    raise_open_files()?;
     let mut served = OriginProcess::new(TestDatabase::Sqlite)?;
     let http = reqwest::Client::new();
     served.start(&http).await?;
@@ -87,10 +86,4 @@ async fn run_slow_clients(half: &'static str) -> Result<Vec<String>> {
     assert_eq!(answers.len(), CLIENTS);
     served.delete().await?;
     Ok(answers)
-}
-
-/// Raises the limit of open files, which is often 1,024 for a shell's processes.
-fn open_more_files() -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }

@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
-    arguments::{Edge, Part},
+    arguments::{Edge, Part, Stage},
     build,
     postgres::{Durability, Postgres},
     progress, setup, test,
+    test_programs::Prepared,
     workspace::{Workspace, cargo, command},
 };
 
@@ -25,6 +26,8 @@ pub(crate) enum Subject {
     Token,
     /// Revocation: snapshot size, build time, lookups, delivery, revocations per second
     Revocation,
+    /// Requests per second through edges, compared with nginx, Caddy and other Workers
+    Edge,
     /// Tokens issued per second on SQLite and PostgreSQL; RS256 compared with oidc-provider
     Issuing,
     /// Password hashes per second compared with the argon2 crate, and a flood of sign-ins
@@ -38,6 +41,7 @@ impl Subject {
             Self::All => "all",
             Self::Token => "token",
             Self::Revocation => "revocation",
+            Self::Edge => "edge",
             Self::Issuing => "issuing",
             Self::Accounts => "accounts",
         }
@@ -51,7 +55,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     setup::for_npm(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
-        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing, Subject::Accounts],
+        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Edge, Subject::Issuing, Subject::Accounts],
         one => vec![one],
     };
     for &one in &subjects {
@@ -64,6 +68,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         match one {
             Subject::Token => token(workspace, quick)?,
             Subject::Accounts => accounts(workspace, quick)?,
+            Subject::Edge => edge(workspace, quick)?,
             Subject::Issuing => issuing(workspace, quick)?,
             Subject::Revocation | Subject::All => revocation(workspace, quick)?,
         }
@@ -82,13 +87,13 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
 fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     match subject {
         Subject::Token => build::build(workspace, Part::Components)?,
-        Subject::Revocation | Subject::Issuing | Subject::All => build::build(workspace, Part::All)?,
+        Subject::Revocation | Subject::Edge | Subject::Issuing | Subject::All => build::build(workspace, Part::All)?,
         Subject::Accounts => {}
     }
     let programs: &[&str] = match subject {
         Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
         Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
-        Subject::Issuing => &["tollgate-bench-stack"],
+        Subject::Edge | Subject::Issuing => &["tollgate-bench-stack"],
         Subject::Accounts => &["tollgate-bench-accounts"],
         Subject::All => {
             &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack", "tollgate-bench-accounts"]
@@ -101,6 +106,9 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
         // The flood meets it in a process of its own. Built in the same call, because another
         // selection of packages compiles the origin a second time.
         arguments.extend(["--package", "tollgate", "--bin", "tollgate"]);
+    }
+    if matches!(subject, Subject::All | Subject::Edge) {
+        arguments.extend(["--package", "tollgate-edge", "--bin", "tollgate-edge"]);
     }
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
     let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
@@ -134,6 +142,14 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("revocation").arg(&parts).arg(&plots).args(quick);
     progress::show("delivery and throughput", test::with_programs(workspace, &mut stack)?)
+}
+
+fn edge(workspace: &Workspace, quick: bool) -> Result<()> {
+    let peers = Prepared::new(workspace, &[Stage::Deploy], &[])?;
+    let mut stack = program(workspace, "tollgate-bench-stack");
+    stack.arg("edge").arg(parts(workspace, Subject::Edge)).arg(plots(workspace)).args(quick.then_some("--quick"));
+    let stack = test::with_programs(workspace, stack.envs(peers.variables(workspace)))?;
+    progress::show("requests through edges", stack.env("TOLLGATE_TEST_BIN_DIR", release_folder(workspace)))
 }
 
 fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {

@@ -20,7 +20,7 @@ use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
-use super::http_connection::{HttpConnection, get, post, repeat, text};
+use super::http_connection::{HttpConnection, Requests, get, post, repeat, text};
 
 /// Connections, each with one request at a time.
 const CALLERS: usize = 256;
@@ -135,8 +135,10 @@ async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> 
         let token = text(connection.send(&credentials).await?, "access_token")?;
         introspect.push(post("/oauth/introspect", "bench", &client.1, &format!("token={token}")));
     }
-    let eddsa = [post("/oauth/token", "bench-eddsa", &other_secret, "grant_type=client_credentials")];
-    let (live, credentials) = ([get("/health/live")], [credentials]);
+    let eddsa =
+        Requests::new(vec![post("/oauth/token", "bench-eddsa", &other_secret, "grant_type=client_credentials")]);
+    let (live, credentials) = (Requests::new(vec![get("/health/live")]), Requests::new(vec![credentials]));
+    let introspect = Requests::new(introspect);
     let mut rates = Vec::new();
     // The first round is the warm-up.
     for round in 0..=rounds {

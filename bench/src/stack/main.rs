@@ -1,7 +1,8 @@
-//! Benchmarks over the network: delivery of revocations to edges, revocations per second and tokens
-//! per second. `cargo xtask bench` builds and runs it.
+//! Benchmarks over the network: delivery of revocations to edges, revocations per second, tokens
+//! per second, and requests per second through edges. `cargo xtask bench` builds and runs it.
 
 mod delivery;
+mod edge;
 mod http_connection;
 mod issuing;
 mod rs256;
@@ -23,18 +24,29 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [subject, folder, plots, quick @ ..] = arguments.as_slice() else {
-        bail!("usage: tollgate-bench-stack revocation|issuing FOLDER PLOTS [--quick] (started by `cargo xtask bench`)");
+        bail!(
+            "usage: tollgate-bench-stack revocation|issuing|edge FOLDER PLOTS [--quick] (started by `cargo xtask bench`)"
+        );
     };
     let (folder, plots, quick) = (Path::new(folder), Path::new(plots), quick == ["--quick"]);
     // Without this the log would be searched for secrets, as in the tests.
     tracing_subscriber::registry().with(LevelFilter::OFF).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        if subject == "issuing" {
-            issuing::measure(quick).await?.finish(folder, "1-issuing")?;
-            return rs256::measure(quick).await?.finish(folder, "2-rs256");
+        match subject.as_str() {
+            "issuing" => {
+                issuing::measure(quick).await?.finish(folder, "1-issuing")?;
+                rs256::measure(quick).await?.finish(folder, "2-rs256")
+            }
+            "edge" => {
+                let [runner, worker] = edge::measure(quick).await?;
+                runner.finish(folder, "1-runner")?;
+                worker.finish(folder, "2-worker")
+            }
+            _ => {
+                delivery::measure(plots, quick).await?.finish(folder, "4-delivery")?;
+                throughput::measure(plots, quick).await?.finish(folder, "5-throughput")
+            }
         }
-        delivery::measure(plots, quick).await?.finish(folder, "4-delivery")?;
-        throughput::measure(plots, quick).await?.finish(folder, "5-throughput")
     })
 }

@@ -27,7 +27,7 @@ use tollgate_system::rng;
 use tollgate_tests::environment::{now, required_env};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
-use super::http_connection::{HttpConnection, post, repeat, text};
+use super::http_connection::{HttpConnection, Requests, post, repeat, text};
 use super::issuing::access;
 
 /// Connections, each with one request at a time.
@@ -63,8 +63,8 @@ pub(crate) async fn measure(quick: bool) -> Result<Part> {
     let secret = origin.client(CLIENT, &metadata)?.context("a client secret")?;
     let oidc_provider = OidcProvider::start()?;
     let address = origin.server.url().trim_start_matches("http://").to_owned();
-    let own = [post("/oauth/token", CLIENT, &secret, FORM)];
-    let others = [post("/token", CLIENT, OIDC_PROVIDER_SECRET, FORM)];
+    let own = Requests::new(vec![post("/oauth/token", CLIENT, &secret, FORM)]);
+    let others = Requests::new(vec![post("/token", CLIENT, OIDC_PROVIDER_SECRET, FORM)]);
     check_algorithm(&address, &own).await?;
     check_algorithm(&oidc_provider.address, &others).await?;
     let mut rates = Vec::new();
@@ -125,9 +125,8 @@ impl Drop for OidcProvider {
 }
 
 /// Checks that a server does what is measured.
-async fn check_algorithm(address: &str, requests: &[Vec<u8>]) -> Result<()> {
-    let request = requests.first().context("a request")?;
-    let token = text(HttpConnection::connect(address).await?.send(request).await?, "access_token")?;
+async fn check_algorithm(address: &str, requests: &Requests) -> Result<()> {
+    let token = text(HttpConnection::connect(address).await?.send(requests.next()).await?, "access_token")?;
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap_or_default())?;
     let header: serde_json::Value = serde_json::from_slice(&header)?;
     ensure!(header["alg"] == "RS256", "{address} signs with {header}");

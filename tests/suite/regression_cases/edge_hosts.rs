@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,6 +14,7 @@ use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::free_port;
 use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::process::raise_open_files;
 use tollgate_tests::regression_case::RegressionCase;
 use tollgate_tests::tcp_server::{CountingRelay, TcpServer};
 
@@ -52,8 +52,7 @@ async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, TestClient)> {
 }
 
 async fn e4_idle_and_slow_connections_do_not_block_an_edge(case: &RegressionCase) -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    raise_open_files()?;
     let (origin, client) = prepare(case).await?;
     let (upstream, token) = (Upstream::start()?, client.token("").await?);
     let settings = origin.edge_settings(&upstream.url).await?;
