@@ -22,7 +22,7 @@ use tollgate_system::Clock;
 
 use crate::heap_profile;
 use crate::issuers::{Dispatcher, RunningIssuer, SharedServices, Supervisor};
-use crate::listen::{self, TlsFiles};
+use crate::listen;
 
 /// How long active requests may take to complete at shutdown.
 const ACTIVE_REQUESTS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ impl Server {
     pub(crate) async fn start_on(store: Store, settings: Settings, clock: Clock) -> anyhow::Result<Server> {
         install_tls_provider();
         check_public_authorities()?;
-        let tls = settings.tls.clone().map(|tls| TlsFiles::open(tls, clock.clone())).transpose()?;
+        let tls = settings.tls.as_ref().map(|tls| listen::open_tls_files(tls, clock.clone())).transpose()?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
@@ -126,7 +126,8 @@ impl Server {
         }
         let tls = tls.map(|(files, tls)| {
             let (sender, receiver) = watch::channel(tls);
-            tasks.spawn(files.watch(sender, stop.clone()));
+            let stop = stop.clone();
+            tasks.spawn(async move { stop.run_until_cancelled(files.watch(sender, Arc::default())).await });
             receiver
         });
         let serving = listen::serve(listener, tls, dispatcher, max_connections, stop.clone());

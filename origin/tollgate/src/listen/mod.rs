@@ -6,10 +6,8 @@
 mod connection_service;
 mod connection_timeouts;
 mod tls;
-mod tls_files;
 
-pub(crate) use tls::Tls;
-pub(crate) use tls_files::TlsFiles;
+pub(crate) use tls::open_tls_files;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +23,8 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_http::Certificate;
+use tollgate_tls::Tls;
 
 use crate::issuers::Dispatcher;
 use connection_service::ConnectionService;
@@ -116,6 +116,7 @@ async fn serve_tls_connection(
     };
     match accepted {
         Ok(Ok((stream, certificate))) => {
+            let certificate = certificate.map(|own| Certificate::of_connection(&own.der, own.is_trusted));
             serve_connection(stream, ConnectionService { certificate, ..service }, builder, stop).await
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),

@@ -1,234 +1,34 @@
-//! TLS handshakes and client certificates (RFC 8705).
-//!
-//! The handshake proves that a client has the key of its certificate and checks nothing else: the
-//! certificate may be self-signed (RFC 8705 §2.2), and a client may have none. After the handshake,
-//! of a new or a resumed session, the certificate is checked against the configured authorities;
-//! the result is passed on with it. Never: a certificate is passed on without that result.
+//! TLS as the settings configure it.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::version::{TLS12, TLS13};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tollgate_config::TlsClientAuth;
-use tollgate_http::Certificate;
+use tollgate_config::{SettingError, TlsClientAuth, TlsSettings};
 use tollgate_system::Clock;
+use tollgate_tls::{ClientAuth, FileError, FileKind, Tls, TlsFiles, TlsPaths};
 
-/// Content type of the first record of a TLS connection (RFC 8446 §5.1).
-const HANDSHAKE_RECORD: u8 = 22;
-
-/// Response to plain HTTP, e.g. after `http://` was typed instead of `https://`.
-const PLAIN_HTTP_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 92\r\n\
-                     Connection: close\r\n\r\n\
-                     {\"status\":400,\"title\":\"Bad Request\",\"detail\":\"this port accepts only HTTPS, not plain HTTP\"}";
-
-/// Accepts TLS connections with one version of the certificate files.
-pub(crate) struct Tls {
-    acceptor: TlsAcceptor,
-    /// Verifies client certificates after the handshake.
-    authorities: Option<Arc<dyn ClientCertVerifier>>,
-    clock: Clock,
+/// Reads the certificate and key files.
+///
+/// # Errors
+/// When a file is invalid; the error names its setting.
+pub(crate) fn open_tls_files(settings: &TlsSettings, clock: Clock) -> Result<(TlsFiles, Arc<Tls>), SettingError> {
+    let paths = TlsPaths {
+        certificate: settings.certificate.path.clone(),
+        key: settings.key.path.clone(),
+        client_authorities: settings.client_authorities.as_ref().map(|file| file.path.clone()),
+    };
+    let client_auth = match settings.client_auth {
+        TlsClientAuth::Off => ClientAuth::Off,
+        TlsClientAuth::Authorities => ClientAuth::Authorities,
+        TlsClientAuth::Any => ClientAuth::Any,
+    };
+    TlsFiles::open(paths, client_auth, Arc::new(move || clock.now())).map_err(|error| setting_error(settings, &error))
 }
 
-impl Tls {
-    /// # Errors
-    /// When the authorities cannot be used.
-    pub(super) fn new(
-        own: CertifiedKey,
-        authorities: Option<RootCertStore>,
-        client_auth: TlsClientAuth,
-        clock: Clock,
-    ) -> Result<Tls, String> {
-        let provider = provider();
-        let algorithms = provider.signature_verification_algorithms;
-        let names = authorities.as_ref().filter(|_| client_auth == TlsClientAuth::Authorities);
-        let names = names.map(RootCertStore::subjects).unwrap_or_default();
-        let verifier = |roots: RootCertStore| {
-            WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
-        };
-        let authorities = authorities.map(verifier).transpose().map_err(|error| error.to_string())?;
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
-        let builder = match client_auth {
-            TlsClientAuth::Off => builder.with_no_client_auth(),
-            _ => builder.with_client_cert_verifier(Arc::new(AnyClientCertificate { names, algorithms })),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), authorities, clock })
-    }
-
-    /// Performs the handshake. Returns the client certificate, if the client sent one.
-    pub(super) async fn accept(
-        &self,
-        mut stream: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Option<Certificate>)> {
-        let mut first = [0];
-        match stream.peek(&mut first).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if first == [HANDSHAKE_RECORD] => {}
-            _ => {
-                reject_plain_http(&mut stream).await?;
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "not a TLS connection"));
-            }
-        }
-        let stream = self.acceptor.accept(stream).await?;
-        let chain = stream.get_ref().1.peer_certificates().and_then(<[_]>::split_first);
-        let certificate =
-            chain.map(|(own, intermediates)| Certificate::of_connection(own, self.is_trusted(own, intermediates)));
-        Ok((stream, certificate))
-    }
-
-    /// Whether the certificate is valid now and issued by a configured authority.
-    fn is_trusted(&self, own: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(self.clock.now()));
-        let verify =
-            |authorities: &Arc<dyn ClientCertVerifier>| authorities.verify_client_cert(own, intermediates, now);
-        self.authorities.as_ref().map(verify).is_some_and(|verified| match verified {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::debug!(%error, "client certificate not issued by a configured authority");
-                false
-            }
-        })
-    }
-}
-
-/// The cryptography of TLS, independent of the default provider of the process.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// Responds with an error to a connection that begins like an HTTP request.
-async fn reject_plain_http(stream: &mut TcpStream) -> io::Result<()> {
-    let mut request = [0; 4096];
-    // Unread data would make the system reset the connection, and the response would be lost.
-    let read = stream.read(&mut request).await?;
-    if request[..read].first().is_some_and(u8::is_ascii_uppercase) {
-        stream.write_all(PLAIN_HTTP_RESPONSE.as_bytes()).await?;
-    }
-    stream.shutdown().await
-}
-
-/// Accepts any certificate whose key the client has.
-struct AnyClientCertificate {
-    /// Names of the authorities, sent to the client to choose a certificate.
-    names: Vec<DistinguishedName>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl fmt::Debug for AnyClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnyClientCertificate").finish_non_exhaustive()
-    }
-}
-
-impl ClientCertVerifier for AnyClientCertificate {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.names
-    }
-
-    /// Accepts the certificate: `Tls::is_trusted` verifies it after the handshake.
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-    use rustls::{ClientConfig, HandshakeKind};
-    use tokio::net::TcpListener;
-    use tokio_rustls::TlsConnector;
-
-    use super::*;
-
-    type GeneratedCertificate = rcgen::CertifiedKey<rcgen::KeyPair>;
-
-    fn generate() -> GeneratedCertificate {
-        rcgen::generate_simple_self_signed(["origin.example".to_owned()]).expect("a certificate")
-    }
-
-    fn key(generated: &GeneratedCertificate) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der()).into()
-    }
-
-    /// A client that resumes a session sends its certificate only in the first handshake.
-    #[tokio::test]
-    async fn resumed_session_keeps_the_client_certificate() {
-        let (server, client) = (generate(), generate());
-        let own = CertifiedKey::from_der(vec![server.cert.der().clone()], key(&server), &provider()).expect("a pair");
-        let tls = Tls::new(own, None, TlsClientAuth::Any, Clock::system()).expect("valid");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        for version in [&TLS12, &TLS13] {
-            let mut roots = RootCertStore::empty();
-            roots.add(server.cert.der().clone()).expect("trusted");
-            let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]);
-            let config = config.expect("a version").with_root_certificates(roots);
-            let config = config.with_client_auth_cert(vec![client.cert.der().clone()], key(&client)).expect("a pair");
-            let connector = TlsConnector::from(Arc::new(config));
-            for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
-                let accepting = async {
-                    let (mut stream, certificate) = tls.accept(listener.accept().await?.0).await?;
-                    stream.write_all(b"!").await?;
-                    stream.shutdown().await?;
-                    Ok::<_, io::Error>(certificate)
-                };
-                let connecting = async {
-                    let name = ServerName::try_from("origin.example").expect("a name");
-                    let mut stream = connector.connect(name, TcpStream::connect(address).await?).await?;
-                    // Session tickets arrive before this byte.
-                    stream.read_exact(&mut [0]).await?;
-                    Ok::<_, io::Error>(stream.get_ref().1.handshake_kind())
-                };
-                let (certificate, handshake) = tokio::try_join!(accepting, connecting).expect("connected");
-                assert_eq!(handshake, Some(kind), "{version:?}");
-                assert!(certificate.is_some(), "{version:?} {kind:?}");
-            }
-        }
-    }
+fn setting_error(settings: &TlsSettings, error: &FileError) -> SettingError {
+    let file = match (error.file, &settings.client_authorities) {
+        (FileKind::Key, _) => &settings.key,
+        (FileKind::ClientAuthorities, Some(authorities)) => authorities,
+        _ => &settings.certificate,
+    };
+    file.failed(&error.problem)
 }

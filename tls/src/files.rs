@@ -2,8 +2,10 @@
 //! certificate is used without a restart. Invalid files at the start are an error; files that
 //! become invalid later are logged, and the last valid ones stay in use.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,23 +14,62 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tollgate_config::{NamedFile, SettingError, TlsSettings};
-use tollgate_system::Clock;
 use zeroize::Zeroizing;
 
-use super::tls::{Tls, provider};
+use crate::acceptor::{ClientAuth, Clock, Tls, provider};
 
 /// How often the files are checked; they have a few kilobytes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Limit for one file: room for hundreds of certificates.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
+/// Paths of the files.
+#[derive(Debug, Clone)]
+pub struct TlsPaths {
+    /// The listener's certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities that issue client certificates.
+    pub client_authorities: Option<PathBuf>,
+}
+
+/// Which of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// [`TlsPaths::certificate`].
+    Certificate,
+    /// [`TlsPaths::key`].
+    Key,
+    /// [`TlsPaths::client_authorities`].
+    ClientAuthorities,
+}
+
+/// Why a file cannot be used; displays as its path and the problem.
+#[derive(Debug)]
+pub struct FileError {
+    /// The file.
+    pub file: FileKind,
+    /// The problem, as the rest of a sentence that begins with the file.
+    pub problem: String,
+    path: PathBuf,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path.display(), self.problem)
+    }
+}
+
+impl std::error::Error for FileError {}
+
 /// The configured files.
-pub(crate) struct TlsFiles {
-    settings: TlsSettings,
+pub struct TlsFiles {
+    paths: TlsPaths,
+    client_auth: ClientAuth,
     clock: Clock,
     /// Hash of the contents, or of the error, at the last check. Modification times would miss
     /// copied files and changed symbolic links.
@@ -46,20 +87,23 @@ impl TlsFiles {
     ///
     /// # Errors
     /// When a file is invalid; the error names it.
-    pub(crate) fn open(settings: TlsSettings, clock: Clock) -> Result<(TlsFiles, Arc<Tls>), SettingError> {
-        let contents = Contents::read(&settings)?;
-        let tls = contents.parse(&settings, &clock)?;
-        let last_hash = Some(contents.hash());
-        Ok((TlsFiles { settings, clock, last_hash }, tls))
+    pub fn open(paths: TlsPaths, client_auth: ClientAuth, clock: Clock) -> Result<(TlsFiles, Arc<Tls>), FileError> {
+        let mut files = TlsFiles { paths, client_auth, clock, last_hash: None };
+        let contents = Contents::read(&files.paths)?;
+        files.last_hash = Some(contents.hash());
+        let tls = files.parse(&contents)?;
+        Ok((files, tls))
     }
 
-    /// Checks the files until `stop`, and sends new versions to `tls`.
-    pub(crate) async fn watch(self, tls: Sender<Arc<Tls>>, stop: CancellationToken) {
+    /// Checks the files at intervals, and when `reload` is notified, until this future is dropped.
+    /// Sends new versions to `tls`.
+    pub async fn watch(self, tls: Sender<Arc<Tls>>, reload: Arc<Notify>) {
         let mut files = self;
         loop {
             tokio::select! {
                 () = sleep(CHECK_INTERVAL) => {}
-                () = stop.cancelled() => return,
+                // Reports files also if they are the same as before.
+                () = reload.notified() => files.last_hash = None,
             }
             let check = tokio::task::spawn_blocking(move || {
                 let change = files.check();
@@ -84,8 +128,8 @@ impl TlsFiles {
     }
 
     /// Reads the files; none if they are the same as at the last check.
-    fn check(&mut self) -> Option<Result<Arc<Tls>, SettingError>> {
-        let read = Contents::read(&self.settings);
+    fn check(&mut self) -> Option<Result<Arc<Tls>, FileError>> {
+        let read = Contents::read(&self.paths);
         let hash = match &read {
             Ok(contents) => contents.hash(),
             Err(error) => Sha256::digest(error.to_string()).into(),
@@ -93,16 +137,50 @@ impl TlsFiles {
         if self.last_hash.replace(hash) == Some(hash) {
             return None;
         }
-        Some(read.and_then(|contents| contents.parse(&self.settings, &self.clock)))
+        Some(read.and_then(|contents| self.parse(&contents)))
+    }
+
+    fn parse(&self, contents: &Contents) -> Result<Arc<Tls>, FileError> {
+        let own = contents.own_certificate(&self.paths)?;
+        let authorities = match (&self.paths.client_authorities, &contents.client_authorities) {
+            (Some(path), Some(content)) => Some(authorities(NamedFile(path, FileKind::ClientAuthorities), content)?),
+            _ => None,
+        };
+        let tls = Tls::new(own, authorities, self.client_auth, Arc::clone(&self.clock));
+        let cannot_be_used = |problem: String| self.paths.certificate().failed(&format!("cannot be used: {problem}"));
+        tls.map(Arc::new).map_err(cannot_be_used)
+    }
+}
+
+impl TlsPaths {
+    fn certificate(&self) -> NamedFile<'_> {
+        NamedFile(&self.certificate, FileKind::Certificate)
+    }
+
+    fn key(&self) -> NamedFile<'_> {
+        NamedFile(&self.key, FileKind::Key)
+    }
+}
+
+/// A file, for errors.
+#[derive(Clone, Copy)]
+struct NamedFile<'a>(&'a Path, FileKind);
+
+impl NamedFile<'_> {
+    fn failed(self, problem: &str) -> FileError {
+        FileError { file: self.1, problem: problem.to_owned(), path: self.0.to_owned() }
     }
 }
 
 impl Contents {
-    fn read(settings: &TlsSettings) -> Result<Contents, SettingError> {
+    fn read(paths: &TlsPaths) -> Result<Contents, FileError> {
+        let authorities = paths.client_authorities.as_deref();
         Ok(Contents {
-            certificate: read(&settings.certificate)?,
-            key: read(&settings.key)?,
-            client_authorities: settings.client_authorities.as_ref().map(read).transpose()?,
+            certificate: read(paths.certificate())?,
+            key: read(paths.key())?,
+            client_authorities: authorities
+                .map(|path| read(NamedFile(path, FileKind::ClientAuthorities)))
+                .transpose()?,
         })
     }
 
@@ -116,19 +194,9 @@ impl Contents {
         hash.finalize().into()
     }
 
-    fn parse(&self, settings: &TlsSettings, clock: &Clock) -> Result<Arc<Tls>, SettingError> {
-        let own = self.own_certificate(settings)?;
-        let authorities = match (&settings.client_authorities, &self.client_authorities) {
-            (Some(file), Some(content)) => Some(authorities(file, content)?),
-            _ => None,
-        };
-        let tls = Tls::new(own, authorities, settings.client_auth, clock.clone());
-        tls.map(Arc::new).map_err(|problem| settings.certificate.failed(&format!("cannot be used: {problem}")))
-    }
-
-    /// The origin's certificate with its key.
-    fn own_certificate(&self, settings: &TlsSettings) -> Result<CertifiedKey, SettingError> {
-        let (certificate, key) = (&settings.certificate, &settings.key);
+    /// The listener's certificate with its key.
+    fn own_certificate(&self, paths: &TlsPaths) -> Result<CertifiedKey, FileError> {
+        let (certificate, key) = (paths.certificate(), paths.key());
         let chain = certificates(certificate, &self.certificate)?;
         // The parser's error could quote the key, so it is dropped.
         let private = PrivateKeyDer::from_pem_slice(&self.key);
@@ -140,16 +208,16 @@ impl Contents {
         match own.keys_match() {
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(own),
             Err(Error::InconsistentKeys(_)) => {
-                Err(key.failed(&format!("is not the key of the certificate in {}", certificate.path.display())))
+                Err(key.failed(&format!("is not the key of the certificate in {}", paths.certificate.display())))
             }
             Err(error) => Err(certificate.failed(&format!("has a certificate that cannot be used: {error}"))),
         }
     }
 }
 
-fn read(file: &NamedFile) -> Result<Zeroizing<Vec<u8>>, SettingError> {
+fn read(file: NamedFile<'_>) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let mut content = Zeroizing::new(Vec::new());
-    let opened = File::open(&file.path);
+    let opened = File::open(file.0);
     let read = opened.and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
     match read {
         Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= MAX_FILE_BYTES) => Ok(content),
@@ -159,7 +227,7 @@ fn read(file: &NamedFile) -> Result<Zeroizing<Vec<u8>>, SettingError> {
 }
 
 /// All certificates of a file, at least one.
-fn certificates(file: &NamedFile, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, SettingError> {
+fn certificates(file: NamedFile<'_>, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let found = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
     match found {
         Ok(found) if found.is_empty() => Err(file.failed("has no certificate in it")),
@@ -168,7 +236,7 @@ fn certificates(file: &NamedFile, content: &[u8]) -> Result<Vec<CertificateDer<'
     }
 }
 
-fn authorities(file: &NamedFile, content: &[u8]) -> Result<RootCertStore, SettingError> {
+fn authorities(file: NamedFile<'_>, content: &[u8]) -> Result<RootCertStore, FileError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file, content)? {
         let added = roots.add(certificate);
@@ -179,13 +247,10 @@ fn authorities(file: &NamedFile, content: &[u8]) -> Result<RootCertStore, Settin
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use tollgate_config::Settings;
 
     fn write(folder: &Path, name: &str, label: &str, der: &[u8]) {
         let pem = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
@@ -196,14 +261,12 @@ mod tests {
     fn changed_files_are_reported_once() {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = temporary.path();
-        let file = |name: &str| folder.join(name).display().to_string();
         let make = || rcgen::generate_simple_self_signed(["origin.example".to_owned()]).expect("a certificate");
         let (first, second) = (make(), make());
         write(folder, "crt", "CERTIFICATE", first.cert.der());
         write(folder, "key", "PRIVATE KEY", first.signing_key.serialized_der());
-        let settings = [("TOLLGATE_TLS_CERTIFICATE", file("crt")), ("TOLLGATE_TLS_KEY", file("key"))];
-        let settings = Settings::from_pairs(settings).expect("good settings").tls.expect("it is set");
-        let (mut files, _) = TlsFiles::open(settings, Clock::system()).expect("good files");
+        let paths = TlsPaths { certificate: folder.join("crt"), key: folder.join("key"), client_authorities: None };
+        let (mut files, _) = TlsFiles::open(paths, ClientAuth::Off, Arc::new(|| 0)).expect("good files");
         assert!(files.check().is_none(), "nothing changed");
 
         write(folder, "crt", "CERTIFICATE", second.cert.der());
