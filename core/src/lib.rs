@@ -45,6 +45,7 @@ mod bytes;
 mod claims;
 mod comb;
 mod deltas;
+mod edge_report;
 mod fuse_filter;
 mod header;
 mod json;
@@ -71,6 +72,7 @@ pub use build::{
 pub use claims::is_scope_value;
 pub use comb::TableSize;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
+pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};

@@ -1,8 +1,11 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
-use tollgate_core::{Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all};
+use tollgate_core::{
+    ConfigDigest, Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
+};
 
 use crate::bearer::{self, BearerToken};
+use crate::counters::Counters;
 use crate::json::JsonObject;
 use crate::message::{Decision, Header, Request, Response};
 use crate::path;
@@ -30,12 +33,22 @@ pub enum Freshness {
 pub struct Gate {
     settings: Settings,
     pub(crate) state: ReplicaState,
+    pub(crate) counters: Counters,
+    /// Configuration whose route rules the counters count.
+    pub(crate) counted_config: Option<ConfigDigest>,
 }
 
 impl Gate {
     /// A gate without a replica: it answers 503 until it has a snapshot and a proof of freshness.
     pub fn new(settings: Settings) -> Self {
-        Self { state: ReplicaState::new(&settings), settings }
+        let state = ReplicaState::new(&settings);
+        Self { state, settings, counters: Counters::default(), counted_config: None }
+    }
+
+    /// What the gate passed, refused and decided by, since it was opened. Its host counts streams
+    /// and upstream times there.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The gate's settings.

@@ -16,6 +16,7 @@
 
 mod back_off;
 mod bearer;
+mod counters;
 mod gate;
 mod headers;
 mod json;
@@ -30,6 +31,7 @@ mod sync;
 pub mod verify_cli;
 
 pub use back_off::BackOff;
+pub use counters::{Counters, RouteTotals, UPSTREAM_BUCKETS_MS};
 pub use gate::{Freshness, Gate};
 pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
 pub use json::JsonObject;
@@ -41,4 +43,4 @@ pub use settings::{
     DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, Settings, deprecated_settings, split_path, with_path,
 };
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
-pub use tollgate_core::{Nonce, Refusal};
+pub use tollgate_core::{EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, Refusal};

@@ -91,7 +91,20 @@ impl Gate {
         let is_behind = state.replica().is_some_and(|replica| !replica.is_caught_up());
         // After a snapshot that did not help, the next one is not fetched before new deltas.
         let is_snapshot = MessageKind::of(body) == Some(MessageKind::Snapshot);
-        Ok(is_snapshot || is_behind || (state.needs_snapshot() && !was_snapshot_tried))
+        let must_fetch_again = is_snapshot || is_behind || (state.needs_snapshot() && !was_snapshot_tried);
+        self.count_current_routes();
+        Ok(must_fetch_again)
+    }
+
+    /// Counts the requests of the current route rules, from 0 if these have changed.
+    fn count_current_routes(&mut self) {
+        let Some(snapshot) = self.state.replica().map(Replica::snapshot) else { return };
+        let digest = snapshot.config_digest();
+        if self.counted_config.as_ref() != Some(&digest) {
+            let count = snapshot.config().routes().len();
+            self.counters.reset_routes(count);
+            self.counted_config = Some(digest);
+        }
     }
 
     /// Records a fetch without an answer, for the health report.
@@ -136,6 +149,8 @@ impl Gate {
     /// # Errors
     /// Says why the snapshot was refused; the replica stays as it was.
     pub fn warm(&mut self, snapshot: &[u8]) -> Result<(), FetchError> {
-        self.state.install_snapshot(snapshot)
+        self.state.install_snapshot(snapshot)?;
+        self.count_current_routes();
+        Ok(())
     }
 }
