@@ -253,6 +253,15 @@ impl<'a> Reader<'a> {
         whole_seconds(text).filter(|seconds| *seconds <= MAX_NUMERIC_DATE).ok_or(JsonError::OutOfRange)
     }
 
+    /// Reads a whole number of at most `max`, written with digits only.
+    pub(crate) fn integer(&mut self, max: u64) -> Result<u64> {
+        match self.plain_integer() {
+            Some(number) if number <= max => Ok(number),
+            Some(_) => Err(JsonError::OutOfRange),
+            None => self.number().and(Err(JsonError::OutOfRange)),
+        }
+    }
+
     /// Reads a number that consists of digits only. For another value it returns `None` and does
     /// not move the cursor. A number that is too large becomes `u64::MAX`.
     fn plain_integer(&mut self) -> Option<u64> {

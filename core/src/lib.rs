@@ -76,7 +76,10 @@ pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REF
 pub use header::canonical_header;
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};
-pub use policy::{AmbiguousRequest, Config, ConfigError, MAX_ROUTES, Route, UnknownStatusPolicy};
+pub use policy::{
+    AmbiguousRequest, ClaimCondition, ClaimRule, ClaimValue, Config, ConfigError, Cors, MAX_ROUTES, RateLimit,
+    RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy,
+};
 pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{

@@ -88,7 +88,7 @@ fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
     let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let request = Request { method: case.method, target: case.target, headers: &headers };
     Ok(match gate.decide(&request, now_ms(), true) {
-        Decision::Forward { identity } => forwarded(identity),
+        Decision::Forward(forward) => forwarded(forward.identity),
         Decision::Answer(answer) => answered(answer.status, answer.headers, &answer.body),
         Decision::Push | Decision::Wait => anyhow::bail!("no case of the table pushes or waits"),
     })
@@ -98,7 +98,7 @@ fn component_answer(validator: &mut Validator, case: &Case) -> Result<Answer> {
     let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let request = tollgate_edge::Request { method: case.method.to_owned(), target: case.target.to_owned(), headers };
     Ok(match validator.decide(&request, now_ms(), true).map_err(trap)? {
-        tollgate_edge::Decision::Forward(identity) => forwarded(text_headers(identity)?),
+        tollgate_edge::Decision::Forward(forward) => forwarded(text_headers(forward.identity)?),
         tollgate_edge::Decision::Answer(answer) => answered(answer.status, text_headers(answer.headers)?, &answer.body),
         tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait => {
             anyhow::bail!("no case of the table pushes or waits")

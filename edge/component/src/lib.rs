@@ -16,7 +16,8 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    Decision, Gate, Guest, GuestGate, Header, Question, Refresh, Request, Response, Verdict,
+    Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, Question, RateLimit, RateLimitKey, Refresh,
+    Request, Response, StreamPolicy, Verdict,
 };
 
 struct Component;
@@ -64,7 +65,7 @@ impl GuestGate for Instance {
         let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
         match self.0.borrow().decide(&request, now_ms, has_waited) {
-            gate::Decision::Forward { identity } => Decision::Forward(header_list(identity)),
+            gate::Decision::Forward(forward) => Decision::Forward(wit_forward(forward)),
             gate::Decision::Answer(response) => Decision::Answer(wit_response(response)),
             gate::Decision::Push => Decision::Push,
             gate::Decision::Wait => Decision::Wait,
@@ -98,6 +99,26 @@ fn gate_question(question: Question) -> gate::Question {
 fn verdict<T>(verdict: &Result<T, gate::Refusal>) -> Verdict {
     let reason = verdict.as_ref().err().map_or("valid", gate::Refusal::code);
     Verdict { allowed: verdict.is_ok(), reason: reason.to_owned() }
+}
+
+fn wit_forward(forward: gate::Forward) -> Forward {
+    let gate::ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, removes_token, streams } = forward.route;
+    let rate_limit = rate_limit.map(|gate::RouteRateLimit { rule, limit }| RateLimit {
+        rule,
+        requests: limit.requests,
+        seconds: limit.seconds,
+        by: match limit.by {
+            gate::RateLimitKey::Client => RateLimitKey::Client,
+            gate::RateLimitKey::Subject => RateLimitKey::Subject,
+            gate::RateLimitKey::Address => RateLimitKey::Address,
+        },
+    });
+    let streams = match streams {
+        gate::StreamPolicy::End => StreamPolicy::End,
+        gate::StreamPolicy::Continue => StreamPolicy::Continue,
+    };
+    let route = ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, removes_token, streams };
+    Forward { identity: header_list(forward.identity), route }
 }
 
 fn wit_response(response: gate::Response) -> Response {

@@ -7,7 +7,7 @@ use tollgate_core::{
 use crate::bearer::{self, BearerToken};
 use crate::counters::Counters;
 use crate::json::JsonObject;
-use crate::message::{Decision, Header, Request, Response};
+use crate::message::{Decision, Forward, ForwardRoute, Header, Request, Response};
 use crate::path;
 use crate::replica_state::ReplicaState;
 use crate::settings::Settings;
@@ -79,7 +79,7 @@ impl Gate {
                 Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
             }
             _ => match self.authorize(request, now_ms, has_waited) {
-                Authorization::Allowed(identity) => Decision::Forward { identity },
+                Authorization::Allowed(forward) => Decision::Forward(forward),
                 Authorization::Refused(response) => Decision::Answer(response),
                 Authorization::NeedsFreshReplica => Decision::Wait,
             },
@@ -116,7 +116,7 @@ impl Gate {
             Err(problem) => return Decision::Answer(bearer::invalid_request(problem)),
         };
         Decision::Answer(match self.authorize(&original, now_ms, has_waited) {
-            Authorization::Allowed(identity) => {
+            Authorization::Allowed(Forward { identity, .. }) => {
                 let value = |name| identity.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
                 let headers = IDENTITY_HEADERS.map(|name| (name, value(name).unwrap_or_default())).into_iter();
                 let headers = headers.chain([("cache-control", "no-store".to_owned())]).collect();
@@ -184,9 +184,10 @@ impl Gate {
             Ok(route) => route,
             Err(ambiguous) => return invalid(&ambiguous.to_string()),
         };
+        let allowed = |identity| Authorization::Allowed(Forward { identity, route: ForwardRoute::new(route) });
         let BearerToken::Token(token) = bearer_token else {
             return if route.is_public() {
-                Authorization::Allowed(Vec::new())
+                allowed(Vec::new())
             } else {
                 Authorization::Refused(bearer::missing_token())
             };
@@ -196,9 +197,9 @@ impl Gate {
             self.state.verifier().verify(token, &requirements, &view, now_ms / 1000).map(identity)
         });
         match verdict {
-            Ok(identity) if !may_wait => Authorization::Allowed(identity),
+            Ok(identity) if !may_wait => allowed(identity),
             Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => match route.is_public() {
-                true => Authorization::Allowed(Vec::new()),
+                true => allowed(Vec::new()),
                 false => Authorization::Refused(bearer::refused_token(&refusal)),
             },
             _ => Authorization::NeedsFreshReplica,
@@ -266,8 +267,8 @@ impl Gate {
 
 /// Outcome of the checks of a request.
 enum Authorization {
-    /// The request may pass, with these identity headers.
-    Allowed(Vec<Header>),
+    /// The request may pass, and is forwarded so.
+    Allowed(Forward),
     /// The request is refused with this response.
     Refused(Response),
     /// The outcome depends on a fresher replica.

@@ -84,7 +84,7 @@ pub struct Peer<'a> {
 }
 
 /// Decides which headers of one request go to the upstream. The host adds the upstream's `Host` and
-/// the identity headers of [`Decision::Forward`](crate::Decision::Forward).
+/// the identity headers of [`Forward`](crate::Forward).
 #[derive(Debug)]
 pub struct RequestHeaderPolicy<'a> {
     peer: Peer<'a>,

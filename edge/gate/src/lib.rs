@@ -35,7 +35,7 @@ pub use counters::{Counters, RouteTotals, UPSTREAM_BUCKETS_MS};
 pub use gate::{Freshness, Gate};
 pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
 pub use json::JsonObject;
-pub use message::{Decision, Header, Request, Response};
+pub use message::{Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
 pub use message_log::MessageLog;
 pub use replica_state::FetchError;
 pub use setting_error::SettingError;
@@ -43,4 +43,6 @@ pub use settings::{
     DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, Settings, deprecated_settings, split_path, with_path,
 };
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
-pub use tollgate_core::{EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, Refusal};
+pub use tollgate_core::{
+    EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal, StreamPolicy,
+};

@@ -1,5 +1,7 @@
 //! Requests and responses in the gate's own types: independent of the platform, without streaming.
 
+use tollgate_core::{RateLimit, Route, StreamPolicy};
+
 use crate::json::JsonObject;
 
 /// A client's request, without its body.
@@ -62,15 +64,64 @@ impl Response {
     }
 }
 
+/// How to send an allowed request to the upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Forward {
+    /// Headers with the verified identity; none on a public route without a token.
+    pub identity: Vec<Header>,
+    /// What the route rule says about forwarding.
+    pub route: ForwardRoute,
+}
+
+/// What a route rule says about forwarding. Where a member is absent, the host does as its settings
+/// say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ForwardRoute {
+    /// Name of the upstream.
+    pub upstream: Option<String>,
+    /// Time until the upstream must begin its response.
+    pub timeout_ms: Option<u64>,
+    /// Most bytes of the request's body.
+    pub max_body_bytes: Option<u64>,
+    /// The limit on the rate of such requests.
+    pub rate_limit: Option<RouteRateLimit>,
+    /// Whether the upstream gets the request without `Authorization`.
+    pub removes_token: bool,
+    /// What happens to the exchange when the token is revoked or expires while it is open.
+    pub streams: StreamPolicy,
+}
+
+impl ForwardRoute {
+    pub(crate) fn new(route: &Route) -> Self {
+        let rate_limit =
+            |limit| RouteRateLimit { rule: [&*route.hosts().join(","), route.path()].concat(), limit };
+        Self {
+            upstream: route.upstream().map(str::to_owned),
+            timeout_ms: route.timeout_ms(),
+            max_body_bytes: route.max_body_bytes(),
+            rate_limit: route.rate_limit().map(rate_limit),
+            removes_token: route.removes_token(),
+            streams: route.streams(),
+        }
+    }
+}
+
+/// The rate limit of a route rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRateLimit {
+    /// Hosts and path of the rule: each rule has its own counts.
+    pub rule: String,
+    /// The limit.
+    pub limit: RateLimit,
+}
+
 /// What to do with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Send the request to the upstream, with the headers that
-    /// [`RequestHeaderPolicy`](crate::RequestHeaderPolicy) passes and adds, and with these.
-    Forward {
-        /// Headers with the verified identity; none on a public route without a token.
-        identity: Vec<Header>,
-    },
+    /// [`RequestHeaderPolicy`](crate::RequestHeaderPolicy) passes and adds, and with those of the
+    /// identity.
+    Forward(Forward),
     /// Send this response; the upstream gets nothing.
     Answer(Response),
     /// The decision needs a fresher replica: await a fetch, unless [`BackOff`](crate::BackOff)

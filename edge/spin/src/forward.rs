@@ -6,7 +6,7 @@ use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
-use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy};
+use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy};
 
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Limit on each pause in the upstream's response; Spin has the same.
@@ -20,11 +20,11 @@ const MIN_BYTES_PER_SECOND: u64 = 500;
 pub(crate) async fn forward(
     edge: &Edge,
     request: Request,
-    identity: &[(&'static str, String)],
+    allowed: &Forward,
 ) -> Result<Response, ErrorCode> {
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
-    let headers = outbound_headers(edge, &request, identity);
+    let headers = outbound_headers(edge, &request, &allowed.identity);
     let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_time_ms(&request));
     let send = async |headers, body| {
         let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(RESPONSE_READ_TIMEOUT_MS));

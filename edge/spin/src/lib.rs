@@ -32,7 +32,7 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
         }
     };
     match decide_or_wait(&edge, &request).await {
-        Decision::Forward { identity } => forward::forward(&edge, request, &identity).await,
+        Decision::Forward(allowed) => forward::forward(&edge, request, &allowed).await,
         Decision::Answer(response) => http::from_gate(response),
         Decision::Push => push(&edge, request).await,
         // A request that has waited gets another decision.

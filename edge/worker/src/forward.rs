@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tollgate_gate::{Peer, RequestHeaderPolicy};
+use tollgate_gate::{Forward, Peer, RequestHeaderPolicy};
 use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
@@ -12,7 +12,7 @@ use crate::{http, isolate::Isolate};
 pub(crate) async fn forward(
     isolate: &Isolate,
     request: &web_sys::Request,
-    identity: &[(&'static str, String)],
+    allowed: &Forward,
 ) -> Result<web_sys::Response> {
     if is_upgrade(request) {
         return http::json_error(501, "not_implemented", "this edge does not support protocol upgrades");
@@ -24,7 +24,7 @@ pub(crate) async fn forward(
     let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
-    init.set_headers_headers(&outbound_headers(isolate, request, identity)?);
+    init.set_headers_headers(&outbound_headers(isolate, request, &allowed.identity)?);
     // The client follows redirects itself. The edge must not send its token to another host.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());

@@ -41,7 +41,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
         }
     };
     match decide_or_wait(&isolate, &env, &context, &request).await {
-        Decision::Forward { identity } => forward::forward(&isolate, &request, &identity).await,
+        Decision::Forward(allowed) => forward::forward(&isolate, &request, &allowed).await,
         Decision::Answer(response) => http::from_gate(&response),
         Decision::Push => push::push(&isolate, &env, &request).await,
         // A request that has waited gets another decision.

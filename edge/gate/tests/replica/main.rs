@@ -130,7 +130,7 @@ fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
     let credentials = format!("Bearer {}", hs256(token_id));
     let headers = [("authorization", credentials.as_bytes())];
     match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, true) {
-        Decision::Forward { .. } => 200,
+        Decision::Forward(_) => 200,
         Decision::Answer(answer) => answer.status,
         other => panic!("expected an answer, not {other:?}"),
     }

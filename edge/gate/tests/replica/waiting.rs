@@ -8,7 +8,7 @@ fn decision(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -
     let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
     match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, false) {
         Decision::Answer(answer) => answer.status.to_string(),
-        Decision::Forward { identity } => format!("passes, {} headers", identity.len()),
+        Decision::Forward(forward) => format!("passes, {} headers", forward.identity.len()),
         Decision::Wait => "waits".to_owned(),
         Decision::Push => "push".to_owned(),
     }

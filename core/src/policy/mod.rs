@@ -1,19 +1,27 @@
-//! The configuration of edges: audience, keys, and for each path and method the scope that a token
+//! The configuration of edges: audience, keys, and for each host, path and method what a request
 //! must have. The origin writes it into the snapshot; this module reads it and finds the route for
 //! a request.
+
+mod document;
+mod host;
+mod pattern;
+mod rule;
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::claims::is_scope_value;
-use crate::json::{self, JsonError, Reader};
+use crate::json::{self, JsonError};
 use crate::key::{JwksError, KeySet};
+
+pub use rule::{
+    ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules,
+};
 
 /// Most routes of a configuration.
 pub const MAX_ROUTES: usize = 1024;
 /// Most JSON members of a configuration: keys and routes have about a dozen members each.
-const MAX_MEMBERS: usize = 32 * 1024;
+const MAX_MEMBERS: usize = 64 * 1024;
 
 /// What to do with a token whose revocation status is unknown, because the replica is older than
 /// the staleness bound.
@@ -25,42 +33,11 @@ pub enum UnknownStatusPolicy {
     /// Accept the token unless it is revoked in the replica: the API stays available while the
     /// origin is not.
     Allow,
-}
-
-/// Requirements for requests with some paths and methods.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Route {
-    path: String,
-    methods: Vec<String>,
-    scope: Vec<String>,
-    is_public: bool,
-    on_stale: UnknownStatusPolicy,
-    on_not_covered: UnknownStatusPolicy,
+    /// Introspect the token at the origin, and refuse it if that fails.
+    Introspect,
 }
 
 impl Route {
-    /// Scope values that the token must have, all of them.
-    pub fn scope(&self) -> &[String] {
-        &self.scope
-    }
-
-    /// Whether the route requires no token.
-    pub fn is_public(&self) -> bool {
-        self.is_public
-    }
-
-    /// What to do when the token is not revoked in the replica, but the replica is older than the
-    /// staleness bound.
-    pub fn on_stale(&self) -> UnknownStatusPolicy {
-        self.on_stale
-    }
-
-    /// What to do when the replica is older than the staleness bound and the token may be newer
-    /// than the replica.
-    pub fn on_not_covered(&self) -> UnknownStatusPolicy {
-        self.on_not_covered
-    }
-
     /// How specifically the route matches a request, or `None` if it does not match.
     ///
     /// A route for GET matches HEAD, too, because servers answer HEAD by running GET. A route for
@@ -125,7 +102,7 @@ impl Config {
                     if routes.len() == MAX_ROUTES {
                         return Err(JsonError::TooMany);
                     }
-                    routes.push(read_route(reader)?);
+                    routes.push(Route::read_element(reader)?);
                     Ok(())
                 })?,
                 _ => return Err(JsonError::OutOfRange),
@@ -241,40 +218,6 @@ fn lenient_letter(letter: char) -> char {
         other => other,
     };
     ascii.to_ascii_lowercase()
-}
-
-fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonError> {
-    let mut route = Route::default();
-    reader.object(|name, reader| {
-        match name {
-            "path" => route.path = reader.string()?.to_string(),
-            "methods" => route.methods = json::strings(reader)?,
-            "scope" => route.scope = json::strings(reader)?,
-            "public" => route.is_public = reader.boolean()?,
-            "on_stale" => route.on_stale = read_unknown_status_policy(reader)?,
-            "on_not_covered" => route.on_not_covered = read_unknown_status_policy(reader)?,
-            _ => return Err(JsonError::OutOfRange),
-        }
-        Ok(())
-    })?;
-    // Paths are matched after percent-decoding: a route that could never match is an error.
-    // `windows` over bytes, because `str::contains` of a string adds a substring searcher to the
-    // component.
-    let has_empty_segment = route.path.as_bytes().windows(2).any(|pair| pair == b"//");
-    let path_is_plain = route.path.starts_with('/') && !has_empty_segment && !route.path.contains(['%', ';', '#', '?']);
-    if path_is_plain && route.scope.iter().all(|value| is_scope_value(value)) {
-        Ok(route)
-    } else {
-        Err(JsonError::OutOfRange)
-    }
-}
-
-fn read_unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
-    match &*reader.string()? {
-        "deny" => Ok(UnknownStatusPolicy::Deny),
-        "allow" => Ok(UnknownStatusPolicy::Allow),
-        _ => Err(JsonError::OutOfRange),
-    }
 }
 
 /// Why a configuration cannot be used.

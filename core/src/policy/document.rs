@@ -1,0 +1,250 @@
+//! Strict reading of a route rule's document. Unknown members and values are refused, because an
+//! edge must not silently ignore a requirement that it does not understand.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy};
+use super::{UnknownStatusPolicy, host, pattern};
+use crate::claims::is_scope_value;
+use crate::json::{self, JsonError, Reader};
+
+/// Most entries of a list or an object in a rule, apart from methods and scope.
+const MAX_ENTRIES: usize = 64;
+/// Longest text of a rule, in bytes, apart from path, methods and scope.
+const MAX_TEXT_BYTES: usize = 512;
+/// Longest time of a rule, in seconds: ten years.
+const MAX_SECONDS: u64 = 10 * 365 * 86_400;
+/// Longest time of a rule, in milliseconds, for what ends within a day.
+const MAX_MILLISECONDS: u64 = 86_400_000;
+/// Largest limit on the size of a request's body.
+const MAX_BODY_BYTES: u64 = 1 << 50;
+const MAX_RATE: u64 = 1_000_000_000;
+
+impl Route {
+    /// Reads the document of one rule.
+    ///
+    /// # Errors
+    /// The first error in the document.
+    pub fn read(text: &[u8]) -> Result<Self, JsonError> {
+        let mut route = Self::default();
+        json::object(text, |name, reader| route.member(name, reader))?;
+        route.checked()
+    }
+
+    pub(super) fn read_element(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
+        let mut route = Self::default();
+        reader.object(|name, reader| route.member(name, reader))?;
+        route.checked()
+    }
+
+    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        match name {
+            "path" => self.path = reader.string()?.to_string(),
+            "methods" => self.methods = json::strings(reader)?,
+            "scope" => self.scope = json::strings(reader)?,
+            "public" => self.is_public = reader.boolean()?,
+            "on_stale" => self.on_stale = unknown_status_policy(reader)?,
+            "on_not_covered" => self.on_not_covered = unknown_status_policy(reader)?,
+            "hosts" => self.hosts = list(reader, host::is_pattern)?,
+            "scope_any" => self.token_rules_mut().scope_any = list(reader, is_scope_value)?,
+            "clients" => self.token_rules_mut().clients = list(reader, is_identifier)?,
+            "claims" => self.token_rules_mut().claims = claims(reader)?,
+            "acr" => self.token_rules_mut().acr = list(reader, is_scope_value)?,
+            "max_age" => self.token_rules_mut().max_age = Some(reader.integer(MAX_SECONDS)?),
+            "audience" => self.audience = Some(text(reader, is_identifier)?),
+            "binding" => {
+                keyword(reader, &[("required", ())])?;
+                self.requires_binding = true;
+            }
+            "max_staleness_ms" => self.max_staleness_ms = Some(reader.integer(MAX_MILLISECONDS)?),
+            "upstream" => self.upstream = Some(text(reader, is_name)?),
+            "max_body_bytes" => self.max_body_bytes = Some(reader.integer(MAX_BODY_BYTES)?),
+            "timeout_ms" => self.timeout_ms = Some(positive(reader, MAX_MILLISECONDS)?),
+            "rate_limit" => self.rate_limit = Some(rate_limit(reader)?),
+            "streams" => {
+                self.streams = keyword(reader, &[("end", StreamPolicy::End), ("continue", StreamPolicy::Continue)])?;
+            }
+            "cors" => self.cors = Some(Box::new(cors(reader)?)),
+            "encoded_slash" => {
+                keyword(reader, &[("allow", ())])?;
+                self.allows_encoded_slash = true;
+            }
+            "headers" => self.headers = headers(reader)?,
+            "token" => self.removes_token = keyword(reader, &[("remove", true), ("keep", false)])?,
+            _ => return Err(JsonError::OutOfRange),
+        }
+        Ok(())
+    }
+
+    fn checked(self) -> Result<Self, JsonError> {
+        if pattern::is_valid(&self.path) && self.scope.iter().all(|value| is_scope_value(value)) {
+            Ok(self)
+        } else {
+            Err(JsonError::OutOfRange)
+        }
+    }
+}
+
+fn unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
+    let policies = [
+        ("deny", UnknownStatusPolicy::Deny),
+        ("allow", UnknownStatusPolicy::Allow),
+        ("introspect", UnknownStatusPolicy::Introspect),
+    ];
+    keyword(reader, &policies)
+}
+
+/// One of these words.
+fn keyword<T: Copy>(reader: &mut Reader<'_>, words: &[(&str, T)]) -> Result<T, JsonError> {
+    let word = reader.string()?;
+    let found = words.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| *value).ok_or(JsonError::OutOfRange)
+}
+
+fn text(reader: &mut Reader<'_>, is_valid: fn(&str) -> bool) -> Result<String, JsonError> {
+    let text = reader.string()?;
+    if text.len() <= MAX_TEXT_BYTES && is_valid(&text) { Ok(text.into_owned()) } else { Err(JsonError::OutOfRange) }
+}
+
+/// One or more texts. An empty list is refused, because it could mean all or nothing.
+fn list(reader: &mut Reader<'_>, is_valid: fn(&str) -> bool) -> Result<Vec<String>, JsonError> {
+    entries(reader, |reader| text(reader, is_valid))
+}
+
+fn entries<T>(
+    reader: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, JsonError>,
+) -> Result<Vec<T>, JsonError> {
+    let mut entries = Vec::new();
+    reader.array(|reader| {
+        if entries.len() == MAX_ENTRIES {
+            return Err(JsonError::TooMany);
+        }
+        entries.push(read(reader)?);
+        Ok(())
+    })?;
+    if entries.is_empty() { Err(JsonError::OutOfRange) } else { Ok(entries) }
+}
+
+fn positive(reader: &mut Reader<'_>, max: u64) -> Result<u64, JsonError> {
+    let number = reader.integer(max)?;
+    if number > 0 { Ok(number) } else { Err(JsonError::OutOfRange) }
+}
+
+fn claims(reader: &mut Reader<'_>) -> Result<Vec<ClaimRule>, JsonError> {
+    entries(reader, |reader| {
+        let (mut claim, mut condition) = (None, None);
+        reader.object(|name, reader| {
+            if name == "name" {
+                claim = Some(text(reader, is_identifier)?);
+                return Ok(());
+            }
+            let read = match name {
+                "equals" => ClaimCondition::Equals(claim_value(reader)?),
+                "one_of" => ClaimCondition::OneOf(entries(reader, claim_value)?),
+                "contains" => ClaimCondition::Contains(claim_value(reader)?),
+                _ => return Err(JsonError::OutOfRange),
+            };
+            if condition.replace(read).is_some() { Err(JsonError::OutOfRange) } else { Ok(()) }
+        })?;
+        match (claim, condition) {
+            (Some(name), Some(condition)) => Ok(ClaimRule { name, condition }),
+            _ => Err(JsonError::OutOfRange),
+        }
+    })
+}
+
+/// A text, a boolean or a whole number. Other numbers have several spellings and are refused.
+fn claim_value(reader: &mut Reader<'_>) -> Result<ClaimValue, JsonError> {
+    if reader.is_string() {
+        return text(reader, |_| true).map(ClaimValue::Text);
+    }
+    let literal = reader.raw()?;
+    if matches!(literal, "true" | "false") || is_whole_number(literal) {
+        Ok(ClaimValue::Literal(literal.to_string()))
+    } else {
+        Err(JsonError::OutOfRange)
+    }
+}
+
+/// Whether JSON's number `text` is an integer that every reader takes for the same one.
+fn is_whole_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()) && text != "-0"
+}
+
+fn rate_limit(reader: &mut Reader<'_>) -> Result<RateLimit, JsonError> {
+    let (mut requests, mut seconds, mut by) = (None, None, None);
+    reader.object(|name, reader| {
+        match name {
+            "requests" => requests = Some(positive(reader, MAX_RATE)?),
+            "seconds" => seconds = Some(positive(reader, 86_400)?),
+            "by" => {
+                let keys = [
+                    ("client", RateLimitKey::Client),
+                    ("subject", RateLimitKey::Subject),
+                    ("address", RateLimitKey::Address),
+                ];
+                by = Some(keyword(reader, &keys)?);
+            }
+            _ => return Err(JsonError::OutOfRange),
+        }
+        Ok(())
+    })?;
+    match (requests, seconds, by) {
+        (Some(requests), Some(seconds), Some(by)) => {
+            Ok(RateLimit { requests: requests as u32, seconds: seconds as u32, by })
+        }
+        _ => Err(JsonError::OutOfRange),
+    }
+}
+
+fn cors(reader: &mut Reader<'_>) -> Result<Cors, JsonError> {
+    let mut cors = Cors::default();
+    reader.object(|name, reader| {
+        match name {
+            "origins" => cors.origins = list(reader, is_printable)?,
+            "methods" => cors.methods = list(reader, is_name)?,
+            "headers" => cors.headers = list(reader, is_name)?,
+            "expose" => cors.expose = list(reader, is_name)?,
+            "credentials" => cors.allows_credentials = reader.boolean()?,
+            "max_age" => cors.max_age = Some(reader.integer(86_400)?),
+            _ => return Err(JsonError::OutOfRange),
+        }
+        Ok(())
+    })?;
+    if cors.origins.is_empty() { Err(JsonError::OutOfRange) } else { Ok(cors) }
+}
+
+/// Pairs of a header's name and a claim's name.
+fn headers(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, JsonError> {
+    let mut headers = Vec::new();
+    reader.object(|name, reader| {
+        if headers.len() == MAX_ENTRIES {
+            return Err(JsonError::TooMany);
+        }
+        if name.len() > MAX_TEXT_BYTES || !is_name(name) {
+            return Err(JsonError::OutOfRange);
+        }
+        headers.push((name.to_string(), text(reader, is_identifier)?));
+        Ok(())
+    })?;
+    if headers.is_empty() { Err(JsonError::OutOfRange) } else { Ok(headers) }
+}
+
+/// Whether `text` is a token of HTTP (RFC 9110 section 5.6.2), as names of methods and headers are.
+fn is_name(text: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_printable(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a token's claim can have this identifier: 1 to 255 bytes without control characters.
+fn is_identifier(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+}
