@@ -14,9 +14,7 @@ use core::fmt;
 use crate::json::{self, JsonError};
 use crate::key::{JwksError, KeySet};
 
-pub use rule::{
-    ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules,
-};
+pub use rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules};
 
 /// Most routes of a configuration.
 pub const MAX_ROUTES: usize = 1024;

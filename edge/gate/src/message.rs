@@ -93,8 +93,7 @@ pub struct ForwardRoute {
 
 impl ForwardRoute {
     pub(crate) fn new(route: &Route) -> Self {
-        let rate_limit =
-            |limit| RouteRateLimit { rule: [&*route.hosts().join(","), route.path()].concat(), limit };
+        let rate_limit = |limit| RouteRateLimit { rule: [&*route.hosts().join(","), route.path()].concat(), limit };
         Self {
             upstream: route.upstream().map(str::to_owned),
             timeout_ms: route.timeout_ms(),

@@ -59,7 +59,7 @@ impl ComponentGate {
 
     pub(crate) async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
         match self.decide(&gate_request(&request)).await {
-            Ok(Decision::Forward(identity)) => self.upstream.forward(request, &identity, peer).await,
+            Ok(Decision::Forward(allowed)) => self.upstream.forward(request, &allowed, peer).await,
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
             // A request that has waited gets another decision.

@@ -28,6 +28,9 @@ mod wasm;
 pub use edge::{Edge, StartError};
 pub use health::check_health;
 pub use settings::{ComponentSource, GateKind, SettingError, Settings, Sources, find_component};
-pub use validator::{Decision, OpenError, Question, Refresh, Request, Response, Validator, Verdict};
+pub use validator::{
+    Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh, Request, Response,
+    StreamPolicy, Validator, Verdict,
+};
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

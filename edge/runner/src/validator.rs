@@ -10,7 +10,10 @@ mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "tollgate" });
 }
 
-pub use bindings::exports::tollgate::validator::validator::{Decision, Question, Refresh, Request, Response, Verdict};
+pub use bindings::exports::tollgate::validator::validator::{
+    Decision, Forward, ForwardRoute, Question, RateLimit, RateLimitKey, Refresh, Request, Response, StreamPolicy,
+    Verdict,
+};
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
 const DECIDE_TIMEOUT_TICKS: u64 = 50;

@@ -17,11 +17,7 @@ const MIN_BYTES_PER_SECOND: u64 = 500;
 
 /// Sends the request with the identity headers and returns the upstream's response; 502 if the
 /// upstream cannot be reached, 504 if it does not answer in time.
-pub(crate) async fn forward(
-    edge: &Edge,
-    request: Request,
-    allowed: &Forward,
-) -> Result<Response, ErrorCode> {
+pub(crate) async fn forward(edge: &Edge, request: Request, allowed: &Forward) -> Result<Response, ErrorCode> {
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, &allowed.identity);

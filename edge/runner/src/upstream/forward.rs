@@ -2,6 +2,7 @@
 //! removed in both directions (RFC 9110 section 7.6.1).
 
 use super::client::{Client, client, client_with_pool};
+use crate::Forward;
 use crate::error_chain::error_chain;
 use crate::response::{Body, BodyError, full, json_error};
 use crate::timed_body::{TimedBody, TooSlow};
@@ -44,7 +45,7 @@ impl Upstream {
     pub(crate) async fn forward(
         &self,
         mut request: http::Request<Body>,
-        identity: &[(String, Vec<u8>)],
+        allowed: &Forward,
         peer: SocketAddr,
     ) -> http::Response<Body> {
         if is_upgrade(&request) {
@@ -56,7 +57,7 @@ impl Upstream {
             let why = "the request's target cannot be forwarded";
             return json_error(StatusCode::BAD_REQUEST, "invalid_request", why);
         };
-        let Some(headers) = outbound_headers(request.headers(), &self.trusted_proxies, identity, peer) else {
+        let Some(headers) = outbound_headers(request.headers(), &self.trusted_proxies, &allowed.identity, peer) else {
             let why = "the gate's identity headers are not valid HTTP";
             return json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", why);
         };
