@@ -32,6 +32,7 @@ pub const MAX_DELTAS: usize = 4096;
 pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
 /// Highest sequence. No log reaches it, and sums of sequences below it do not overflow.
 const MAX_SEQUENCE: u64 = u64::MAX / 2;
+const CHAIN_CONFIG_EPOCH_BYTES: usize = 32 + 16 + 4;
 /// Size of an entry in bytes: kind, id, value, expires.
 const ENTRY_BYTES: usize = 1 + RevocationId::LEN + 8 + 8;
 
@@ -47,6 +48,16 @@ pub struct Deltas {
     pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
     nonce: Option<Nonce>,
+}
+
+/// What a message of deltas claims whose signature was not checked. An edge that has all of this
+/// already need not check it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnverifiedDeltas {
+    /// Sequence of a replica that has applied the message.
+    pub last_sequence: u64,
+    /// Time of the message, in Unix milliseconds.
+    pub as_of_ms: u64,
 }
 
 impl Deltas {
@@ -81,6 +92,17 @@ impl Deltas {
         let entries = (after + 1..).zip(entries.chunks_exact(ENTRY_BYTES));
         let deltas = entries.map(|(sequence, entry)| read_delta(sequence, entry)).collect::<Result<_, _>>()?;
         Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas, nonce })
+    }
+
+    /// What an unverified message claims to be; none if it is not a message of deltas.
+    pub fn unverified_claim(message: &[u8]) -> Option<UnverifiedDeltas> {
+        let mut body = Body::new(message.get(wire::HEADER_BYTES..)?);
+        let is_deltas = MessageKind::of(message) == Some(MessageKind::Deltas);
+        body.text().ok().filter(|_| is_deltas)?;
+        let (after, _head, as_of_ms) = (body.u64().ok()?, body.u64().ok()?, body.u64().ok()?);
+        body.bytes(CHAIN_CONFIG_EPOCH_BYTES).ok()?;
+        let last_sequence = after.checked_add(body.u32().ok()?.into())?;
+        Some(UnverifiedDeltas { last_sequence, as_of_ms })
     }
 
     /// The origin's newest sequence as of [`as_of_ms`](Self::as_of_ms).

@@ -52,6 +52,7 @@ mod json;
 mod key;
 mod mac;
 mod policy;
+mod push_proof;
 mod refusal;
 mod replica;
 mod revocation;
@@ -71,7 +72,7 @@ pub use build::{
 };
 pub use claims::is_scope_value;
 pub use comb::TableSize;
-pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
+pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES, UnverifiedDeltas};
 pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
 pub use json::JsonError;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::bytes::is_equal;
-use crate::deltas::Deltas;
+use crate::deltas::{Deltas, UnverifiedDeltas};
 use crate::revocation::{
     ConfigDigest, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind, RevocationStatus,
     RevokedBefore, TokenIdentifiers,
@@ -170,6 +170,11 @@ impl Replica {
     /// Sequence of the last delta that the replica contains.
     pub fn sequence(&self) -> u64 {
         self.snapshot.sequence() + self.chains.len().saturating_sub(1) as u64
+    }
+
+    /// Whether a message that claims this, if it is the origin's, brings nothing new.
+    pub fn has_all_of(&self, claim: &UnverifiedDeltas) -> bool {
+        claim.last_sequence <= self.sequence() && claim.as_of_ms <= self.as_of_ms
     }
 
     /// Number of ids whose newest value came by deltas after the snapshot.

@@ -74,7 +74,7 @@ impl Gate {
             (_, path) if path == VALIDATE_PATH || path.starts_with("/_tollgate/validate/") => {
                 self.validate(request, now_ms, has_waited)
             }
-            ("POST", "/_tollgate/push") => Decision::Push,
+            ("POST", "/_tollgate/push") => self.decide_push(request, now_ms),
             (_, path) if is_gate_path(path) => {
                 Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
             }

@@ -42,7 +42,7 @@ pub use setting_error::SettingError;
 pub use settings::{
     DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, Settings, deprecated_settings, split_path, with_path,
 };
-pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
+pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
     EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal, StreamPolicy,
 };

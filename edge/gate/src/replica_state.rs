@@ -1,7 +1,7 @@
 //! The edge's replica of its origin's revocation log, with the keys that verify tokens and the time
 //! as of which it is complete.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 
 use tollgate_core::{
@@ -12,7 +12,7 @@ use crate::settings::Settings;
 
 /// The nonce shows that an answer is not a replay. This limit keeps an origin whose clock has
 /// jumped from setting the time by which later messages are ordered.
-const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
+pub(crate) const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// The replica with its keys, its freshness and the progress of its sync.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct ReplicaState {
     /// they prove freshness.
     pub(crate) is_snapshot_tried: bool,
     pub(crate) last_error: Option<(String, u64)>,
+    /// Time of the newest push that had a valid proof, by the origin's clock.
+    pub(crate) last_push_at_ms: Cell<u64>,
 }
 
 impl ReplicaState {
@@ -49,6 +51,7 @@ impl ReplicaState {
             is_too_far_behind: false,
             is_snapshot_tried: false,
             last_error: None,
+            last_push_at_ms: Cell::new(0),
         }
     }
 

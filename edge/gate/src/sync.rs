@@ -1,17 +1,19 @@
 //! Keeps a gate's replica in sync with its origin: what the host fetches, the origin's answers,
 //! pushes, and snapshots from a cold-start store.
 
-use tollgate_core::{MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Nonce, Replica, ReplicaError};
+use tollgate_core::{Deltas, MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Nonce, Replica, ReplicaError};
 
 use crate::gate::Gate;
 use crate::json::JsonObject;
-use crate::message::Response;
-use crate::replica_state::FetchError;
+use crate::message::{Decision, Request, Response};
+use crate::replica_state::{FetchError, MAX_CLOCK_DIFFERENCE_MS};
 
 /// Maximum size of an answer to a fetch.
 pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
 /// Maximum size of a push.
 pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
+/// Header in which a push to an edge with a key has the origin's proof.
+pub const PUSH_HEADER: &str = "tollgate-push";
 
 /// Time and nonce of one fetch from the origin. The answer proves the replica complete as of this
 /// time.
@@ -112,11 +114,47 @@ impl Gate {
         self.state.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
     }
 
+    /// Decides whether the host reads a push. The path is public: if the edge has a key, its origin
+    /// proves with it that the push is its own, so that others cost neither memory nor a signature
+    /// check.
+    pub(crate) fn decide_push(&self, request: &Request<'_>, now_ms: u64) -> Decision {
+        let header = request.header(PUSH_HEADER).next().and_then(|value| core::str::from_utf8(value).ok());
+        let is_admitted = self.settings().edge.is_none()
+            || header.and_then(|header| self.push_time(header)).is_some_and(|at_ms| self.admit_push(at_ms, now_ms));
+        if is_admitted {
+            return Decision::Push;
+        }
+        let why = "the push has no proof by this edge's key, is old, or was received before";
+        Decision::Answer(Response::error(403, "access_denied", why))
+    }
+
+    /// The time in the header of a push, if it has the proof of this edge's key.
+    pub fn push_time(&self, header: &str) -> Option<u64> {
+        self.settings().edge.as_ref()?.key.push_time(header)
+    }
+
+    /// Whether a push with a valid proof and this time is neither old nor received before. Times
+    /// only grow, so a recorded push is never admitted again.
+    pub fn admit_push(&self, at_ms: u64, now_ms: u64) -> bool {
+        let is_new = at_ms > self.state.last_push_at_ms.get() && at_ms.abs_diff(now_ms) <= MAX_CLOCK_DIFFERENCE_MS;
+        if is_new {
+            self.state.last_push_at_ms.set(at_ms);
+        }
+        is_new
+    }
+
+    /// Whether a push, if it is the origin's, brings nothing that this replica does not have. Its
+    /// signature need not be checked then.
+    pub fn has_all_of_push(&self, body: &[u8]) -> bool {
+        let replica = self.state.replica();
+        Deltas::unverified_claim(body).is_some_and(|claim| replica.is_some_and(|replica| replica.has_all_of(&claim)))
+    }
+
     /// Applies a push from the origin. The response has the replica's sequence and one of these
-    /// statuses: 200 if the message was applied, 409 if deltas before it are missing, 400 if it was
-    /// refused.
+    /// statuses: 200 if the message was applied or brings nothing new, 409 if deltas before it are
+    /// missing, 400 if it was refused.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
-        let result = self.state.apply_deltas(body, None);
+        let result = if self.has_all_of_push(body) { Ok(()) } else { self.state.apply_deltas(body, None) };
         let progress = JsonObject::new().number("sequence", self.sequence());
         match result {
             Ok(()) => Response::json(200, progress),

@@ -357,6 +357,45 @@ fn push_applies_changes_but_does_not_prove_freshness() {
 }
 
 #[test]
+fn push_that_brings_nothing_new_costs_no_signature_check() {
+    let mut origin = Origin::with(0);
+    let mut gate = synced(&origin);
+    origin.revoked = 2;
+    let push = origin.message(0, None);
+    assert_eq!(gate.push(&push, NOW).status, 200);
+    // Only a message whose signature is not checked passes with a wrong one.
+    let forged = |message: &[u8]| {
+        let (last, rest) = message.split_last().expect("a message");
+        [rest, &[last ^ 1]].concat()
+    };
+    assert_eq!(gate.push(&forged(&push), NOW).status, 200);
+    assert_eq!(gate.sequence(), Some(2));
+    origin.revoked = 3;
+    assert_eq!(gate.push(&forged(&origin.message(2, None)), NOW).status, 400, "one with news is checked");
+    origin.revoked = 2;
+    origin.as_of_ms = NOW + 1;
+    assert_eq!(gate.push(&forged(&origin.message(0, None)), NOW).status, 400, "so is a newer one");
+}
+
+#[test]
+fn push_to_an_edge_with_a_key_needs_its_proof_and_is_admitted_once() {
+    let gate = gate_with(&[("TOLLGATE_EDGE_KEY", &format!("near:1:{}", URL_SAFE_NO_PAD.encode(SECRET)))]);
+    let decide = |header: Option<&str>| {
+        let headers: Vec<(&str, &[u8])> = header.map(|value| ("Tollgate-Push", value.as_bytes())).into_iter().collect();
+        match gate.decide(&Request { method: "POST", target: "/_tollgate/push", headers: &headers }, NOW, false) {
+            Decision::Push => 0,
+            Decision::Answer(answer) => answer.status,
+            other => panic!("expected an answer, not {other:?}"),
+        }
+    };
+    let (key, other) = (EdgeKey::new(&SECRET), EdgeKey::new(&[8; 32]));
+    assert_eq!((decide(None), decide(Some("push&at=1")), decide(Some(&other.sign_push(NOW)))), (403, 403, 403));
+    assert_eq!((decide(Some(&key.sign_push(NOW))), decide(Some(&key.sign_push(NOW)))), (0, 403), "a replay");
+    assert_eq!((decide(Some(&key.sign_push(NOW + 1))), decide(Some(&key.sign_push(NOW)))), (0, 403), "an older one");
+    assert_eq!(decide(Some(&key.sign_push(NOW + 60_001))), 403, "a time of another clock");
+}
+
+#[test]
 fn stored_snapshot_does_not_make_a_gate_fresh() {
     let mut origin = Origin::with(1);
     origin.config = config(&json!([{ "path": "/lenient", "on_stale": "allow" }]));

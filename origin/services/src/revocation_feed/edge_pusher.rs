@@ -1,9 +1,10 @@
 //! Pushes deltas to registered edges as soon as they are committed.
 //!
-//! A push is signed, so it needs no secret, and it may be repeated without harm. No edge depends on
-//! it: an edge that misses every push still pulls before its staleness bound. The pusher therefore
-//! keeps no queue; for each edge it remembers the sequence that the edge has reached, and sends
-//! what follows. Of several origins on one database, the leader pushes.
+//! A push is signed, so it needs no secret, and it may be repeated without harm. A header proves by
+//! the edge's key that the request is this origin's, so that the edge can refuse others unread. No
+//! edge depends on pushes: one that misses all still pulls before its staleness bound. The pusher
+//! therefore keeps no queue; for each edge it remembers the sequence that the edge has reached, and
+//! sends what follows. Of several origins on one database, the leader pushes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tollgate_core::EdgeKey;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Edge, EdgeName};
 use tollgate_storage::{LeaderRole, Store, StoreError};
@@ -30,6 +32,8 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const BACK_OFF: BackOff = BackOff { first_delay: Duration::from_millis(100), max_delay: Duration::from_secs(30) };
 /// An edge's response is a few bytes of JSON.
 const MAX_RESPONSE_BYTES: usize = 4096;
+/// Header with the proof of the edge's key.
+const PROOF_HEADER: &str = "tollgate-push";
 
 /// Response of an edge to a push.
 #[derive(Deserialize)]
@@ -134,8 +138,9 @@ impl EdgePusher {
     async fn keep_up_to_date(self: Arc<EdgePusher>, edge: Edge, mut changes: Receiver<FeedChange>) {
         let mut cursor = edge.acknowledged;
         let mut failures: u32 = 0;
+        let mut pushed_at_ms = 0;
         loop {
-            match self.catch_up(&edge, cursor).await {
+            match self.catch_up(&edge, cursor, &mut pushed_at_ms).await {
                 Ok(sequence) => {
                     cursor = sequence;
                     failures = 0;
@@ -158,7 +163,7 @@ impl EdgePusher {
     }
 
     /// Sends all deltas after `cursor`. Returns the sequence that the edge has reached.
-    async fn catch_up(&self, edge: &Edge, mut cursor: u64) -> Result<u64, PushError> {
+    async fn catch_up(&self, edge: &Edge, mut cursor: u64, pushed_at_ms: &mut u64) -> Result<u64, PushError> {
         let mut has_responded = false;
         loop {
             let message = match self.feed.deltas(cursor, None).await {
@@ -175,7 +180,9 @@ impl EdgePusher {
             if message.is_heartbeat {
                 return Ok(cursor);
             }
-            cursor = match self.push(edge, message.bytes).await? {
+            // The edge admits only growing times.
+            *pushed_at_ms = self.clock.now_ms().max(*pushed_at_ms + 1);
+            cursor = match self.push(edge, message.bytes, *pushed_at_ms).await? {
                 // The edge may have pulled more than this message contains.
                 PushOutcome::Applied { sequence } => sequence.max(message.last_sequence),
                 PushOutcome::Gap { sequence } if !has_responded && sequence != cursor => sequence,
@@ -185,9 +192,10 @@ impl EdgePusher {
         }
     }
 
-    async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<PushOutcome, PushError> {
-        let request =
-            self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream").body(message);
+    async fn push(&self, edge: &Edge, message: Vec<u8>, at_ms: u64) -> Result<PushOutcome, PushError> {
+        let key = EdgeKey::new(&self.feed.keys.current().edge_secret(&edge.name, edge.number()));
+        let request = self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream");
+        let request = request.header(PROOF_HEADER, key.sign_push(at_ms)).body(message);
         let mut response = traced(request).send().await?;
         let status = response.status();
         if status != reqwest::StatusCode::OK && status != reqwest::StatusCode::CONFLICT {
