@@ -58,6 +58,7 @@ mod replica;
 mod revocation;
 mod rs256;
 mod snapshot;
+mod stream_ticket;
 mod sync_request;
 mod token;
 mod verifier;
@@ -88,6 +89,7 @@ pub use revocation::{
     RevocationStatus, RevokedBefore, TokenIdentifiers,
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
+pub use stream_ticket::StreamTicket;
 pub use sync_request::{EdgeKey, Nonce};
 pub use verifier::{MAX_CACHED_TOKEN_BYTES, Verifier};
 pub use verify::{MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, verify};

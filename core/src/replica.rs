@@ -14,6 +14,7 @@ use crate::revocation::{
     RevokedBefore, TokenIdentifiers,
 };
 use crate::snapshot::Snapshot;
+use crate::stream_ticket::StreamTicket;
 
 /// Deltas after a snapshot at which the replica asks for a newer snapshot.
 const MAX_DELTAS_AFTER_SNAPSHOT: usize = 64 * 1024;
@@ -194,40 +195,43 @@ impl Replica {
     }
 
     /// Whether the token is revoked, by itself or with a group it belongs to.
-    #[inline(never)]
     pub fn is_revoked(&self, token: &TokenIdentifiers<'_>) -> bool {
         let epoch_id = EpochTokenId::parse(token.token_id);
-        self.is_token_revoked(token, epoch_id)
-            || self.revoked_before(RevocationKind::Everything, RevocationId::EVERYTHING).applies_to(token.issued_at)
-            || self.is_group_revoked(token, epoch_id)
-    }
-
-    fn is_token_revoked(&self, token: &TokenIdentifiers<'_>, epoch_id: Option<EpochTokenId>) -> bool {
         let hashed = || RevocationId::new(RevocationKind::Token, token.issuer, token.token_id);
         let id = epoch_id.map_or_else(hashed, |epoch_id| epoch_id.revocation_id());
+        self.is_any_revoked(id, epoch_id.map(|id| id.epoch()), token.issued_at, &|kind| token.group_id(kind))
+    }
+
+    /// Whether the token with this id, issuing epoch and `iat` is revoked, by itself or with a group
+    /// it belongs to.
+    #[inline(never)]
+    fn is_any_revoked(
+        &self,
+        id: RevocationId,
+        epoch: Option<u32>,
+        issued_at: u64,
+        group_id: &dyn Fn(RevocationKind) -> Option<RevocationId>,
+    ) -> bool {
+        self.is_token_revoked(id, epoch)
+            || self.revoked_before(RevocationKind::Everything, RevocationId::EVERYTHING).applies_to(issued_at)
+            || self.is_group_revoked(epoch, group_id)
+    }
+
+    fn is_token_revoked(&self, id: RevocationId, epoch: Option<u32>) -> bool {
         match self.changes.get(&(RevocationKind::Token, id)) {
             Some(change) => change.revoked_before != RevokedBefore::NOT_REVOKED,
-            None => self.snapshot.is_token_revoked(id, epoch_id.map(|epoch_id| epoch_id.epoch())),
+            None => self.snapshot.is_token_revoked(id, epoch),
         }
     }
 
-    fn is_group_revoked(&self, token: &TokenIdentifiers<'_>, epoch_id: Option<EpochTokenId>) -> bool {
+    fn is_group_revoked(&self, epoch: Option<u32>, group_id: &dyn Fn(RevocationKind) -> Option<RevocationId>) -> bool {
         // Tokens without an epoch count as older than every epoch.
-        let epoch = epoch_id.map_or(0, |epoch_id| epoch_id.epoch().into());
-        let groups = [
-            (RevocationKind::Session, token.session),
-            (RevocationKind::Subject, Some(token.subject)),
-            (RevocationKind::Client, Some(token.client_id)),
-            (RevocationKind::Key, token.key_id),
-        ];
-        groups.into_iter().any(|(kind, identifier)| {
+        let epoch = epoch.map_or(0, u64::from);
+        RevocationKind::GROUPS.into_iter().any(|kind| {
             // Most issuers have no revocations of most kinds: then the hash for the id is not
             // computed.
             let has_any = self.snapshot.count(kind) > 0 || self.changes.range(kind_range(kind)).next().is_some();
-            has_any
-                && identifier.is_some_and(|identifier| {
-                    self.revoked_before(kind, RevocationId::new(kind, token.issuer, identifier)).applies_to(epoch)
-                })
+            has_any && group_id(kind).is_some_and(|id| self.revoked_before(kind, id).applies_to(epoch))
         })
     }
 
@@ -239,10 +243,11 @@ impl Replica {
         self.changes.get(&(kind, id)).map_or_else(in_snapshot, |change| change.revoked_before)
     }
 
-    /// Whether the token may have been issued after the replica's time.
-    fn may_be_newer(&self, token: &TokenIdentifiers<'_>) -> bool {
-        let is_of_closed_epoch = EpochTokenId::parse(token.token_id).is_some_and(|id| id.epoch() < self.epoch);
-        !is_of_closed_epoch && token.issued_at.saturating_add(MAX_CLOCK_SKEW_SECONDS) >= self.as_of_ms / 1000
+    /// Whether a token with this issuing epoch and `iat` may have been issued after the replica's
+    /// time.
+    fn may_be_newer(&self, epoch: Option<u32>, issued_at: u64) -> bool {
+        let is_of_closed_epoch = epoch.is_some_and(|epoch| epoch < self.epoch);
+        !is_of_closed_epoch && issued_at.saturating_add(MAX_CLOCK_SKEW_SECONDS) >= self.as_of_ms / 1000
     }
 }
 
@@ -259,17 +264,32 @@ pub struct ReplicaView<'a> {
     pub is_fresh: bool,
 }
 
+impl ReplicaView<'_> {
+    /// The status of a token with which a stream was opened. The token is of the replica's issuer,
+    /// or no stream would have been opened.
+    pub(crate) fn ticket_status(&self, ticket: &StreamTicket) -> RevocationStatus {
+        let (epoch, issued_at) = (ticket.epoch, ticket.issued_at);
+        let is_revoked = self.replica.is_any_revoked(ticket.token, epoch, issued_at, &|kind| ticket.group_id(kind));
+        self.status_of(is_revoked, || epoch, issued_at)
+    }
+
+    fn status_of(&self, is_revoked: bool, epoch: impl FnOnce() -> Option<u32>, issued_at: u64) -> RevocationStatus {
+        match (is_revoked, self.is_fresh) {
+            (true, _) => RevocationStatus::Revoked,
+            (false, true) => RevocationStatus::NotRevoked,
+            (false, false) if self.replica.may_be_newer(epoch(), issued_at) => RevocationStatus::NotCovered,
+            (false, false) => RevocationStatus::Stale,
+        }
+    }
+}
+
 impl RevocationChecker for ReplicaView<'_> {
     fn status(&self, token: &TokenIdentifiers<'_>) -> RevocationStatus {
         if !is_equal(token.issuer.as_bytes(), self.replica.snapshot.issuer().as_bytes()) {
             return RevocationStatus::NotCovered; // the replica says nothing about tokens of another issuer
         }
-        match (self.replica.is_revoked(token), self.is_fresh) {
-            (true, _) => RevocationStatus::Revoked,
-            (false, true) => RevocationStatus::NotRevoked,
-            (false, false) if self.replica.may_be_newer(token) => RevocationStatus::NotCovered,
-            (false, false) => RevocationStatus::Stale,
-        }
+        let epoch = || EpochTokenId::parse(token.token_id).map(|id| id.epoch());
+        self.status_of(self.replica.is_revoked(token), epoch, token.issued_at)
     }
 
     fn version(&self) -> Option<HashChain> {

@@ -61,6 +61,21 @@ pub struct TokenIdentifiers<'a> {
     pub issued_at: u64,
 }
 
+impl TokenIdentifiers<'_> {
+    /// The id under which the token's group of this kind is revoked; none for other kinds, and if
+    /// the token is in no such group.
+    pub(crate) fn group_id(&self, kind: RevocationKind) -> Option<RevocationId> {
+        let identifier = match kind {
+            RevocationKind::Session => self.session,
+            RevocationKind::Subject => Some(self.subject),
+            RevocationKind::Client => Some(self.client_id),
+            RevocationKind::Key => self.key_id,
+            RevocationKind::Token | RevocationKind::Everything => None,
+        };
+        identifier.map(|identifier| RevocationId::new(kind, self.issuer, identifier))
+    }
+}
+
 /// What a revocation applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevocationKind {

@@ -16,7 +16,11 @@ use crate::comb::TableSize;
 use crate::key::KeySet;
 use crate::refusal::Refusal;
 use crate::revocation::{HashChain, RevocationChecker, RevocationStatus};
-use crate::verify::{AuthenticatedClaims, TokenRequirements, VerifiedToken, authenticate, check_claims};
+use crate::stream_ticket::StreamTicket;
+use crate::verify::{
+    AuthenticatedClaims, MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, authenticate, check_claims,
+    token_identifiers,
+};
 
 /// Associativity of the cache: slots in which a token may be stored. More ways make it rarer that
 /// tokens in use evict each other.
@@ -61,14 +65,7 @@ impl Verifier {
         revocations: &impl RevocationChecker,
         now: u64,
     ) -> Result<&VerifiedToken, Refusal> {
-        let slot = match self.cache.find(token, requirements.allow_plain_jwt) {
-            Some(slot) => slot,
-            None => {
-                let authenticated = authenticate(token, &self.keys, requirements.allow_plain_jwt)?;
-                self.count_check(authenticated.key_index);
-                self.cache.insert(token, requirements.allow_plain_jwt, authenticated)
-            }
-        };
+        let slot = self.find_or_authenticate(token, requirements.allow_plain_jwt)?;
         let entry = self.cache.entry_mut(slot).ok_or(Refusal::UnknownKey)?;
         let (version, not_revoked_at) = (revocations.version(), &mut entry.not_revoked_at);
         check_claims(&entry.token.0, self.keys.key_id(entry.key_index), requirements, now, |token| {
@@ -80,6 +77,29 @@ impl Verifier {
             status
         })?;
         Ok(&entry.token)
+    }
+
+    /// The ticket of a stream that was opened with a token which [`verify`](Self::verify) accepted.
+    /// It checks the signature only; [`StreamTicket::check`] says whether the token is still good.
+    ///
+    /// # Errors
+    /// The check of form or signature that fails.
+    pub fn stream_ticket(&mut self, token: &[u8], allow_plain_jwt: bool, leeway: u64) -> Result<StreamTicket, Refusal> {
+        let slot = self.find_or_authenticate(token, allow_plain_jwt)?;
+        let entry = self.cache.entry_mut(slot).ok_or(Refusal::UnknownKey)?;
+        let claims = &entry.token.0;
+        let expires_at = claims.expires_at().saturating_add(leeway.min(MAX_LEEWAY_SECONDS));
+        Ok(StreamTicket::new(&token_identifiers(claims, self.keys.key_id(entry.key_index)), expires_at))
+    }
+
+    /// The cache slot of a token whose signature was checked, now or before.
+    fn find_or_authenticate(&mut self, token: &[u8], allow_plain_jwt: bool) -> Result<CacheSlot, Refusal> {
+        if let Some(slot) = self.cache.find(token, allow_plain_jwt) {
+            return Ok(slot);
+        }
+        let authenticated = authenticate(token, &self.keys, allow_plain_jwt)?;
+        self.count_check(authenticated.key_index);
+        Ok(self.cache.insert(token, allow_plain_jwt, authenticated))
     }
 
     /// Counts a signature check, and computes the key's table at the check that makes it worth its

@@ -109,7 +109,7 @@ pub(crate) fn check_claims(
     Ok(())
 }
 
-fn token_identifiers<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
+pub(crate) fn token_identifiers<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
     TokenIdentifiers {
         issuer: claims.issuer(),
         token_id: claims.token_id(),

@@ -16,8 +16,8 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, Question, RateLimit, RateLimitKey, Refresh,
-    Request, Response, StreamPolicy, Verdict,
+    Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question, RateLimit, RateLimitKey,
+    Refresh, Request, Response, StreamPolicy, StreamSchedule, StreamVerdict, Verdict,
 };
 
 struct Component;
@@ -62,7 +62,7 @@ impl GuestGate for Instance {
     }
 
     fn decide(&self, request: Request, now_ms: u64, has_waited: bool) -> Decision {
-        let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers = borrowed_headers(&request);
         let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
         match self.0.borrow().decide(&request, now_ms, has_waited) {
             gate::Decision::Forward(forward) => Decision::Forward(wit_forward(forward)),
@@ -70,6 +70,32 @@ impl GuestGate for Instance {
             gate::Decision::Push => Decision::Push,
             gate::Decision::Wait => Decision::Wait,
         }
+    }
+
+    fn stream_ticket(&self, request: Request) -> Option<IssuedTicket> {
+        let headers = borrowed_headers(&request);
+        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        let ticket = self.0.borrow().stream_ticket(&request)?;
+        let expires_at_ms = ticket.expires_at().saturating_mul(1000);
+        Some(IssuedTicket { ticket: ticket.to_bytes().to_vec(), expires_at_ms })
+    }
+
+    fn check_streams(&self, tickets: Vec<Vec<u8>>, now_ms: u64, has_waited: bool) -> Vec<StreamVerdict> {
+        let gate = self.0.borrow();
+        let check = |ticket: &Vec<u8>| match gate::StreamTicket::from_bytes(ticket) {
+            Ok(ticket) => match gate.check_stream(&ticket, now_ms, has_waited) {
+                gate::StreamVerdict::Keep => StreamVerdict::Keep,
+                gate::StreamVerdict::Wait => StreamVerdict::Wait,
+                gate::StreamVerdict::End(refusal) => StreamVerdict::End(refusal.code().to_owned()),
+            },
+            Err(_) => StreamVerdict::End("invalid_ticket".to_owned()),
+        };
+        tickets.iter().map(check).collect()
+    }
+
+    fn stream_schedule(&self) -> StreamSchedule {
+        let gate::StreamSchedule { sequence, stale_at_ms } = self.0.borrow().stream_schedule();
+        StreamSchedule { sequence, stale_at_ms }
     }
 
     fn verify(&self, token: Vec<u8>, scope: Vec<String>, now: u64) -> Verdict {
@@ -88,6 +114,10 @@ impl GuestGate for Instance {
     fn warm(&self, snapshot: Vec<u8>) -> Result<(), String> {
         self.0.borrow_mut().warm(&snapshot).map_err(|error| error.to_string())
     }
+}
+
+fn borrowed_headers(request: &Request) -> Vec<(&str, &[u8])> {
+    request.headers.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn gate_question(question: Question) -> gate::Question {

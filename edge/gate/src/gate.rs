@@ -185,9 +185,10 @@ impl Gate {
             Err(ambiguous) => return invalid(&ambiguous.to_string()),
         };
         let allowed = |identity| Authorization::Allowed(Forward { identity, route: ForwardRoute::new(route) });
+        let allowed_without_token = || Authorization::Allowed(Forward::without_token(route));
         let BearerToken::Token(token) = bearer_token else {
             return if route.is_public() {
-                allowed(Vec::new())
+                allowed_without_token()
             } else {
                 Authorization::Refused(bearer::missing_token())
             };
@@ -199,7 +200,7 @@ impl Gate {
         match verdict {
             Ok(identity) if !may_wait => allowed(identity),
             Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => match route.is_public() {
-                true => allowed(Vec::new()),
+                true => allowed_without_token(),
                 false => Authorization::Refused(bearer::refused_token(&refusal)),
             },
             _ => Authorization::NeedsFreshReplica,

@@ -11,6 +11,8 @@
 //!    [`Gate::accept`]. Repeat while that returns true.
 //! 4. Run one fetch at a time, shared by all requests that wait. After a failure, [`BackOff`] says
 //!    when the next fetch may begin and which requests wait for it.
+//! 5. For each stream that stays open, keep a [`StreamTicket`] and ask [`Gate::check_stream`] again
+//!    when [`Gate::stream_schedule`] says so, and when the ticket expires.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic"))]
 
@@ -26,6 +28,7 @@ mod path;
 mod replica_state;
 mod setting_error;
 mod settings;
+mod streams;
 mod sync;
 #[cfg(feature = "cli")]
 pub mod verify_cli;
@@ -42,7 +45,9 @@ pub use setting_error::SettingError;
 pub use settings::{
     DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, Settings, deprecated_settings, split_path, with_path,
 };
+pub use streams::{StreamSchedule, StreamVerdict};
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
     EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal, StreamPolicy,
+    StreamTicket,
 };

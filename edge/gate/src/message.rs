@@ -73,6 +73,15 @@ pub struct Forward {
     pub route: ForwardRoute,
 }
 
+impl Forward {
+    /// Forwards a request on a public route of which no token was accepted: there is none whose end
+    /// could end a stream.
+    pub(crate) fn without_token(route: &Route) -> Self {
+        let route = ForwardRoute { streams: StreamPolicy::Continue, ..ForwardRoute::new(route) };
+        Self { identity: Vec::new(), route }
+    }
+}
+
 /// What a route rule says about forwarding. Where a member is absent, the host does as its settings
 /// say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,7 +96,8 @@ pub struct ForwardRoute {
     pub rate_limit: Option<RouteRateLimit>,
     /// Whether the upstream gets the request without `Authorization`.
     pub removes_token: bool,
-    /// What happens to the exchange when the token is revoked or expires while it is open.
+    /// What happens to the exchange when the token is revoked or expires while it is open. Without a
+    /// token, it continues.
     pub streams: StreamPolicy,
 }
 

@@ -71,6 +71,11 @@ impl ReplicaState {
         self.complete_as_of_ms.map(|at| now_ms.abs_diff(at))
     }
 
+    /// Time, by the edge's clock, as of which the replica is complete.
+    pub(crate) fn complete_as_of_ms(&self) -> Option<u64> {
+        self.complete_as_of_ms
+    }
+
     pub(crate) fn last_error(&self) -> Option<(&str, u64)> {
         self.last_error.as_ref().map(|(why, at_ms)| (why.as_str(), *at_ms))
     }

@@ -11,8 +11,8 @@ mod bindings {
 }
 
 pub use bindings::exports::tollgate::validator::validator::{
-    Decision, Forward, ForwardRoute, Question, RateLimit, RateLimitKey, Refresh, Request, Response, StreamPolicy,
-    Verdict,
+    Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh, Request, Response,
+    StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
 };
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
@@ -106,6 +106,33 @@ impl Validator {
         self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_decide(&mut self.store, self.gate, request, now_ms, has_waited)
+    }
+
+    /// The ticket of a stream, from the request that opened it and that was let pass; none if the
+    /// stream must end.
+    pub fn stream_ticket(&mut self, request: &Request) -> wasmtime::Result<Option<IssuedTicket>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_stream_ticket(&mut self.store, self.gate, request)
+    }
+
+    /// Whether the streams with these tickets may stay open. `has_waited` is set after a fetch was
+    /// awaited, or if none is to be awaited.
+    pub fn check_streams(
+        &mut self,
+        tickets: &[StreamTicket],
+        now_ms: u64,
+        has_waited: bool,
+    ) -> wasmtime::Result<Vec<StreamVerdict>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_check_streams(&mut self.store, self.gate, tickets, now_ms, has_waited)
+    }
+
+    /// When open streams must be checked again.
+    pub fn stream_schedule(&mut self) -> wasmtime::Result<StreamSchedule> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        self.bindings.tollgate_validator_validator().gate().call_stream_schedule(&mut self.store, self.gate)
     }
 
     /// Verifies one token at the Unix time `now` in seconds, with these required scope values.

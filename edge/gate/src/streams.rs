@@ -1,0 +1,82 @@
+//! Open streams: whether the token with which a stream was opened is still good.
+//!
+//! A request is decided once, and a WebSocket, an event stream or a gRPC call may then stay open for
+//! hours. A host keeps a [`StreamTicket`] of each ([`Gate::stream_ticket`]) and asks
+//! [`Gate::check_stream`] about all of them when [`Gate::stream_schedule`] has changed or one of its
+//! times is reached, and about each when its ticket expires.
+
+use tollgate_core::{Refusal, ReplicaView, StreamTicket, UnknownStatusPolicy};
+
+use crate::bearer::{self, BearerToken};
+use crate::gate::{Freshness, Gate};
+use crate::message::Request;
+use crate::path;
+
+/// Whether a stream may stay open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamVerdict {
+    /// It may.
+    Keep,
+    /// It depends on a fresher replica: hold the stream's data back, await a fetch, and check again
+    /// with `has_waited` set.
+    Wait,
+    /// The token is not good any more: end the stream.
+    End(Refusal),
+}
+
+/// What must change before a check of open streams can have another result, apart from the expiry of
+/// their tickets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSchedule {
+    /// Sequence of the replica; none without a snapshot. With another sequence, other tokens are
+    /// revoked.
+    pub sequence: Option<u64>,
+    /// Time from which on the replica is stale, in Unix milliseconds; none if it was never fresh.
+    pub stale_at_ms: Option<u64>,
+}
+
+impl Gate {
+    /// The ticket of a stream, from the request that opened it and that this gate has let pass.
+    /// `None` if the request's token cannot be identified any more, for example because its key was
+    /// removed meanwhile: the stream must end.
+    pub fn stream_ticket(&self, request: &Request<'_>) -> Option<StreamTicket> {
+        let config = self.state.replica()?.snapshot().config();
+        let route = config.route(request.method, &path::decode(request.path())?).ok()?;
+        let BearerToken::Token(token) = bearer::bearer_token(request) else { return None };
+        let settings = self.settings();
+        let audience = settings.audience.as_deref().unwrap_or(config.audience());
+        let allow_plain_jwt = settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience);
+        let ticket = self.state.verifier().stream_ticket(token, allow_plain_jwt, settings.leeway).ok()?;
+        Some(ticket.with_policies(route.on_stale(), route.on_not_covered()))
+    }
+
+    /// Whether the stream with this ticket may stay open at `now_ms`. Set `has_waited` after a fetch
+    /// was awaited for [`StreamVerdict::Wait`], or if none is to be awaited: then the gate decides
+    /// by the replica that it has.
+    pub fn check_stream(&self, ticket: &StreamTicket, now_ms: u64, has_waited: bool) -> StreamVerdict {
+        let verdict = self.state.replica().ok_or(Refusal::Stale).and_then(|replica| {
+            let view = ReplicaView { replica, is_fresh: self.freshness(now_ms) != Freshness::Stale };
+            // As for requests: before the replica was fresh once, no route allows what is unknown.
+            match self.state.age_ms(now_ms) {
+                Some(_) => ticket.check(&view, now_ms / 1000),
+                None => {
+                    let deny = UnknownStatusPolicy::Deny;
+                    ticket.clone().with_policies(deny, deny).check(&view, now_ms / 1000)
+                }
+            }
+        });
+        match verdict {
+            Ok(()) => StreamVerdict::Keep,
+            Err(Refusal::Stale | Refusal::NotCovered) if !has_waited => StreamVerdict::Wait,
+            Err(refusal) => StreamVerdict::End(refusal),
+        }
+    }
+
+    /// When open streams must be checked again.
+    pub fn stream_schedule(&self) -> StreamSchedule {
+        let stale_at_ms = self.state.complete_as_of_ms().map(|complete_as_of_ms| {
+            complete_as_of_ms.saturating_add(self.settings().max_staleness_ms).saturating_add(1)
+        });
+        StreamSchedule { sequence: self.sequence(), stale_at_ms }
+    }
+}
