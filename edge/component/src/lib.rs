@@ -81,9 +81,9 @@ impl GuestGate for Instance {
     }
 
     fn check_streams(&self, tickets: Vec<Vec<u8>>, now_ms: u64, has_waited: bool) -> Vec<StreamVerdict> {
-        let gate = self.0.borrow();
+        let instance = self.0.borrow();
         let check = |ticket: &Vec<u8>| match gate::StreamTicket::from_bytes(ticket) {
-            Ok(ticket) => match gate.check_stream(&ticket, now_ms, has_waited) {
+            Ok(ticket) => match instance.check_stream(&ticket, now_ms, has_waited) {
                 gate::StreamVerdict::Keep => StreamVerdict::Keep,
                 gate::StreamVerdict::Wait => StreamVerdict::Wait,
                 gate::StreamVerdict::End(refusal) => StreamVerdict::End(refusal.code().to_owned()),
