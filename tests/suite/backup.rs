@@ -270,6 +270,9 @@ async fn restore_says_when_the_master_key_is_another_one() -> Result<()> {
     test.run(&["backup", "create", &file])?;
     test.run(&["backup", "create", &with_keys, "--with-keys"])?;
     test.stop().await?;
+    fs::remove_file(test.origin.master_key())?;
+    ensure!(test.run(&["restore", &with_keys]).is_err(), "the database is not empty");
+    ensure!(!test.origin.master_key().exists(), "a refused restore writes nothing");
     test.origin.delete_files()?;
     fs::write(test.origin.master_key(), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n")?;
     ensure!(test.run(&["restore", &with_keys]).is_err(), "the key file is not overwritten");

@@ -66,6 +66,15 @@ pub struct RestoreTransaction {
 }
 
 impl Store {
+    /// Whether nothing was ever registered or issued here: a backup can be restored without
+    /// replacing anything.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.begin_read().await?.is_empty().await
+    }
+
     /// Begins to restore a backup of this state. `replace` deletes what the database has.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tollgate_config::{MasterKeySource, Settings};
 use tollgate_keys::{BackupPassphrase, MasterKey};
 use tollgate_services::backup::{BackupSummary, master_key_of, restore_backup, verify_backup, write_backup};
-use tollgate_storage::RestoreMode;
+use tollgate_storage::{RestoreMode, StoreError};
 use tollgate_system::Clock;
 use tollgate_system::files::{self, Access, NewFile};
 use zeroize::Zeroizing;
@@ -156,16 +156,26 @@ impl RestoreFlags {
         let summary = verify_backup(open_file(file)?, &passphrase).await;
         let summary = summary.with_context(|| file.display().to_string())?;
         check_issuer(&settings, issuer.as_deref(), &summary)?;
-        if let Some(key) = master_key_of(open_file(file)?, &passphrase)? {
-            install_master_key(&settings.master_key, &key)?;
-        }
+        let master_key = master_key_of(open_file(file)?, &passphrase)?;
         let session = Session::open(settings, output, issuer).await?;
-        let result = self.restore(&session, &passphrase).await;
+        let result = self.restore(&session, &passphrase, master_key).await;
         session.store.close().await;
         result
     }
 
-    async fn restore(&self, session: &Session, passphrase: &BackupPassphrase) -> anyhow::Result<()> {
+    async fn restore(
+        &self,
+        session: &Session,
+        passphrase: &BackupPassphrase,
+        master_key: Option<MasterKey>,
+    ) -> anyhow::Result<()> {
+        // Nothing is written for a restore that is refused.
+        if !self.force && !session.store.is_empty().await? {
+            return Err(StoreError::NotEmpty.into());
+        }
+        if let Some(key) = master_key {
+            install_master_key(&session.settings.master_key, &key)?;
+        }
         let mode = if self.moved { RestoreMode::Moved } else { RestoreMode::AfterLoss };
         let (source, by) = (open_file(&self.file)?, command_line_actor());
         let progress = |table: &str| report(&format!("writing {table}"));
