@@ -321,10 +321,12 @@ fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &
     }
 }
 
+pub(crate) const SUBJECT_HEADER: &str = "x-tollgate-subject";
+pub(crate) const CLIENT_ID_HEADER: &str = "x-tollgate-client-id";
 const IDENTITY_HEADERS: [&str; 6] = [
     "x-tollgate-issuer",
-    "x-tollgate-subject",
-    "x-tollgate-client-id",
+    SUBJECT_HEADER,
+    CLIENT_ID_HEADER,
     "x-tollgate-scope",
     "x-tollgate-token-id",
     "x-tollgate-expires-at",

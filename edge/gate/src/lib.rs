@@ -25,6 +25,7 @@ mod json;
 mod message;
 mod message_log;
 mod path;
+mod rate_limiter;
 mod replica_state;
 mod setting_error;
 mod settings;
@@ -40,6 +41,7 @@ pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is
 pub use json::JsonObject;
 pub use message::{Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
 pub use message_log::MessageLog;
+pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use replica_state::FetchError;
 pub use setting_error::SettingError;
 pub use settings::{
