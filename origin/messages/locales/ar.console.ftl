@@ -364,6 +364,16 @@ edges-never-seen = لم تظهر قط
 edges-silent = صامتة
 edges-current = محدَّثة
 edges-behind = متأخرة
+edges-activity = الطلبات
+edges-activity-lead = المجاميع منذ تسجيل كل حافة كما تبلّغ عنها الحواف، مع حالات الرفض بحسب السبب.
+edges-no-reports = لم تبلّغ أي حافة عن طلباتها بعد. تبلّغ الحافة إذا كان لديها { $setting }، وتطبع { $command } قيمته.
+edges-passed = مسموح بها
+edges-refused = مرفوضة
+edges-cache-hits = إصابات الذاكرة المؤقتة
+edges-decided-stale = قرارات بحالة قديمة
+edges-streams-open = تدفقات مفتوحة
+edges-streams-cut = تدفقات أُنهيت
+edges-reported = آخر تقرير
 
 ## سجل التدقيق
 

@@ -367,6 +367,16 @@ edges-never-seen = Nie gesehen
 edges-silent = Meldet sich nicht
 edges-current = Aktuell
 edges-behind = Im Rückstand
+edges-activity = Anfragen
+edges-activity-lead = Summen seit der Registrierung jeder Edge, wie die Edges sie melden, mit Ablehnungen nach Grund.
+edges-no-reports = Noch keine Edge hat ihre Anfragen gemeldet. Eine Edge meldet sie, wenn sie { $setting } hat; den Wert gibt { $command } aus.
+edges-passed = Durchgelassen
+edges-refused = Abgelehnt
+edges-cache-hits = Cache-Treffer
+edges-decided-stale = Veraltet entschieden
+edges-streams-open = Offene Streams
+edges-streams-cut = Beendete Streams
+edges-reported = Letzte Meldung
 
 ## Audit-Log
 

@@ -401,6 +401,17 @@ edges-never-seen = Never seen
 edges-silent = Silent
 edges-current = Up to date
 edges-behind = Behind
+edges-activity = Requests
+edges-activity-lead = Totals since each edge was registered, as the edges report them, with refusals by reason.
+# $setting: a setting. $command: a command.
+edges-no-reports = No edge has reported its requests. An edge reports if it has { $setting }, which { $command } prints.
+edges-passed = Passed
+edges-refused = Refused
+edges-cache-hits = Cache hits
+edges-decided-stale = Decided while stale
+edges-streams-open = Open streams
+edges-streams-cut = Streams ended
+edges-reported = Last report
 
 ## Audit log
 

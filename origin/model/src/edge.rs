@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tollgate_core::{EdgeReport, EdgeTotals};
+
 use super::malformed::{Malformed, identifier};
 
 /// The name of an edge: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
@@ -103,6 +105,19 @@ pub struct EdgeHeartbeat {
     pub sequence: u64,
     /// When it sent the request, Unix milliseconds.
     pub at_ms: u64,
+    /// Totals of its work, if the request has them.
+    pub report: Option<EdgeReport>,
+}
+
+/// What a registered edge has reported of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeActivity {
+    /// Totals of all its runs since its registration.
+    pub totals: EdgeTotals,
+    /// When it sent its newest report, Unix milliseconds.
+    pub reported_at_ms: u64,
+    /// Streams that are open at runs that reported lately.
+    pub open_streams: u64,
 }
 
 #[cfg(test)]

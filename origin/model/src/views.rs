@@ -1,12 +1,14 @@
 //! Views: clients, users, routes, edges, revocations and audit entries as the JSON of the admin API
 //! and of the command line. The doc comments are the descriptions in the OpenAPI document.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use tollgate_core::RevocationKind;
+use tollgate_core::{EdgeCounter, RevocationKind};
 
 use super::audit::{AuditEntry, AuditKind};
 use super::client::{Client, ClientStatus, StoredSecret};
-use super::edge::Edge;
+use super::edge::{Edge, EdgeActivity};
 use super::metadata::ClientMetadata;
 use super::revocation::{Revocation, Target};
 use super::route::Route;
@@ -165,12 +167,74 @@ pub struct EdgeView {
     /// yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
+    /// What it reported of its work; absent if it never did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<EdgeActivityView>,
+}
+
+/// What a registered edge reported of its work: totals since its registration.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EdgeActivityView {
+    /// When it sent its newest report, Unix milliseconds.
+    pub reported_at_ms: u64,
+    /// Requests that passed.
+    pub passed: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Refused requests by reason.
+    #[schema(value_type = std::collections::HashMap<String, u64>)]
+    pub refused_by_reason: BTreeMap<&'static str, u64>,
+    /// Tokens whose signature had been checked before.
+    pub cache_hits: u64,
+    /// Tokens that were not in the cache.
+    pub cache_misses: u64,
+    /// Decisions by a fresh replica.
+    pub decided_fresh: u64,
+    /// Decisions after a wait for the origin.
+    pub decided_waited: u64,
+    /// Decisions by a replica older than the staleness bound.
+    pub decided_stale: u64,
+    /// Streams that are open.
+    pub streams_open: u64,
+    /// Streams that were opened.
+    pub streams_opened: u64,
+    /// Streams that the edge ended, because their token was revoked or expired.
+    pub streams_cut: u64,
+    /// Responses of the upstream.
+    pub upstream_responses: u64,
+    /// Requests to which the upstream did not respond.
+    pub upstream_failures: u64,
+    /// Time until the upstream began its responses, in all, in seconds.
+    pub upstream_seconds: f64,
+}
+
+impl From<&EdgeActivity> for EdgeActivityView {
+    fn from(activity: &EdgeActivity) -> EdgeActivityView {
+        let EdgeActivity { totals, reported_at_ms, open_streams } = activity;
+        EdgeActivityView {
+            reported_at_ms: *reported_at_ms,
+            passed: totals.get(EdgeCounter::Passed),
+            refused: totals.refused_in_all(),
+            refused_by_reason: totals.refused().collect(),
+            cache_hits: totals.get(EdgeCounter::CacheHits),
+            cache_misses: totals.get(EdgeCounter::CacheMisses),
+            decided_fresh: totals.get(EdgeCounter::DecidedFresh),
+            decided_waited: totals.get(EdgeCounter::DecidedWaited),
+            decided_stale: totals.get(EdgeCounter::DecidedStale),
+            streams_open: *open_streams,
+            streams_opened: totals.get(EdgeCounter::StreamsOpened),
+            streams_cut: totals.get(EdgeCounter::StreamsCut),
+            upstream_responses: totals.get(EdgeCounter::UpstreamResponses),
+            upstream_failures: totals.get(EdgeCounter::UpstreamFailures),
+            upstream_seconds: totals.get(EdgeCounter::UpstreamMicroseconds) as f64 / 1e6,
+        }
+    }
 }
 
 impl EdgeView {
-    /// `newest` is the newest sequence of the revocation log.
+    /// `newest` is the newest sequence of the revocation log, `activity` what the edge reported.
     #[must_use]
-    pub fn new(edge: &Edge, newest: Option<u64>) -> EdgeView {
+    pub fn new(edge: &Edge, newest: Option<u64>, activity: Option<&EdgeActivity>) -> EdgeView {
         EdgeView {
             name: edge.name.to_string(),
             url: edge.url.to_string(),
@@ -178,6 +242,7 @@ impl EdgeView {
             acknowledged_at_ms: edge.acknowledged_at_ms,
             last_contact_ms: edge.contacted_at_ms,
             lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
+            activity: activity.map(EdgeActivityView::from),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `/admin/edges`: the registered edges, how far they are behind, and when they were last seen.
+//! `/admin/edges`: the registered edges, how far they are behind, when they were last seen, and what
+//! they reported of their work.
 
 use askama::Template;
 use axum::response::Response;
@@ -17,6 +18,21 @@ struct EdgesPage {
     /// The sequence number of the newest change.
     newest: u64,
     edges: Vec<Row>,
+    activity: Vec<Activity>,
+}
+
+/// What an edge reported of its work.
+struct Activity {
+    name: String,
+    passed: u64,
+    refused: u64,
+    /// Reasons of refusals with their counts, most frequent first.
+    reasons: Vec<(&'static str, u64)>,
+    cache_hits: u64,
+    decided_stale: u64,
+    streams_open: u64,
+    streams_cut: u64,
+    reported: Moment,
 }
 
 /// An edge, as this page and the overview show it.
@@ -41,8 +57,26 @@ const SILENCE_TIMEOUT_MS: u64 = 60_000;
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let (newest, edges) = admin.commands().list_edges().await?;
     let now_ms = admin.commands().clock.now_ms();
+    let activity = edges.iter().filter_map(|edge| activity(&admin, edge, now_ms)).collect();
     let edges = edges.iter().map(|edge| row(&admin, edge, now_ms)).collect();
-    Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest: newest.unwrap_or_default(), edges }))
+    Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest: newest.unwrap_or_default(), edges, activity }))
+}
+
+fn activity(admin: &AdminSession, edge: &EdgeView, now_ms: u64) -> Option<Activity> {
+    let reported = edge.activity.as_ref()?;
+    let mut reasons: Vec<_> = reported.refused_by_reason.iter().map(|(reason, count)| (*reason, *count)).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Some(Activity {
+        name: edge.name.clone(),
+        passed: reported.passed,
+        refused: reported.refused,
+        reasons,
+        cache_hits: reported.cache_hits,
+        decided_stale: reported.decided_stale,
+        streams_open: reported.streams_open,
+        streams_cut: reported.streams_cut,
+        reported: admin.moment(reported.reported_at_ms / 1000, now_ms / 1000),
+    })
 }
 
 pub(super) fn row(admin: &AdminSession, edge: &EdgeView, now_ms: u64) -> Row {

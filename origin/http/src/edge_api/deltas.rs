@@ -2,10 +2,10 @@
 //! sequence. The response contains the request's nonce, so that it cannot be replayed for another
 //! request.
 //!
-//! A registered edge may identify itself: `&edge=NAME&number=N&at=MS&proof=HEX`, with the request
-//! time and, at the end of the query, an HMAC over everything before it. `tollgate edge list` then
-//! shows the progress of the edge. The response does not depend on it: an invalid proof only
-//! records no heartbeat.
+//! A registered edge may identify itself: `&edge=NAME&number=N&at=MS&report=TEXT&proof=HEX`, with
+//! the request time, totals of its work (now and then, see [`EdgeReport`]) and, at the end of the
+//! query, an HMAC over everything before it. `tollgate edge list` then shows the progress of the
+//! edge. The response does not depend on it: an invalid proof only records nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::Version;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use tollgate_core::Nonce;
+use tollgate_core::{EdgeReport, Nonce};
 use tollgate_model::{EdgeHeartbeat, Malformed};
 
 use super::edge_feed::{EdgeFeed, HeartbeatRecorder};
@@ -51,6 +51,11 @@ pub(crate) struct DeltaEndpoint {
         ("edge" = Option<String>, Query, description = "Name of a registered edge"),
         ("number" = Option<u64>, Query, description = "Number of the registration, from the edge's key"),
         ("at" = Option<u64>, Query, description = "Time of the request, Unix milliseconds"),
+        (
+            "report" = Option<String>,
+            Query,
+            description = "Totals of the edge's work since its start",
+        ),
         (
             "proof" = Option<String>,
             Query,
@@ -111,7 +116,8 @@ fn parse_heartbeat(query: &Parameters, sequence: u64) -> Result<Option<EdgeHeart
     let Some(name) = query.get("edge").map(str::parse).transpose()? else { return Ok(None) };
     let number = |name| query.get(name).and_then(|text| text.parse().ok());
     let (Some(number), Some(at_ms)) = (number("number"), number("at")) else { return Ok(None) };
-    Ok(Some(EdgeHeartbeat { name, number, sequence, at_ms }))
+    let report = query.get("report").and_then(EdgeReport::parse);
+    Ok(Some(EdgeHeartbeat { name, number, sequence, at_ms, report }))
 }
 
 fn parse_wait(text: Option<&str>) -> Option<Duration> {

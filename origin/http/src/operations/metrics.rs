@@ -1,5 +1,6 @@
 //! `GET /metrics`: the issuer's metrics, and those of the process.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tollgate_core::EdgeCounter;
 use tollgate_keys::PublicKey;
-use tollgate_model::{Edge, KeyState};
+use tollgate_model::{Edge, EdgeActivity, EdgeName, KeyState};
 use tollgate_services::cache::CacheStatistics;
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::telemetry::{
@@ -48,6 +50,48 @@ const EDGE_GAUGES: [EdgeGauge; 4] = [
     ("tollgate_edge_contact_age_seconds", "Seconds since the edge's last request.", |edge, _, now_ms| {
         edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at) as f64 / 1000.0)
     }),
+];
+
+/// Totals of each edge: name, help text, label, and the label's values with their counters.
+type EdgeCounters = (&'static str, &'static str, Option<&'static str>, &'static [(&'static str, EdgeCounter)]);
+
+const EDGE_COUNTERS: [EdgeCounters; 7] = [
+    ("tollgate_edge_passed_total", "Requests that the edge let pass.", None, &[("", EdgeCounter::Passed)]),
+    (
+        "tollgate_edge_tokens_total",
+        "Tokens that the edge verified, by whether their signature had been checked before.",
+        Some("cache"),
+        &[("hit", EdgeCounter::CacheHits), ("miss", EdgeCounter::CacheMisses)],
+    ),
+    (
+        "tollgate_edge_decisions_total",
+        "Decisions of the edge that depend on its replica, by freshness of the replica.",
+        Some("freshness"),
+        &[
+            ("fresh", EdgeCounter::DecidedFresh),
+            ("waited", EdgeCounter::DecidedWaited),
+            ("stale", EdgeCounter::DecidedStale),
+        ],
+    ),
+    ("tollgate_edge_streams_opened_total", "Streams opened.", None, &[("", EdgeCounter::StreamsOpened)]),
+    (
+        "tollgate_edge_streams_cut_total",
+        "Streams that the edge ended, because their token was revoked or expired.",
+        None,
+        &[("", EdgeCounter::StreamsCut)],
+    ),
+    (
+        "tollgate_edge_upstream_responses_total",
+        "Responses of the edge's upstreams.",
+        None,
+        &[("", EdgeCounter::UpstreamResponses)],
+    ),
+    (
+        "tollgate_edge_upstream_failures_total",
+        "Requests to which the edge's upstreams did not respond.",
+        None,
+        &[("", EdgeCounter::UpstreamFailures)],
+    ),
 ];
 
 /// Marks requests that arrived at the metrics listener.
@@ -108,6 +152,7 @@ pub(crate) async fn get(
 struct Stored {
     newest_sequence: u64,
     edges: Vec<Edge>,
+    edge_activity: BTreeMap<EdgeName, EdgeActivity>,
     counts: LiveCounts,
 }
 
@@ -115,8 +160,13 @@ struct Stored {
 async fn read_stored(operations: &Operations) -> Option<Stored> {
     let database = &operations.database;
     let reading = async {
-        let (head, edges, counts) = tokio::try_join!(database.feed_head(), database.edges(), operations.live_counts())?;
-        Ok::<_, tollgate_storage::StoreError>(Stored { newest_sequence: head.sequence, edges, counts })
+        let (head, edges, edge_activity, counts) = tokio::try_join!(
+            database.feed_head(),
+            database.edges(),
+            database.edge_activity(),
+            operations.live_counts()
+        )?;
+        Ok::<_, tollgate_storage::StoreError>(Stored { newest_sequence: head.sequence, edges, edge_activity, counts })
     };
     match timeout(CHECK_TIMEOUT, Box::pin(reading)).await {
         Ok(Ok(stored)) => Some(stored),
@@ -353,7 +403,7 @@ impl MetricList {
     }
 
     fn stored(&mut self, stored: &Stored, now_ms: u64) {
-        let Stored { newest_sequence, edges, counts } = stored;
+        let Stored { newest_sequence, edges, edge_activity, counts } = stored;
         self.gauge("tollgate_feed_sequence", "Newest sequence of the revocation log.", *newest_sequence);
         self.gauge("tollgate_sessions", "Live browser sessions, counted up to 100000.", counts.sessions);
         let help = "Device codes that wait for a user's decision, counted up to 100000.";
@@ -366,6 +416,43 @@ impl MetricList {
                     samples.add(&[("edge", edge.name.as_str())], value);
                 }
             }
+        }
+        self.edge_activity(edge_activity, now_ms);
+    }
+
+    /// What edges reported. Only registered edges are there, so their number bounds the labels.
+    fn edge_activity(&mut self, edges: &BTreeMap<EdgeName, EdgeActivity>, now_ms: u64) {
+        for (name, help, label, counters) in EDGE_COUNTERS {
+            let samples = self.metric(name, Kind::Counter, help);
+            for (edge, activity) in edges {
+                for (value, counter) in counters {
+                    let labels = [("edge", edge.as_str()), (label.unwrap_or_default(), *value)];
+                    samples.add(&labels[..1 + usize::from(label.is_some())], activity.totals.get(*counter));
+                }
+            }
+        }
+        let help = "Requests that the edge refused, by reason.";
+        let samples = self.metric("tollgate_edge_refused_total", Kind::Counter, help);
+        for (edge, activity) in edges {
+            for (reason, count) in activity.totals.refused() {
+                samples.add(&[("edge", edge.as_str()), ("reason", reason)], count);
+            }
+        }
+        let help = "Time until the edge's upstreams began their responses, in all.";
+        let samples = self.metric("tollgate_edge_upstream_seconds_total", Kind::Counter, help);
+        for (edge, activity) in edges {
+            let micros = activity.totals.get(EdgeCounter::UpstreamMicroseconds);
+            samples.add(&[("edge", edge.as_str())], micros as f64 / 1e6);
+        }
+        let samples = self.metric("tollgate_edge_streams_open", Kind::Gauge, "Streams that are open at the edge.");
+        for (edge, activity) in edges {
+            samples.add(&[("edge", edge.as_str())], activity.open_streams);
+        }
+        let help = "Seconds since the edge's newest report of its work.";
+        let samples = self.metric("tollgate_edge_report_age_seconds", Kind::Gauge, help);
+        for (edge, activity) in edges {
+            let age_ms = now_ms.saturating_sub(activity.reported_at_ms);
+            samples.add(&[("edge", edge.as_str())], age_ms as f64 / 1000.0);
         }
     }
 

@@ -1,12 +1,13 @@
 //! What health checks and metrics read. Never: the database itself, of which they see the state
 //! only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
-use tollgate_model::Edge;
+use tollgate_model::{Edge, EdgeActivity, EdgeName};
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::feed_change::FeedChange;
 use tollgate_services::password_hashing::PasswordHasher;
@@ -104,5 +105,10 @@ impl DatabaseStatus {
 
     pub(super) async fn edges(&self) -> Result<Vec<Edge>, StoreError> {
         self.0.list_edges().await
+    }
+
+    /// What the edges reported of their work.
+    pub(super) async fn edge_activity(&self) -> Result<BTreeMap<EdgeName, EdgeActivity>, StoreError> {
+        self.0.list_edge_activity().await
     }
 }

@@ -13,8 +13,9 @@ impl Registry {
     /// When the database fails.
     pub async fn list_edges(&self) -> Result<(Option<u64>, Vec<EdgeView>), AdminError> {
         let newest = self.newest_sequence().await?;
-        let edges = self.store.list_edges().await?;
-        Ok((newest, edges.iter().map(|edge| EdgeView::new(edge, newest)).collect()))
+        let (edges, activity) = (self.store.list_edges().await?, self.store.list_edge_activity().await?);
+        let view = |edge: &Edge| EdgeView::new(edge, newest, activity.get(&edge.name));
+        Ok((newest, edges.iter().map(view).collect()))
     }
 
     /// The edge of this name.
@@ -33,7 +34,7 @@ impl Registry {
     pub async fn create_edge(&self, by: &Actor, edge: &Edge) -> Result<EdgeView, AdminError> {
         self.store.with_actor(by).create_edge(edge).await?;
         tracing::info!(edge = %edge.name, by = by.as_str(), "registered an edge");
-        Ok(EdgeView::new(edge, self.newest_sequence().await?))
+        Ok(EdgeView::new(edge, self.newest_sequence().await?, None))
     }
 
     /// Removes an edge: changes are no longer pushed to it.

@@ -19,7 +19,7 @@ const fn table(name: &'static str, key: &'static [&'static str]) -> Table {
 }
 
 /// Every table of a backup, each after those that it refers to.
-pub(crate) static TABLES: [Table; 29] = [
+pub(crate) static TABLES: [Table; 30] = [
     table("clients", &["id"]),
     table("client_secrets", &["client_id", "hash"]),
     table("resources", &["audience"]),
@@ -46,6 +46,7 @@ pub(crate) static TABLES: [Table; 29] = [
     table("logouts", &["number"]),
     table("audit", &["number"]),
     table("edges", &["name"]),
+    table("edge_reports", &["edge", "number", "run"]),
     table("routes", &["path", "methods"]),
     table("issuers", &["name"]),
     table("upkeep", &["one"]),

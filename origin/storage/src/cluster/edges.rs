@@ -70,6 +70,7 @@ impl Store {
         let deleted = with_connection!(&mut tx, connection => {
             sqlx::query("DELETE FROM edges WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
+        tx.delete_edge_reports(name).await?;
         if deleted > 0 {
             tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Edge, name.as_str())]).await?;
             tx.bump_version().await?;
@@ -92,11 +93,14 @@ impl Store {
     }
 
     /// Records the heartbeats of several edges, as [`Store::record_edge_acknowledgement`] does for
-    /// one. Heartbeats of deleted registrations are ignored.
+    /// one, and their reports. Those of deleted registrations are ignored.
     pub async fn record_edge_contacts(&self, contacts: &[EdgeHeartbeat]) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        for EdgeHeartbeat { name, number, sequence, at_ms } in contacts {
+        for EdgeHeartbeat { name, number, sequence, at_ms, report } in contacts {
             tx.record_contact(name, Some(*number), *sequence, *at_ms).await?;
+            if let Some(report) = report {
+                tx.record_edge_report(name, *number, report, *at_ms).await?;
+            }
         }
         tx.commit().await
     }

@@ -1,6 +1,7 @@
 //! State that several origins on one database share and coordinate.
 
 pub(crate) mod change_watch;
+mod edge_reports;
 pub(crate) mod edges;
 pub(crate) mod issuers;
 pub(crate) mod keys;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 use tollgate_model::encoding::base64url;
-use tollgate_model::{Edge, EdgeName, EdgeUrl, EdgeView};
+use tollgate_model::{Edge, EdgeActivityView, EdgeName, EdgeUrl, EdgeView};
 use tollgate_system::Clock;
 
 use super::output::table;
@@ -19,7 +19,7 @@ pub(super) enum EdgeCommand {
         #[arg(long)]
         url: EdgeUrl,
     },
-    /// List the edges and their progress
+    /// List the edges, their progress, and what they passed and refused
     List,
     /// Print the secret key that authenticates an edge, for TOLLGATE_EDGE_KEY
     Key {
@@ -71,10 +71,15 @@ impl EdgeCommand {
                         let contact = view.last_contact_ms.map_or("never".to_owned(), |at_ms| {
                             format!("{} s ago", now_ms.saturating_sub(at_ms) / 1000)
                         });
-                        [view.name.clone(), view.url.clone(), view.acknowledged_sequence.to_string(), lag, contact]
+                        let reported = |count: fn(&EdgeActivityView) -> u64| {
+                            view.activity.as_ref().map_or("-".to_owned(), |activity| count(activity).to_string())
+                        };
+                        let (passed, refused) = (reported(|view| view.passed), reported(|view| view.refused));
+                        let acknowledged = view.acknowledged_sequence.to_string();
+                        [view.name.clone(), view.url.clone(), acknowledged, lag, contact, passed, refused]
                     };
                     table(
-                        ["EDGE", "URL", "ACKNOWLEDGED", "LAG", "LAST CONTACT"],
+                        ["EDGE", "URL", "ACKNOWLEDGED", "LAG", "LAST CONTACT", "PASSED", "REFUSED"],
                         &views.iter().map(row).collect::<Vec<_>>(),
                     )
                 })
