@@ -9,13 +9,13 @@ use core::fmt;
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use crate::bloom_filter;
-use crate::deltas::MAX_DELTAS;
+use crate::deltas::{MAX_DELTAS, MAX_DOCUMENT_BYTES, SnapshotInfo};
 use crate::fuse_filter;
 use crate::policy::{Config, ConfigError};
 use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::snapshot::MAX_SNAPSHOT_BYTES;
 use crate::sync_request::Nonce;
-use crate::wire::{ANSWER_VERSION, Body, MessageKind, VERSION};
+use crate::wire::{ANSWER_VERSION, Body, MessageKind, SHARED_VERSION, VERSION};
 
 /// The private key that signs snapshots and deltas. Wiped from memory when dropped.
 pub struct SnapshotSigner(SigningKey);
@@ -243,6 +243,54 @@ pub struct DeltaParts<'a> {
 /// If the sequences are not consecutive from `after + 1` and at most `head`, or if there are too
 /// many deltas.
 pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<Vec<u8>, BuildError> {
+    let mut message = begin_deltas(parts, parts.nonce.map_or(VERSION, |_| ANSWER_VERSION))?;
+    message.extend(parts.nonce.iter().flat_map(Nonce::as_bytes));
+    Ok(sign(message, signer))
+}
+
+/// What a message of deltas contains in addition if it may answer many requests.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedParts<'a> {
+    /// The newest published snapshot, if there is one.
+    pub published: Option<SnapshotInfo>,
+    /// The configuration, for edges that have another one; empty for the others.
+    pub document: &'a [u8],
+    /// The nonce of the request, or [`NonceTree::root`](crate::NonceTree::root) of those of many.
+    pub nonce: Nonce,
+}
+
+/// Builds and signs a message of deltas that answers one request, or many: then
+/// [`NonceTree::answer`](crate::NonceTree::answer) makes each answer from it. The nonce of `parts`
+/// is not used.
+///
+/// # Errors
+/// As for [`build_deltas`]; also if the document does not have the digest in `parts`, or is larger
+/// than [`MAX_DOCUMENT_BYTES`].
+pub fn build_shared_deltas(
+    parts: &DeltaParts<'_>,
+    shared: &SharedParts<'_>,
+    signer: &SnapshotSigner,
+) -> Result<Vec<u8>, BuildError> {
+    let SharedParts { published, document, nonce } = *shared;
+    if document.len() > MAX_DOCUMENT_BYTES {
+        return Err(BuildError::TooLarge("configuration"));
+    }
+    if !document.is_empty() && ConfigDigest::of(document) != parts.config {
+        return Err(BuildError::OtherDigest);
+    }
+    let mut message = begin_deltas(parts, SHARED_VERSION)?;
+    let SnapshotInfo { sequence, as_of_ms, bytes } = published.unwrap_or_default();
+    message.extend([sequence, as_of_ms, bytes].iter().flat_map(|number| number.to_be_bytes()));
+    push_count(&mut message, document.len())?;
+    message.extend(document);
+    message.extend(nonce.as_bytes());
+    let mut message = sign(message, signer);
+    message.extend([0, 0, 1]); // a path without levels, and its length
+    Ok(message)
+}
+
+/// Writes the part that all versions have.
+fn begin_deltas(parts: &DeltaParts<'_>, version: u8) -> Result<Vec<u8>, BuildError> {
     if parts.deltas.len() > MAX_DELTAS {
         return Err(BuildError::TooLarge("message of deltas"));
     }
@@ -252,7 +300,7 @@ pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<V
     if !in_order || newest > parts.head {
         return Err(BuildError::OutOfOrder);
     }
-    let mut message = begin(MessageKind::Deltas, parts.nonce.map_or(VERSION, |_| ANSWER_VERSION), parts.issuer)?;
+    let mut message = begin(MessageKind::Deltas, version, parts.issuer)?;
     message.extend(parts.after.to_be_bytes());
     message.extend(parts.head.to_be_bytes());
     message.extend(parts.as_of_ms.to_be_bytes());
@@ -266,8 +314,7 @@ pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<V
         message.extend(delta.revoked_before.0.to_be_bytes());
         message.extend(delta.expires_at.to_be_bytes());
     }
-    message.extend(parts.nonce.iter().flat_map(Nonce::as_bytes));
-    Ok(sign(message, signer))
+    Ok(message)
 }
 
 fn begin(kind: MessageKind, version: u8, issuer: &str) -> Result<Vec<u8>, BuildError> {
@@ -301,6 +348,8 @@ pub enum BuildError {
     OutOfOrder,
     /// `groups` has an entry for a token or for everything.
     NotAGroup,
+    /// The configuration does not have the digest that the message names.
+    OtherDigest,
 }
 
 impl fmt::Display for BuildError {
@@ -310,6 +359,7 @@ impl fmt::Display for BuildError {
             Self::TooLarge(what) => write!(f, "the {what} is too large"),
             Self::OutOfOrder => f.write_str("the deltas' sequences are not consecutive"),
             Self::NotAGroup => f.write_str("an entry of the groups is not a group's"),
+            Self::OtherDigest => f.write_str("the configuration has another digest"),
         }
     }
 }

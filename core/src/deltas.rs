@@ -2,7 +2,7 @@
 //! changes is a heartbeat.
 //!
 //! ```text
-//! body    = issuer after head as-of chain config epoch entries [ nonce ]
+//! body    = issuer after head as-of chain config epoch entries [ [ snapshot document ] nonce ]
 //! issuer  = u16 *OCTET              ; UTF-8, as in `iss`
 //! after   = u64                     ; the sequence before the first entry
 //! head    = u64                     ; the origin's newest sequence as of `as-of`
@@ -16,20 +16,30 @@
 //! id      = 16 OCTET
 //! value   = u64                     ; `RevokedBefore`; 0: reinstated
 //! expires = u64                     ; Unix seconds
-//! nonce   = 16 OCTET                ; of the request that this answers; only in version 2
+//! snapshot = u64 u64 u64            ; the newest published snapshot's sequence, time and size in
+//!                                   ; bytes; zeros before the first; only in version 3
+//! document = u32 *OCTET             ; the configuration with the digest `config`, for edges with
+//!                                   ; another one; otherwise empty; only in version 3
+//! nonce   = 16 OCTET                ; of the request that this answers, or the root over those of
+//!                                   ; many; not in version 1
 //! ```
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use crate::nonce_tree::NoncePath;
+use crate::policy::Config;
 use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::sync_request::Nonce;
 use crate::wire::{self, Body, MessageKind, WireError};
 
 /// Most deltas of one message. An edge that is further behind sends another request.
 pub const MAX_DELTAS: usize = 4096;
+/// Largest configuration in a message of deltas, in bytes. A larger one comes with a snapshot only.
+pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 /// Largest message of deltas, in bytes.
-pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
+pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES + MAX_DOCUMENT_BYTES + NoncePath::MAX_BYTES;
 /// Highest sequence. No log reaches it, and sums of sequences below it do not overflow.
 const MAX_SEQUENCE: u64 = u64::MAX / 2;
 const CHAIN_CONFIG_EPOCH_BYTES: usize = 32 + 16 + 4;
@@ -47,7 +57,23 @@ pub struct Deltas {
     pub(crate) config_digest: ConfigDigest,
     pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
+    /// The configuration with that digest.
+    pub(crate) config: Option<Box<Config>>,
+    /// The newest published snapshot; `None` if the message does not say.
+    pub(crate) published: Option<SnapshotInfo>,
     nonce: Option<Nonce>,
+    path: NoncePath,
+}
+
+/// A published snapshot, as a message of deltas announces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct SnapshotInfo {
+    /// Sequence of the last delta that it includes.
+    pub sequence: u64,
+    /// When the database was read, Unix milliseconds by the origin's clock.
+    pub as_of_ms: u64,
+    /// Size of the message in bytes.
+    pub bytes: u64,
 }
 
 /// What a message of deltas claims whose signature was not checked. An edge that has all of this
@@ -69,7 +95,12 @@ impl Deltas {
         if bytes.len() > MAX_DELTAS_BYTES {
             return Err(WireError::Malformed("larger than a message of deltas may be"));
         }
-        let (version, body) = wire::open(bytes, MessageKind::Deltas, pins)?;
+        let (message, path) = match wire::has_path(bytes) {
+            true => wire::split_path(bytes).map(|(message, path)| (message, Some(path)))?,
+            false => (bytes, None),
+        };
+        let (version, body) = wire::open(message, MessageKind::Deltas, pins)?;
+        let path = path.map(NoncePath::read).transpose()?.unwrap_or_default();
         let mut body = Body::new(body);
         let issuer = body.text()?.to_string();
         let after = body.u64()?;
@@ -80,9 +111,13 @@ impl Deltas {
         let epoch = body.u32()?;
         let extent = body.extent(ENTRY_BYTES)?;
         let entries = body.bytes(extent)?;
+        let (published, config) = match version {
+            wire::SHARED_VERSION => (read_snapshot_info(&mut body)?, read_document(&mut body, config_digest)?),
+            _ => (None, None),
+        };
         let nonce = match version {
-            wire::ANSWER_VERSION => Some(Nonce::from_bytes(body.array()?)),
-            _ => None,
+            wire::VERSION => None,
+            _ => Some(Nonce::from_bytes(body.array()?)),
         };
         body.finish()?;
         let last = after.checked_add((extent / ENTRY_BYTES) as u64);
@@ -91,7 +126,7 @@ impl Deltas {
         }
         let entries = (after + 1..).zip(entries.chunks_exact(ENTRY_BYTES));
         let deltas = entries.map(|(sequence, entry)| read_delta(sequence, entry)).collect::<Result<_, _>>()?;
-        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas, nonce })
+        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas, config, published, nonce, path })
     }
 
     /// What an unverified message claims to be; none if it is not a message of deltas.
@@ -115,15 +150,47 @@ impl Deltas {
         self.as_of_ms
     }
 
-    /// The nonce of the request that the message answers; `None` for a push.
+    /// The signed nonce; `None` for a push.
     pub fn nonce(&self) -> Option<Nonce> {
         self.nonce
+    }
+
+    /// Whether the message answers the request with this nonce, alone or together with others.
+    pub fn answers(&self, nonce: Nonce) -> bool {
+        self.nonce == Some(self.path.root(nonce))
+    }
+
+    /// The configuration in the message, with its digest.
+    pub fn config(&self) -> Option<(&Config, ConfigDigest)> {
+        self.config.as_deref().map(|config| (config, self.config_digest))
+    }
+
+    /// The newest published snapshot that the message announces.
+    pub fn published(&self) -> Option<SnapshotInfo> {
+        self.published
     }
 
     /// The changes, in order; empty in a heartbeat.
     pub fn entries(&self) -> &[Delta] {
         &self.deltas
     }
+}
+
+fn read_snapshot_info(body: &mut Body<'_>) -> Result<Option<SnapshotInfo>, WireError> {
+    let info = SnapshotInfo { sequence: body.u64()?, as_of_ms: body.u64()?, bytes: body.u64()? };
+    Ok(Some(info).filter(|info| *info != SnapshotInfo::default()))
+}
+
+fn read_document(body: &mut Body<'_>, digest: ConfigDigest) -> Result<Option<Box<Config>>, WireError> {
+    let extent = body.extent(1)?;
+    let document = body.bytes(extent)?;
+    if document.is_empty() {
+        return Ok(None);
+    }
+    if ConfigDigest::of(document) != digest {
+        return Err(WireError::Malformed("the configuration has another digest"));
+    }
+    Config::read(document).map(|config| Some(Box::new(config))).map_err(WireError::Config)
 }
 
 fn read_delta(sequence: u64, entry: &[u8]) -> Result<Delta, WireError> {

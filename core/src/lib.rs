@@ -48,9 +48,11 @@ mod deltas;
 mod edge_report;
 mod fuse_filter;
 mod header;
+mod hex;
 mod json;
 mod key;
 mod mac;
+mod nonce_tree;
 mod policy;
 mod push_proof;
 mod refusal;
@@ -69,15 +71,17 @@ pub use algorithm::Algorithm;
 pub use batch::verify_all;
 #[cfg(feature = "build")]
 pub use build::{
-    BuildError, Cascade, CascadeBuilder, DeltaParts, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    BuildError, Cascade, CascadeBuilder, DeltaParts, SharedParts, SnapshotParts, SnapshotSigner, build_deltas,
+    build_shared_deltas, build_snapshot,
 };
 pub use claims::is_scope_value;
 pub use comb::TableSize;
-pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES, UnverifiedDeltas};
+pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES, MAX_DOCUMENT_BYTES, SnapshotInfo, UnverifiedDeltas};
 pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};
+pub use nonce_tree::{MAX_TREE_NONCES, NonceTree};
 pub use policy::{
     AmbiguousRequest, ClaimCondition, ClaimRule, ClaimValue, Config, ConfigError, Cors, MAX_ROUTES, RateLimit,
     RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy,

@@ -2,13 +2,15 @@
 //!
 //! Never: a replica that goes back to an older state, skips a delta, or mixes two forks of the log.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::bytes::is_equal;
-use crate::deltas::{Deltas, UnverifiedDeltas};
+use crate::deltas::{Deltas, SnapshotInfo, UnverifiedDeltas};
+use crate::policy::Config;
 use crate::revocation::{
     ConfigDigest, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind, RevocationStatus,
     RevokedBefore, TokenIdentifiers,
@@ -16,8 +18,14 @@ use crate::revocation::{
 use crate::snapshot::Snapshot;
 use crate::stream_ticket::StreamTicket;
 
-/// Deltas after a snapshot at which the replica asks for a newer snapshot.
+/// Deltas after a snapshot at which the replica asks for a newer one, also if none is announced.
 const MAX_DELTAS_AFTER_SNAPSHOT: usize = 64 * 1024;
+/// Memory of a delta in bytes: its hash chain, and its entry in a map that is two thirds full.
+const DELTA_BYTES: u64 = 96;
+/// Memory in bytes that is not worth fetching a snapshot for.
+const MIN_SAVED_BYTES: u64 = 64 * 1024;
+/// Age from which on a small snapshot is replaced by a newer one without expired revocations.
+const MAX_SNAPSHOT_AGE_MS: u64 = 60 * 60 * 1000;
 /// Most seconds by which the clocks of an issuer's origins differ. A token whose `iat` is less than
 /// this before the replica's time may have been issued after it.
 const MAX_CLOCK_SKEW_SECONDS: u64 = 10;
@@ -26,6 +34,10 @@ const MAX_CLOCK_SKEW_SECONDS: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct Replica {
     snapshot: Snapshot,
+    /// The configuration, if a message brought a newer one than that of the snapshot.
+    newer_config: Option<Box<NewerConfig>>,
+    /// The newest snapshot that a message announced.
+    published: Option<SnapshotInfo>,
     /// The newest value of each id that the deltas after the snapshot changed.
     /// [`install`](Self::install) removes those that the new snapshot contains, so that the size
     /// depends on the deltas after the snapshot, not on the replica's age.
@@ -39,6 +51,15 @@ pub struct Replica {
     /// The newest issuing epoch that a message mentioned.
     epoch: u32,
     /// The time of the newest message, Unix milliseconds by the origin's clock.
+    as_of_ms: u64,
+}
+
+/// A configuration that came in a message of deltas.
+#[derive(Debug, Clone)]
+struct NewerConfig {
+    config: Config,
+    digest: ConfigDigest,
+    /// The time of the message.
     as_of_ms: u64,
 }
 
@@ -59,6 +80,8 @@ impl Replica {
             return Err(ReplicaError::WrongIssuer);
         }
         Ok(Self {
+            newer_config: None,
+            published: None,
             changes: BTreeMap::new(),
             chains: vec![snapshot.chain()],
             newest_config: snapshot.config_digest(),
@@ -69,7 +92,8 @@ impl Replica {
         })
     }
 
-    /// Replaces the snapshot by a newer one. Deltas that are newer than the new snapshot are kept.
+    /// Replaces the snapshot by a newer one. Deltas that are newer than the new snapshot are kept,
+    /// and so is a newer configuration.
     ///
     /// # Errors
     /// If the snapshot is of another issuer, older than the current one, or from a fork. The
@@ -100,7 +124,13 @@ impl Replica {
         }
         self.head = self.head.max(offered);
         self.epoch = self.epoch.max(snapshot.epoch());
-        self.newest_config = snapshot.config_digest();
+        if snapshot.as_of_ms() >= self.as_of_ms {
+            self.newest_config = snapshot.config_digest();
+        }
+        self.newer_config = self
+            .newer_config
+            .take()
+            .filter(|newer| newer.as_of_ms > snapshot.as_of_ms() && newer.digest != snapshot.config_digest());
         self.snapshot = snapshot;
         Ok(())
     }
@@ -143,10 +173,22 @@ impl Replica {
         if deltas.as_of_ms >= self.as_of_ms {
             self.as_of_ms = deltas.as_of_ms;
             self.newest_config = deltas.config_digest;
+            self.published = deltas.published.or(self.published);
+            self.update_config(deltas);
         }
         self.head = self.head.max(deltas.head);
         self.epoch = self.epoch.max(deltas.epoch);
-        Ok(self.head == self.sequence() && self.newest_config == self.snapshot.config_digest())
+        Ok(self.head == self.sequence() && self.newest_config == self.config_digest())
+    }
+
+    /// Takes the configuration of the newest message, if it is in it or is that of the snapshot.
+    fn update_config(&mut self, deltas: &Deltas) {
+        if deltas.config_digest == self.snapshot.config_digest() {
+            self.newer_config = None;
+        } else if let Some((config, digest)) = deltas.config().filter(|(_, digest)| *digest != self.config_digest()) {
+            let (config, as_of_ms) = (config.clone(), deltas.as_of_ms);
+            self.newer_config = Some(Box::new(NewerConfig { config, digest, as_of_ms }));
+        }
     }
 
     /// Whether a log with this hash chain at this sequence is known to be the replica's log. An
@@ -166,6 +208,16 @@ impl Replica {
     /// The current snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// Audience, keys and routes.
+    pub fn config(&self) -> &Config {
+        self.newer_config.as_ref().map_or(self.snapshot.config(), |newer| &newer.config)
+    }
+
+    /// Digest of [`config`](Self::config).
+    pub fn config_digest(&self) -> ConfigDigest {
+        self.newer_config.as_ref().map_or(self.snapshot.config_digest(), |newer| newer.digest)
     }
 
     /// Sequence of the last delta that the replica contains.
@@ -188,10 +240,31 @@ impl Replica {
         self.sequence() == self.head
     }
 
-    /// Whether a new snapshot should be fetched: the configuration changed, or too many deltas
-    /// follow the current snapshot.
+    /// Whether a new snapshot must be fetched: the configuration changed, or too many deltas follow
+    /// the current snapshot.
     pub fn needs_snapshot(&self) -> bool {
-        self.newest_config != self.snapshot.config_digest() || self.chains.len() > MAX_DELTAS_AFTER_SNAPSHOT
+        self.newest_config != self.config_digest() || self.chains.len() > MAX_DELTAS_AFTER_SNAPSHOT
+    }
+
+    /// The announced snapshot, if it is newer and fetching it pays: the replica occupies half as
+    /// much again as it would with that snapshot, or a small snapshot is old and may contain expired
+    /// revocations. So memory depends on what is revoked, not on how long the edge has been running.
+    pub fn snapshot_to_fold(&self) -> Option<SnapshotInfo> {
+        let published = self.published?;
+        let held = (self.snapshot.sequence(), self.snapshot.as_of_ms());
+        let memory = |snapshot: u64, deltas: u64| snapshot.saturating_add(deltas.saturating_mul(DELTA_BYTES));
+        let deltas_after = |sequence| self.sequence().saturating_sub(sequence);
+        let now = memory(self.snapshot.as_bytes().len() as u64, deltas_after(self.snapshot.sequence()));
+        let then = memory(published.bytes, deltas_after(published.sequence));
+        let saves = now > then.saturating_add(then / 2).saturating_add(MIN_SAVED_BYTES);
+        let is_old = published.as_of_ms > self.snapshot.as_of_ms().saturating_add(MAX_SNAPSHOT_AGE_MS)
+            && published.bytes <= MIN_SAVED_BYTES;
+        Some(published).filter(|published| (published.sequence, published.as_of_ms) > held && (saves || is_old))
+    }
+
+    /// Number of deltas after the snapshot, whose hash chains the replica keeps.
+    pub fn delta_count(&self) -> usize {
+        self.chains.len().saturating_sub(1)
     }
 
     /// Whether the token is revoked, by itself or with a group it belongs to.

@@ -1,9 +1,11 @@
 //! Domain types of revocation: what can be revoked, how a revocation is identified, the log of
 //! revocations, and the status of a token.
 
+use alloc::string::String;
+
 use sha2::{Digest as _, Sha256};
 
-use crate::base64url;
+use crate::{base64url, hex};
 
 /// Whether a token is revoked, as far as is known. Callers match all four values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,6 +355,20 @@ impl ConfigDigest {
     /// The digest as bytes of a message.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// Parses the form that [`Display`](core::fmt::Display) writes: 32 lower-case hexadecimal
+    /// digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        hex::parse(text).map(Self)
+    }
+}
+
+impl core::fmt::Display for ConfigDigest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut text = String::with_capacity(2 * self.0.len());
+        hex::push(&mut text, &self.0);
+        f.write_str(&text)
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::hex;
 use crate::mac::MacKey;
 
 /// 128 random bits of one request. An answer with the same nonce was made after the request was
@@ -29,18 +30,14 @@ impl Nonce {
 
     /// Parses the form that [`Display`](fmt::Display) writes: 32 lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let mut nonce = [0; Self::LEN];
-        for (byte, [high, low]) in nonce.iter_mut().zip(text.as_bytes().as_chunks().0) {
-            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
-        }
-        (text.len() == 2 * Self::LEN).then_some(Self(nonce))
+        hex::parse(text).map(Self)
     }
 }
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(2 * Self::LEN);
-        self.0.iter().for_each(|byte| push_hex(&mut text, *byte));
+        hex::push(&mut text, &self.0);
         f.write_str(&text)
     }
 }
@@ -63,17 +60,14 @@ impl EdgeKey {
     pub fn sign(&self, mut query: String) -> String {
         let proof = self.0.tag(&signed_bytes(&query));
         query.push_str(PROOF_PARAMETER);
-        proof.iter().for_each(|byte| push_hex(&mut query, *byte));
+        hex::push(&mut query, &proof);
         query
     }
 
     /// Whether the URL query ends with its proof by this key, compared in constant time.
     pub fn has_signed(&self, query: &str) -> bool {
         let Some((query, proof)) = query.rsplit_once(PROOF_PARAMETER) else { return false };
-        let bytes = proof.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> =
-            bytes.0.iter().map(|[high, low]| Some(hex_digit(*high)? << 4 | hex_digit(*low)?)).collect();
-        proof.len() == 64 && bytes.is_some_and(|bytes| self.0.is_valid_tag(&signed_bytes(query), &bytes))
+        hex::parse::<32>(proof).is_some_and(|proof| self.0.is_valid_tag(&signed_bytes(query), &proof))
     }
 }
 
@@ -85,21 +79,6 @@ impl fmt::Debug for EdgeKey {
 
 /// The query parameter of the proof, up to its value. It is always the last parameter.
 const PROOF_PARAMETER: &str = "&proof=";
-
-fn push_hex(text: &mut String, byte: u8) {
-    for digit in [byte >> 4, byte & 15] {
-        text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
-    }
-}
-
-/// The value of a lower-case hexadecimal digit.
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
-}
 
 /// The authenticated bytes: the query, preceded by a label for this use, so that a MAC that the
 /// secret made for another use is not accepted.

@@ -1,11 +1,13 @@
 //! Envelope of all messages from an origin to its edges, and a reader for their bodies.
 //!
 //! ```text
-//! message   = magic version reserved body signature
+//! message   = magic version reserved body signature [ path length ]
 //! magic     = "TGSN" (a snapshot) / "TGDL" (deltas)
-//! version   = %x01 / %x02 (deltas that answer a nonce)
+//! version   = %x01 / %x02 (deltas that answer a nonce) / %x03 (deltas that may answer many)
 //! reserved  = 3 %x00
 //! signature = 64 OCTET ; Ed25519 (RFC 8032) over all bytes before it
+//! path      = *OCTET   ; from the request's nonce to the signed one: `nonce_tree.rs`
+//! length    = u16      ; of the path; both only in version 3
 //! ```
 //! Numbers are big-endian. A message with trailing bytes, a reserved byte that is not zero, or
 //! another version is refused.
@@ -23,6 +25,8 @@ use crate::policy::ConfigError;
 pub(crate) const VERSION: u8 = 1;
 /// Version of deltas that answer a nonce.
 pub(crate) const ANSWER_VERSION: u8 = 2;
+/// Version of deltas that answer one nonce or many.
+pub(crate) const SHARED_VERSION: u8 = 3;
 pub(crate) const HEADER_BYTES: usize = 8;
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
@@ -62,7 +66,11 @@ pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) 
     if [*m0, *m1, *m2, *m3] != *kind.magic() {
         return Err(WireError::WrongKind);
     }
-    if *version != VERSION && (kind, *version) != (MessageKind::Deltas, ANSWER_VERSION) {
+    let is_known = match kind {
+        MessageKind::Snapshot => *version == VERSION,
+        MessageKind::Deltas => (VERSION..=SHARED_VERSION).contains(version),
+    };
+    if !is_known {
         return Err(WireError::UnknownVersion { version: *version });
     }
     if reserved != [0; 3] {
@@ -72,6 +80,20 @@ pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) 
     let signed_by =
         |pin: &[u8; 32]| VerifyingKey::from_bytes(pin).is_ok_and(|key| key.verify_strict(signed, &signature).is_ok());
     if pins.iter().any(signed_by) { Ok((*version, body)) } else { Err(WireError::BadSignature) }
+}
+
+/// Splits deltas of version 3 into the bytes up to the signature, and the path that follows.
+pub(crate) fn split_path(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let (rest, length) = message.split_last_chunk().ok_or(WireError::Truncated)?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    let signed = rest.len().checked_sub(length).ok_or(WireError::Truncated)?;
+    Ok(rest.split_at(signed))
+}
+
+/// Whether the first bytes of an unverified message claim to be deltas of version 3.
+pub(crate) fn has_path(message: &[u8]) -> bool {
+    let magic = MessageKind::Deltas.magic();
+    message.strip_prefix(magic.as_slice()).and_then(<[u8]>::first) == Some(&SHARED_VERSION)
 }
 
 /// Reads a body from front to back. Each length is checked against the remaining bytes before it is

@@ -70,6 +70,10 @@ fn every_other_version_and_every_reserved_bit_is_refused() {
                 assert_eq!(read(kind, &re_signed(&changed), &pins()), Err(WireError::Truncated), "there is no nonce");
                 continue;
             }
+            if (kind, version) == (MessageKind::Deltas, 3) {
+                assert!(read(kind, &re_signed(&changed), &pins()).is_err(), "there is no path");
+                continue;
+            }
             assert_eq!(read(kind, &re_signed(&changed), &pins()), Err(WireError::UnknownVersion { version }));
             cases += 1;
         }

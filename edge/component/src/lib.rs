@@ -34,7 +34,7 @@ impl GuestGate for Instance {
     fn open(settings: Vec<(String, String)>) -> Result<Gate, String> {
         let find = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let settings = gate::Settings::from_lookup(find).map_err(|error| error.to_string())?;
-        Ok(Gate::new(Self(RefCell::new(gate::Gate::new(settings)))))
+        Ok(Gate::new(Self(RefCell::new(gate::Gate::new(settings).with_config_deltas()))))
     }
 
     fn refresh(&self, now_ms: u64) -> Refresh {

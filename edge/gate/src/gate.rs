@@ -36,13 +36,21 @@ pub struct Gate {
     pub(crate) counters: Counters,
     /// Configuration whose route rules the counters count.
     pub(crate) counted_config: Option<ConfigDigest>,
+    pub(crate) takes_config_deltas: bool,
 }
 
 impl Gate {
     /// A gate without a replica: it answers 503 until it has a snapshot and a proof of freshness.
     pub fn new(settings: Settings) -> Self {
         let state = ReplicaState::new(&settings);
-        Self { state, settings, counters: Counters::default(), counted_config: None }
+        Self { state, settings, counters: Counters::default(), counted_config: None, takes_config_deltas: false }
+    }
+
+    /// Lets the origin send a new configuration with deltas instead of a snapshot. For a host whose
+    /// gates apply every answer: a [`MessageLog`](crate::MessageLog) has no place for it.
+    #[must_use]
+    pub fn with_config_deltas(self) -> Self {
+        Self { takes_config_deltas: true, ..self }
     }
 
     /// What the gate passed, refused and decided by, since it was opened. Its host counts streams
@@ -148,7 +156,7 @@ impl Gate {
             (false, true) => original,
             (true, _) => forwarded,
         };
-        let config = self.state.replica().map(|replica| replica.snapshot().config());
+        let config = self.state.replica().map(tollgate_core::Replica::config);
         let has_routes = config.is_some_and(|config| !config.routes().is_empty());
         let has_methods = config.is_some_and(tollgate_core::Config::has_method_routes);
         match (from_proxy.target, from_proxy.method) {
@@ -180,7 +188,7 @@ impl Gate {
             Some(replica) => replica,
             None => return Authorization::Refused(bearer::unavailable("this edge has no snapshot yet")),
         };
-        let route = match replica.snapshot().config().route(request.method, &path) {
+        let route = match replica.config().route(request.method, &path) {
             Ok(route) => route,
             Err(ambiguous) => return invalid(&ambiguous.to_string()),
         };
@@ -220,7 +228,7 @@ impl Gate {
         // the replica has been fresh once, every route refuses tokens of unknown status.
         let was_fresh_once = self.state.age_ms(now_ms).is_some();
         let [on_stale, on_not_covered] = if was_fresh_once { when_unknown } else { [UnknownStatusPolicy::Deny; 2] };
-        let config = replica.snapshot().config();
+        let config = replica.config();
         let audience = self.settings.audience.as_deref().unwrap_or(config.audience());
         let requirements = TokenRequirements {
             issuer: &self.settings.issuer,

@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 
 use tollgate_core::{
-    Deltas, KeySet, MessageKind, Nonce, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError,
+    Config, ConfigDigest, Deltas, KeySet, MessageKind, Nonce, Replica, ReplicaError, Snapshot, SnapshotInfo, TableSize,
+    Verifier, WireError,
 };
 
 use crate::settings::Settings;
@@ -13,6 +14,9 @@ use crate::settings::Settings;
 /// The nonce shows that an answer is not a replay. This limit keeps an origin whose clock has
 /// jumped from setting the time by which later messages are ordered.
 pub(crate) const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
+
+/// Of the 256 values of a random byte, those with which an answer leads to a fold: one poll in 16.
+const MAX_FOLD_SPREAD: u8 = 16;
 
 /// The replica with its keys, its freshness and the progress of its sync.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct ReplicaState {
     key_tables: TableSize,
     /// The snapshot's keys and the edge's HS256 keys, with the tables and cached tokens of both.
     verifier: RefCell<Verifier>,
+    /// The configuration whose keys the verifier has.
+    verifier_config: Option<ConfigDigest>,
     /// Time, by the edge's clock, as of which the replica has all that the origin had acknowledged.
     complete_as_of_ms: Option<u64>,
     /// The origin no longer has the deltas that this replica needs.
@@ -32,6 +38,11 @@ pub(crate) struct ReplicaState {
     /// The last fetch was for a snapshot, installed or not. Deltas are fetched next, because only
     /// they prove freshness.
     pub(crate) is_snapshot_tried: bool,
+    /// A newer snapshot is fetched next, because it takes less memory than the held one with its
+    /// deltas.
+    pub(crate) is_fold_due: bool,
+    /// The announcement for which a snapshot was fetched last.
+    folded: Option<SnapshotInfo>,
     pub(crate) last_error: Option<(String, u64)>,
     /// Time of the newest push that had a valid proof, by the origin's clock.
     pub(crate) last_push_at_ms: Cell<u64>,
@@ -47,9 +58,12 @@ impl ReplicaState {
             cached_tokens: settings.cached_tokens,
             key_tables: settings.key_tables,
             verifier: RefCell::new(Verifier::new(settings.secret_keys.clone(), 0, TableSize::None)),
+            verifier_config: None,
             complete_as_of_ms: None,
             is_too_far_behind: false,
             is_snapshot_tried: false,
+            is_fold_due: false,
+            folded: None,
             last_error: None,
             last_push_at_ms: Cell::new(0),
         }
@@ -82,7 +96,18 @@ impl ReplicaState {
 
     /// Whether the next fetch is for the snapshot.
     pub(crate) fn is_snapshot_next(&self) -> bool {
-        self.replica.is_none() || (self.needs_snapshot() && !self.is_snapshot_tried)
+        self.replica.is_none() || self.is_fold_due || (self.needs_snapshot() && !self.is_snapshot_tried)
+    }
+
+    /// After deltas, plans to fetch an announced snapshot that takes less memory, once for each
+    /// announcement: a cache may have an older one. `spread` is random, so that the edges of a fleet,
+    /// which all learn of a snapshot at the same moment, do not fetch it at the same moment.
+    pub(crate) fn plan_fold(&mut self, spread: u8) {
+        let announced = self.replica.as_ref().and_then(Replica::snapshot_to_fold);
+        if spread < MAX_FOLD_SPREAD && announced > self.folded {
+            self.is_fold_due = true;
+            self.folded = announced;
+        }
     }
 
     pub(crate) fn needs_snapshot(&self) -> bool {
@@ -100,7 +125,7 @@ impl ReplicaState {
             Some(MessageKind::Snapshot) => self.install_snapshot(message),
             Some(MessageKind::Deltas) => {
                 let deltas = Deltas::decode(message, &self.snapshot_keys).map_err(FetchError::Wire)?;
-                let is_answer = nonce.is_none_or(|nonce| deltas.nonce() == Some(nonce));
+                let is_answer = nonce.is_none_or(|nonce| deltas.answers(nonce));
                 // The origin's signature suffices for the changes; the nonce is required for
                 // freshness.
                 self.apply_decoded(&deltas, is_answer.then_some(asked_at_ms))?;
@@ -112,28 +137,39 @@ impl ReplicaState {
 
     pub(crate) fn install_snapshot(&mut self, message: &[u8]) -> Result<(), FetchError> {
         let snapshot = Snapshot::decode(message.to_vec(), &self.snapshot_keys).map_err(FetchError::Wire)?;
-        let current = self.replica.as_ref().map(|replica| replica.snapshot().config_digest());
-        // With the same configuration, tables and cached tokens are kept.
-        let verifier = match current == Some(snapshot.config_digest()) {
-            true => None,
-            false => Some(self.verifier_for(&snapshot)?),
-        };
+        self.check_keys(snapshot.config(), snapshot.config_digest())?;
         match &mut self.replica {
             Some(replica) => replica.install(snapshot).map_err(FetchError::Replica)?,
             None => self.replica = Some(Replica::new(snapshot, &self.issuer).map_err(FetchError::Replica)?),
         }
-        if let Some(verifier) = verifier {
-            self.verifier = RefCell::new(verifier);
-        }
         self.is_too_far_behind = false;
-        Ok(())
+        self.update_verifier()
     }
 
-    fn verifier_for(&self, snapshot: &Snapshot) -> Result<Verifier, FetchError> {
-        let mut keys = snapshot.config().keys().clone();
+    /// Refuses a configuration that cannot be used with this edge's own keys.
+    fn check_keys(&self, config: &Config, digest: ConfigDigest) -> Result<(), FetchError> {
+        if self.verifier_config == Some(digest) { Ok(()) } else { self.key_set(config).map(drop) }
+    }
+
+    fn key_set(&self, config: &Config) -> Result<KeySet, FetchError> {
+        let mut keys = config.keys().clone();
         keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
+        Ok(keys)
+    }
+
+    /// Gives the verifier the keys of the replica's configuration. If that is unchanged, tables and
+    /// cached tokens are kept.
+    fn update_verifier(&mut self) -> Result<(), FetchError> {
+        let Some(replica) =
+            self.replica.as_ref().filter(|replica| self.verifier_config != Some(replica.config_digest()))
+        else {
+            return Ok(());
+        };
+        let (mut keys, digest) = (self.key_set(replica.config())?, replica.config_digest());
         keys.reuse_tables_from(self.verifier.borrow().keys());
-        Ok(Verifier::new(keys, self.cached_tokens, self.key_tables))
+        self.verifier = RefCell::new(Verifier::new(keys, self.cached_tokens, self.key_tables));
+        self.verifier_config = Some(digest);
+        Ok(())
     }
 
     /// Applies a deltas message. If it answers a request of this edge, the replica is complete as
@@ -145,6 +181,9 @@ impl ReplicaState {
     }
 
     fn apply_decoded(&mut self, deltas: &Deltas, asked_at_ms: Option<u64>) -> Result<(), FetchError> {
+        if let Some((config, digest)) = deltas.config() {
+            self.check_keys(config, digest)?;
+        }
         let replica = self.replica.as_mut().ok_or(FetchError::NoSnapshot)?;
         if let Some(asked_at_ms) = asked_at_ms
             && deltas.as_of_ms().abs_diff(asked_at_ms) > MAX_CLOCK_DIFFERENCE_MS
@@ -155,7 +194,7 @@ impl ReplicaState {
         if is_complete && asked_at_ms.is_some() {
             self.complete_as_of_ms = asked_at_ms;
         }
-        Ok(())
+        self.update_verifier()
     }
 
     /// Applies the origin's answer to another instance of this edge, which sent the request at

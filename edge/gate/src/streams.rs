@@ -40,7 +40,7 @@ impl Gate {
     /// `None` if the request's token cannot be identified any more, for example because its key was
     /// removed meanwhile: the stream must end.
     pub fn stream_ticket(&self, request: &Request<'_>) -> Option<StreamTicket> {
-        let config = self.state.replica()?.snapshot().config();
+        let config = self.state.replica()?.config();
         let route = config.route(request.method, &path::decode(request.path())?).ok()?;
         let BearerToken::Token(token) = bearer::bearer_token(request) else { return None };
         let settings = self.settings();

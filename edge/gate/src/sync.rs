@@ -28,11 +28,16 @@ pub struct Question {
 impl Gate {
     /// Path and query of the next GET from the origin: the snapshot, or the deltas after the
     /// replica's sequence. `wait_ms` is the time for which the origin may hold its answer until
-    /// there is a change (long poll). An edge with a key signs the query.
+    /// there is a change (long poll). The version says which messages this edge understands. An edge
+    /// with a key signs the query.
     pub fn next_fetch(&self, wait_ms: u64, question: &Question) -> String {
         let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
-        let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}");
+        let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}&version=3");
+        if let Some(replica) = self.state.replica().filter(|_| self.takes_config_deltas) {
+            query.push_str("&config=");
+            query.push_str(&replica.config_digest().to_string());
+        }
         if let Some(edge) = &self.settings().edge {
             let (name, number, at_ms) = (&edge.name, edge.number, question.asked_at_ms);
             query = edge.key.sign(format!("{query}&edge={name}&number={number}&at={at_ms}"));
@@ -76,6 +81,7 @@ impl Gate {
         let (was_snapshot_asked, was_snapshot_tried) = (state.is_snapshot_next(), state.is_snapshot_tried);
         // After a snapshot, refused or not, deltas are next: only they prove freshness.
         state.is_snapshot_tried = was_snapshot_asked;
+        state.is_fold_due = false;
         let result = match status {
             200 => state.apply_answer(body, asked_at_ms, nonce),
             409 => Err(FetchError::OriginBehind),
@@ -90,20 +96,24 @@ impl Gate {
             return Err(error);
         }
         state.last_error = None;
+        if !was_snapshot_asked {
+            state.plan_fold(nonce.map_or(0, |nonce| nonce.as_bytes()[0]));
+        }
         let is_behind = state.replica().is_some_and(|replica| !replica.is_caught_up());
         // After a snapshot that did not help, the next one is not fetched before new deltas.
         let is_snapshot = MessageKind::of(body) == Some(MessageKind::Snapshot);
-        let must_fetch_again = is_snapshot || is_behind || (state.needs_snapshot() && !was_snapshot_tried);
+        let must_fetch_again =
+            is_snapshot || is_behind || state.is_fold_due || (state.needs_snapshot() && !was_snapshot_tried);
         self.count_current_routes();
         Ok(must_fetch_again)
     }
 
     /// Counts the requests of the current route rules, from 0 if these have changed.
     fn count_current_routes(&mut self) {
-        let Some(snapshot) = self.state.replica().map(Replica::snapshot) else { return };
-        let digest = snapshot.config_digest();
+        let Some(replica) = self.state.replica() else { return };
+        let digest = replica.config_digest();
         if self.counted_config.as_ref() != Some(&digest) {
-            let count = snapshot.config().routes().len();
+            let count = replica.config().routes().len();
             self.counters.reset_routes(count);
             self.counted_config = Some(digest);
         }
@@ -112,6 +122,7 @@ impl Gate {
     /// Records a fetch without an answer, for the health report.
     pub fn fetch_failed(&mut self, why: &str, now_ms: u64) {
         self.state.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
+        self.state.is_fold_due = false;
     }
 
     /// Decides whether the host reads a push. The path is public: if the edge has a key, its origin

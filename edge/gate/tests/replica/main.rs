@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
 mod message_log;
+mod shared_answers;
 mod streams;
 mod waiting;
 
@@ -162,7 +163,7 @@ fn snapshot_brings_revocations_and_deltas_prove_freshness() {
     assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true), "deltas must be fetched next");
     assert_eq!(
         gate.next_fetch(1500, &asked(NOW)),
-        "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707"
+        "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707&version=3"
     );
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
     assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW)), Ok(false));
@@ -274,13 +275,13 @@ fn edge_too_far_behind_fetches_the_snapshot() {
     assert!(gate.accept(410, b"", &asked(NOW)).is_err(), "the loop ends if the origin has no answer at all");
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
-        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707",
+        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707&version=3",
         "deltas are fetched again"
     );
     assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), &asked(NOW)), Ok(true));
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
-        "/edge/v1/deltas?after=5&wait=0.000&nonce=07070707070707070707070707070707"
+        "/edge/v1/deltas?after=5&wait=0.000&nonce=07070707070707070707070707070707&version=3"
     );
 }
 
@@ -314,7 +315,7 @@ fn outdated_configuration_is_stale_and_not_fetched_in_a_loop() {
             assert_eq!(gate.accept(200, &old, &asked(NOW + 2000)), Ok(true), "a snapshot from before the change");
             assert_eq!(
                 gate.next_fetch(0, &asked(NOW)),
-                "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707"
+                "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707&version=3"
             );
         }
     }
@@ -332,7 +333,7 @@ fn older_snapshot_keeps_newer_deltas() {
     assert_eq!(gate.accept(200, &behind.snapshot(), &asked(NOW)), Ok(true));
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
-        "/edge/v1/deltas?after=3&wait=0.000&nonce=07070707070707070707070707070707"
+        "/edge/v1/deltas?after=3&wait=0.000&nonce=07070707070707070707070707070707&version=3"
     );
     assert_eq!(gate.accept(200, &origin.deltas(3), &asked(NOW)), Ok(false));
     assert_eq!((status(&gate, "/", "token-3", NOW), status(&gate, "/", "a", NOW)), (401, 403));
@@ -406,7 +407,7 @@ fn stored_snapshot_does_not_make_a_gate_fresh() {
     assert_eq!(gate.freshness(NOW), Freshness::Stale);
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
-        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707"
+        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707&version=3"
     );
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
     assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "changes after that snapshot are unknown");
@@ -437,7 +438,7 @@ fn edge_with_a_key_signs_its_requests() {
     assert_eq!(gate.accept(200, &Origin::with(3).snapshot(), &asked(NOW)), Ok(true));
     let target = gate.next_fetch(250, &asked(NOW));
     let query = target.strip_prefix("/edge/v1/deltas?").expect("a query");
-    let start = format!("after=3&wait=0.250&nonce={NONCE}&edge=near.by&number=1799999999&at={NOW}&proof=");
+    let start = format!("after=3&wait=0.250&nonce={NONCE}&version=3&edge=near.by&number=1799999999&at={NOW}&proof=");
     assert!(query.starts_with(&start), "{query}");
     assert!(EdgeKey::new(&SECRET).has_signed(query) && !EdgeKey::new(&[8; 32]).has_signed(query));
 }
