@@ -173,10 +173,10 @@ impl Gate {
     fn authorize(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Authorization {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
         let invalid = |problem: &str| Authorization::Refused(bearer::invalid_request(problem));
-        if !path::is_unambiguous(request.path()) {
-            return invalid("the path can be read in more than one way");
-        }
-        let Some(path) = path::decode(request.path()) else { return invalid("the path is not UTF-8") };
+        let path = match path::decode(request.path()) {
+            Ok(path) => path,
+            Err(why) => return invalid(why),
+        };
         let bearer_token = bearer::bearer_token(request);
         if let BearerToken::Invalid(why) = bearer_token {
             return invalid(why);
@@ -188,7 +188,10 @@ impl Gate {
             Some(replica) => replica,
             None => return Authorization::Refused(bearer::unavailable("this edge has no snapshot yet")),
         };
-        let route = match replica.config().route(request.method, &path) {
+        if path.with_slashes_decoded.is_some() {
+            return invalid("the path can be read in more than one way: it has an encoded slash");
+        }
+        let route = match replica.config().route(request.method, &path.segments) {
             Ok(route) => route,
             Err(ambiguous) => return invalid(&ambiguous.to_string()),
         };

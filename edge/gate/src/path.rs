@@ -2,34 +2,106 @@
 //! otherwise `/x/..%2fadmin` would bypass the rule for `/admin`. A path that two servers could
 //! interpret differently is therefore refused.
 
-/// Whether all servers interpret this path alike. It must begin with `/` and be percent-encoded
-/// correctly and once; it may end in `/`. Refused are:
-/// - empty and dot segments, encoded slashes, backslashes and control characters;
-/// - `;`, because some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`);
-/// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path
-///   there.
-pub(crate) fn is_unambiguous(path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/') else { return false };
-    let segments = rest.strip_suffix('/').unwrap_or(rest);
-    if segments.is_empty() {
-        return rest.is_empty();
-    }
-    segments.split('/').all(|segment| {
-        percent_decode(segment).is_some_and(|decoded| {
-            !decoded.is_empty()
-                && decoded != b"."
-                && decoded != b".."
-                && !decoded
-                    .iter()
-                    .any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0x00..=0x1f | 0x7f))
-        })
-    })
+use std::borrow::Cow;
+
+/// Replaces an encoded slash in [`DecodedPath::segments`]. Paths have no control characters, so no
+/// client can send it, and no rule has it.
+const ENCODED_SLASH: char = '\u{1}';
+
+/// A path in the form of route rules: percent-decoded, because `/%61dmin` is `/admin` to all
+/// servers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DecodedPath<'a> {
+    /// The path as a server reads it that keeps encoded slashes inside their segments.
+    pub(crate) segments: Cow<'a, str>,
+    /// The path as a server reads it that decodes slashes before it splits the path; none if no
+    /// slash is encoded.
+    pub(crate) with_slashes_decoded: Option<String>,
 }
 
-/// The path in the form of route rules: percent-decoded, because `/%61dmin` is `/admin` to all
-/// servers.
-pub(crate) fn decode(path: &str) -> Option<String> {
-    String::from_utf8(percent_decode(path)?).ok()
+/// Decodes a path that all servers interpret alike, apart from encoded slashes. It must begin with
+/// `/` and be percent-encoded correctly and once; it may end in `/`. Refused are:
+/// - empty and dot segments, however dots and slashes are written, also with spaces around them,
+///   which some file systems remove;
+/// - backslashes and control characters;
+/// - `;`, because some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`);
+/// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path
+///   there;
+/// - an encoded `%` before a letter or digit, which a server that decodes twice would decode.
+///
+/// # Errors
+/// Says in what way the path is ambiguous.
+pub(crate) fn decode(path: &str) -> Result<DecodedPath<'_>, &'static str> {
+    if !path.starts_with('/') {
+        return Err("the path does not begin with a slash");
+    }
+    let segments = if path.contains('%') {
+        let mut decoded = percent_decode(path).ok_or("the path has a percent sign without two hexadecimal digits")?;
+        check_bytes(&decoded)?;
+        mark_encoded_slashes(path, &mut decoded);
+        Cow::Owned(String::from_utf8(decoded).map_err(|_| "the path is not UTF-8")?)
+    } else {
+        check_bytes(path.as_bytes())?;
+        Cow::Borrowed(path)
+    };
+    check_segments(&segments)?;
+    let with_slashes_decoded = segments.contains(ENCODED_SLASH).then(|| segments.replace(ENCODED_SLASH, "/"));
+    Ok(DecodedPath { segments, with_slashes_decoded })
+}
+
+/// Refuses characters that are, or may become, delimiters, and control characters.
+fn check_bytes(decoded: &[u8]) -> Result<(), &'static str> {
+    match decoded.iter().find(|byte| matches!(byte, b';' | b'?' | b'#' | b'\\' | 0..=0x1f | 0x7f)) {
+        Some(b';') => Err("the path can be read in more than one way: it has a semicolon"),
+        Some(b'\\') => Err("the path can be read in more than one way: it has a backslash"),
+        Some(b'?' | b'#') => {
+            Err("the path can be read in more than one way: it has an encoded question mark or a number sign")
+        }
+        Some(_) => Err("the path has a control character"),
+        None if decoded.windows(2).any(|pair| pair[0] == b'%' && pair[1].is_ascii_alphanumeric()) => {
+            Err("the path can be read in more than one way: it is percent-encoded twice")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Replaces the slashes of `decoded` that are encoded in `path`.
+fn mark_encoded_slashes(path: &str, decoded: &mut [u8]) {
+    let mut bytes = path.bytes();
+    for decoded in decoded {
+        if bytes.next() == Some(b'%') {
+            bytes.nth(1); // the two digits
+            if *decoded == b'/' {
+                *decoded = ENCODED_SLASH as u8;
+            }
+        }
+    }
+}
+
+/// Refuses empty segments, except after the last slash, and dot segments.
+fn check_segments(path: &str) -> Result<(), &'static str> {
+    // The slashes of other character sets are slashes to a server that normalizes text (NFKC).
+    let is_slash = |letter| matches!(letter, '/' | ENCODED_SLASH | '\u{ff0f}' | '\u{ff3c}' | '\u{fe68}');
+    let mut segments = path.split(is_slash).skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err("the path can be read in more than one way: it has an empty segment");
+        }
+        if is_dot_segment(segment) {
+            return Err("the path can be read in more than one way: it has a dot segment");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a server may read the segment as `.` or `..`.
+fn is_dot_segment(segment: &str) -> bool {
+    let dots = segment.trim().chars().map(|letter| match letter {
+        '.' | '\u{ff0e}' | '\u{2024}' => Some(1),
+        '\u{2025}' => Some(2),
+        _ => None,
+    });
+    dots.sum::<Option<u32>>().is_some_and(|dots| matches!(dots, 1 | 2))
 }
 
 /// Percent-decodes once; `None` for a `%` without two hexadecimal digits.
@@ -67,41 +139,98 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ambiguous_paths_are_recognized() {
-        for path in ["/", "/a", "/a/", "/a/b.c", "/%61", "/a..b", "/...", "/caf%C3%A9", "/a%20b"] {
-            assert!(is_unambiguous(path), "{path}");
-        }
-        for path in [
-            "",
-            "a",
-            "//",
-            "//a",
-            "/a//b",
-            "/.",
-            "/..",
-            "/a/../b",
-            "/%2e%2E/a",
-            "/a/.",
-            "/a%2fb",
-            "/a%5Cb",
-            "/a\\b",
-            "/%00",
-            "/a%",
-            "/%4",
-            "/%zz",
-            "/a%0d",
-            "/admin;x",
-            "/a/..;/b",
-            "/a#b",
-            "/%2561",
-            "/a%3Bb",
-            "/admin%3Fx",
-            "/admin%3fx",
-            "/admin%23x",
-            "/%3F",
-            "/#",
+    fn paths_of_real_applications_are_decoded() {
+        for (path, decoded) in [
+            ("/", "/"),
+            ("/a", "/a"),
+            ("/a/", "/a/"),
+            ("/a/b.c", "/a/b.c"),
+            ("/%61", "/a"),
+            ("/a..b", "/a..b"),
+            ("/...", "/..."),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/.git", "/.git"),
+            ("/file.", "/file."),
+            ("/caf%C3%A9", "/café"),
+            ("/café", "/café"),
+            ("/%E6%97%A5%E6%9C%AC/x", "/日本/x"),
+            ("/a%20b", "/a b"),
+            ("/a%20", "/a "),
+            ("/a+b", "/a+b"),
+            ("/a%2Bb", "/a+b"),
+            ("/~alice", "/~alice"),
+            ("/%7Ealice", "/~alice"),
+            ("/@types/node", "/@types/node"),
+            ("/%40types/node", "/@types/node"),
+            ("/users/a@b.example", "/users/a@b.example"),
+            ("/v1/books:batchGet", "/v1/books:batchGet"),
+            ("/v1/books%3AbatchGet", "/v1/books:batchGet"),
+            ("/Products(1)/Name", "/Products(1)/Name"),
+            ("/Products('a','b')", "/Products('a','b')"),
+            ("/a,b=c&d$e!f*g", "/a,b=c&d$e!f*g"),
+            ("/%7Bid%7D", "/{id}"),
+            ("/[a]|^`\"<>", "/[a]|^`\"<>"),
+            ("/100%25", "/100%"),
+            ("/100%25.txt", "/100%.txt"),
+            ("/50%25%20off", "/50% off"),
+            ("/%F0%9F%9A%AA", "/🚪"),
+            ("/what%EF%BC%9F", "/what\u{ff1f}"),
+            ("/_/_-_", "/_/_-_"),
         ] {
-            assert!(!is_unambiguous(path), "{path}");
+            let decoded = DecodedPath { segments: decoded.into(), with_slashes_decoded: None };
+            assert_eq!(decode(path), Ok(decoded), "{path}");
+        }
+    }
+
+    #[test]
+    fn both_readings_of_encoded_slashes_are_returned() {
+        for (path, segments, decoded) in [
+            ("/@npm%2fcli", "/@npm\u{1}cli", "/@npm/cli"),
+            ("/projects/a%2Fb%2Fc/issues", "/projects/a\u{1}b\u{1}c/issues", "/projects/a/b/c/issues"),
+            ("/%61%2F", "/a\u{1}", "/a/"),
+        ] {
+            let expected = DecodedPath { segments: segments.into(), with_slashes_decoded: Some(decoded.to_owned()) };
+            assert_eq!(decode(path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_paths_are_refused_with_the_reason() {
+        for (reason, paths) in [
+            ("the path does not begin with a slash", &["", "a", "*"][..]),
+            ("it has an empty segment", &["//", "//a", "/a//b", "/a//", "/%2Fa", "/a%2F/b", "/a%2f%2fb"]),
+            (
+                "it has a dot segment",
+                &[
+                    "/.",
+                    "/..",
+                    "/a/../b",
+                    "/%2e%2E/a",
+                    "/a/.",
+                    "/a/..%2fadmin",
+                    "/a%2f..",
+                    "/a/..%20/b",
+                    "/a/%20.%20/b",
+                    "/a/%EF%BC%8E%EF%BC%8E/b",
+                    "/a/\u{2025}/b",
+                    "/a/..\u{ff0f}b",
+                ],
+            ),
+            ("it has a backslash", &["/a%5Cb", "/a\\b", "/..%5cb"]),
+            ("the path has a control character", &["/%00", "/a%0d", "/a%0Ab", "/%01", "/a%7F"]),
+            ("a percent sign without two hexadecimal digits", &["/a%", "/%4", "/%zz", "/%u0061"]),
+            ("it has a semicolon", &["/admin;x", "/a/..;/b", "/a%3Bb"]),
+            (
+                "it has an encoded question mark or a number sign",
+                &["/a#b", "/#", "/admin%3Fx", "/admin%3fx", "/admin%23x", "/%3F"],
+            ),
+            ("it is percent-encoded twice", &["/%2561", "/a%252Fb", "/%25%36%31", "/%25u0061"]),
+            ("the path is not UTF-8", &["/%E9", "/%c0%af", "/%ff"]),
+        ] {
+            for path in paths {
+                let error = decode(path).expect_err(path);
+                assert!(error.ends_with(reason), "{path}: {error}");
+            }
         }
     }
 
