@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod database_proxy;
 pub mod debian_root;
 pub mod documentation;
+pub mod echo_upstream;
 pub mod edge;
 pub mod http_server;
 pub mod origin_process;

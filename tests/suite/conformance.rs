@@ -1,68 +1,92 @@
 //! Runs the conformance table against every host of the gate: the answers are the same everywhere.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use anyhow::Result;
-use tollgate_edge::Program;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use tollgate_model::{AccessTokenType, Actor, NewRevocation, OnStale, Resource, Route, Scope, Target, TokenProfile};
-use tollgate_tests::adapter::Adapter;
-use tollgate_tests::conformance::{Case, REVOKED, ROUTES, cases, plain_jwt_cases};
-use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
-use tollgate_tests::environment::{install_tls_provider, now, required_env};
+use tollgate_tests::adapter::{Adapter, Host};
+use tollgate_tests::conformance::{Case, REVOKED, SECTIONS, Setup, Table};
+use tollgate_tests::echo_upstream::EchoUpstream;
+use tollgate_tests::edge::EdgeKind;
+use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::token_factory::TokenFactory;
 
 /// Starts an origin with the table's routes and revoked token, and an upstream.
-async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, String>)> {
+async fn prepare() -> Result<(TestOrigin, EchoUpstream, BTreeMap<&'static str, String>)> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let store = origin.server.store();
-    for (path, methods, scope, public) in ROUTES {
-        let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
-        store
-            .create_route(&Route::new(path, &methods, Scope::parse(&scope.join(" "))?, public, OnStale::Deny)?)
-            .await?;
+    for document in SECTIONS.iter().flat_map(|section| section.routes) {
+        store.create_route(&route(document)?).await.with_context(|| (*document).to_owned())?;
     }
     let target = Target::Token(REVOKED.to_owned());
     assert!(store.revoke(NewRevocation::any(target, Actor::command_line(None), None, now())?).await?.is_new_to_edges);
-    let upstream = Upstream::start()?;
+    let upstream = EchoUpstream::start().await?;
     let settings = origin.edge_settings(&upstream.url).await?;
     Ok((origin, upstream, settings))
 }
 
-/// Runs every case and reports all differences together.
-async fn conforms(adapter: Adapter, origin: &TestOrigin) -> Result<()> {
-    let (count, left) = answers_as(adapter, origin, cases).await?;
-    assert!(count >= 800 && left <= 40, "the table has shrunk: {count} cases, {left} not carried");
+/// Reads a route document.
+fn route(document: &str) -> Result<Route> {
+    let document: Value = serde_json::from_str(document)?;
+    let members = document.as_object().context("a route is an object")?;
+    let texts = |name: &str| -> Vec<String> {
+        let texts = members.get(name).and_then(Value::as_array).into_iter().flatten();
+        texts.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if let Some(name) = members.keys().find(|name| !["path", "methods", "scope", "public"].contains(&name.as_str())) {
+        bail!("the member {name} of routes is not supported by this test");
+    }
+    let path = members.get("path").and_then(Value::as_str).context("a route has a path")?;
+    let is_public = members.get("public").and_then(Value::as_bool).unwrap_or_default();
+    Ok(Route::new(path, &texts("methods"), Scope::parse(&texts("scope").join(" "))?, is_public, OnStale::Deny)?)
+}
+
+/// Runs every section on a host, prints the counts, and reports all differences together.
+async fn conforms(host: Host) -> Result<()> {
+    let (origin, _upstream, settings) = prepare().await?;
+    let factory = origin.token_factory().await?;
+    let (mut counts, mut not_carried, mut differences) = (BTreeMap::new(), 0, Vec::new());
+    for setup in Setup::ALL {
+        let mut settings = settings.clone();
+        settings.extend(setup.settings().iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let mut adapter = warm(host, &settings, &Table { factory: &factory, now: now() }).await?;
+        for section in SECTIONS.iter().filter(|section| section.setup == setup) {
+            // The cases are built when they run, because some of their tokens are valid for seconds.
+            let cases = (section.cases)(&Table { factory: &factory, now: now() });
+            let (carried, others): (Vec<_>, Vec<_>) = cases.iter().partition(|case| adapter.carries(case));
+            differences.extend(run(&mut adapter, &carried).await?);
+            counts.insert(section.name, carried.len());
+            not_carried += others.len();
+        }
+    }
+    let total: usize = counts.values().sum();
+    println!("{host:?}: {total} cases {counts:?}, {} wrong; {not_carried} not carried", differences.len());
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+    let of_requests = total - counts["strict profile"];
+    assert!(total >= 950 && of_requests >= 200 && not_carried <= 40, "the table has shrunk: {total}, {of_requests}");
     Ok(())
 }
 
-/// Runs a table, and returns the numbers of cases that ran, and of those that no HTTP header can
-/// carry.
-async fn answers_as(
-    mut adapter: Adapter,
-    origin: &TestOrigin,
-    build: fn(&TokenFactory, u64) -> Vec<Case>,
-) -> Result<(usize, usize)> {
-    let factory = origin.token_factory().await?;
-    // A host may compile at its first request. The table is built afterwards, because some of its
-    // tokens are valid for seconds.
-    adapter.answer(&build(&factory, now())[0]).await?;
-    let table = build(&factory, now());
-    let (carried, left): (Vec<_>, Vec<_>) = table.iter().partition(|case| adapter.carries(case));
-    let mut wrong = Vec::new();
-    for case in &carried {
-        let answer = adapter.answer(case).await?;
-        if answer != case.expected {
-            wrong.push(format!("{}\n  expected {:?}\n  answered {answer:?}", case.name, case.expected));
+/// Starts a gate, and sends it a case: it may compile at its first request.
+async fn warm(host: Host, settings: &BTreeMap<&'static str, String>, table: &Table<'_>) -> Result<Adapter> {
+    let mut adapter = host.start(settings).await?;
+    adapter.exchange(&(SECTIONS[0].cases)(table)[0]).await?;
+    Ok(adapter)
+}
+
+/// Runs cases, and returns the differences.
+async fn run(adapter: &mut Adapter, cases: &[&Case]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for case in cases {
+        let exchange = adapter.exchange(case).await.with_context(|| case.name.clone())?;
+        let differences = case.differences(&exchange);
+        if !differences.is_empty() {
+            all.push(format!("{}\n  {}", case.name, differences.join("\n  ")));
         }
     }
-    let attacks = carried.iter().filter(|case| case.name.starts_with("CVE-")).count();
-    let (count, left) = (carried.len(), left.len());
-    println!("{count} cases ({attacks} after CVEs), {} wrong; {left} that no HTTP header can carry", wrong.len());
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    Ok((count, left))
+    Ok(all)
 }
 
 /// All hosts learn the type of the audience's tokens from the snapshot.
@@ -77,52 +101,54 @@ async fn every_host_accepts_plain_jwts_where_the_resource_server_has_that_type()
         tokens: TokenProfile { token_type: Some(AccessTokenType::Jwt), ..TokenProfile::default() },
     };
     origin.server.store().save_resource(&resource).await?;
-    let mut settings = origin.edge_settings(&upstream.url).await?;
-    let program =
-        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
-    let mut adapters = Vec::new();
-    for kind in EdgeKind::ALL {
-        adapters.push(Adapter::http(TestEdge::start(kind, &settings).await?)?);
-    }
-    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
-    adapters.push(Adapter::native(&settings).await?);
-    adapters.push(Adapter::component(&program, &settings).await?);
-    for adapter in adapters {
-        let (count, left) = answers_as(adapter, &origin, plain_jwt_cases).await?;
-        assert!(count >= 12 && left == 0, "the table has shrunk: {count} cases, {left} not carried");
+    let settings = origin.edge_settings(&upstream.url).await?;
+    let factory = origin.token_factory().await?;
+    for host in Host::ALL {
+        let mut adapter = warm(host, &settings, &Table { factory: &factory, now: now() }).await?;
+        let cases = Table { factory: &factory, now: now() }.plain_jwt_cases();
+        assert!(cases.len() >= 12, "the table has shrunk: {}", cases.len());
+        let differences = run(&mut adapter, &cases.iter().collect::<Vec<_>>()).await?;
+        assert!(differences.is_empty(), "{host:?}\n{}", differences.join("\n"));
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn native_gate_conforms() -> Result<()> {
-    let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned()); // nothing syncs it while the table runs
-    conforms(Adapter::native(&settings).await?, &origin).await
+    conforms(Host::Native).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wit_component_conforms() -> Result<()> {
-    let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
-    let program =
-        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
-    conforms(Adapter::component(&program, &settings).await?, &origin).await
+    conforms(Host::Component).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runner_conforms() -> Result<()> {
+    conforms(Host::Edge(EdgeKind::Runner)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spin_component_under_wasmtime_conforms() -> Result<()> {
+    conforms(Host::Edge(EdgeKind::Spin)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_under_workerd_conforms() -> Result<()> {
+    conforms(Host::Edge(EdgeKind::Worker)).await
 }
 
 /// `verify-all` returns for each token what `verify` returns.
 #[tokio::test(flavor = "multi_thread")]
 async fn wit_component_verifies_many_tokens_as_one_by_one() -> Result<()> {
-    let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
-    let program =
-        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
-    let Adapter::Component(mut validator) = Adapter::component(&program, &settings).await? else {
-        anyhow::bail!("another adapter");
+    let (origin, _upstream, settings) = prepare().await?;
+    let Adapter::Component(mut validator, _) = Host::Component.start(&settings).await? else {
+        bail!("another adapter");
     };
     let factory = origin.token_factory().await?;
-    let table = cases(&factory, now());
-    let credentials = table.iter().flat_map(|case| &case.headers).map(|(_, value)| value.as_slice());
+    let table = Table { factory: &factory, now: now() };
+    let cases: Vec<Case> = SECTIONS.iter().flat_map(|section| (section.cases)(&table)).collect();
+    let credentials = cases.iter().flat_map(|case| &case.headers).map(|(_, value)| value.as_slice());
     let tokens: Vec<Vec<u8>> =
         credentials.filter_map(|value| value.strip_prefix(b"Bearer ")).map(<[u8]>::to_vec).collect();
     let trapped = |error| anyhow::anyhow!("the component trapped: {error:#}");
@@ -138,24 +164,4 @@ async fn wit_component_verifies_many_tokens_as_one_by_one() -> Result<()> {
     println!("{} tokens in one call, {allowed} allowed", tokens.len());
     assert!(allowed > 20 && tokens.len() - allowed > 500, "the table has accepted and refused tokens");
     Ok(())
-}
-
-async fn over_http(kind: EdgeKind) -> Result<()> {
-    let (origin, _upstream, settings) = prepare().await?;
-    conforms(Adapter::http(TestEdge::start(kind, &settings).await?)?, &origin).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn runner_conforms() -> Result<()> {
-    over_http(EdgeKind::Runner).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn spin_component_under_wasmtime_conforms() -> Result<()> {
-    over_http(EdgeKind::Spin).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn worker_under_workerd_conforms() -> Result<()> {
-    over_http(EdgeKind::Worker).await
 }

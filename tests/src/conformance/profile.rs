@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Answer, Case, Table, get, refused};
+use super::{Answer, Case, Section, Setup, Table, get, refused};
 use crate::attacks::{Attack, AttackContext, all_attacks};
 use crate::token_builder::{LIFETIME, decode};
 
+pub(super) const SECTION: Section =
+    Section { name: "strict profile", setup: Setup::Plain, routes: &[], cases: |table| table.profile() };
+
 impl Table<'_> {
-    pub(super) fn profile(&self) -> Vec<Case> {
+    fn profile(&self) -> Vec<Case> {
         let public_jwks = self.factory.public_jwks();
         let context = AttackContext {
             signer: self.factory,
