@@ -72,8 +72,7 @@ fn names_bearer(credentials: &[u8]) -> bool {
 
 /// 401 without an error code: the client sent no token (RFC 6750 section 3.1).
 pub(crate) fn missing_token() -> Response {
-    Response { status: 401, headers: vec![("cache-control", "no-store".into())], body: Vec::new() }
-        .with("www-authenticate", "Bearer")
+    Response::new(401).with("cache-control", "no-store").with("www-authenticate", "Bearer")
 }
 
 /// 400: the request itself is malformed.

@@ -6,6 +6,7 @@ use tollgate_core::{
 
 use crate::bearer::{self, BearerToken};
 use crate::counters::Counters;
+use crate::error_form;
 use crate::json::JsonObject;
 use crate::message::{Decision, Forward, ForwardRoute, Header, Request, Response};
 use crate::path;
@@ -77,6 +78,13 @@ impl Gate {
     /// `has_waited` after a fetch was awaited for [`Decision::Wait`], or if none is to be awaited:
     /// then the gate decides by the replica that it has.
     pub fn decide(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
+        match self.decide_by_path(request, now_ms, has_waited) {
+            Decision::Answer(response) => Decision::Answer(error_form::negotiate(request, response)),
+            decision => decision,
+        }
+    }
+
+    fn decide_by_path(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
         match (request.method, request.path()) {
             ("GET" | "HEAD", "/_tollgate/health") => Decision::Answer(self.health(now_ms)),
             (_, path) if path == VALIDATE_PATH || path.starts_with("/_tollgate/validate/") => {
@@ -128,7 +136,7 @@ impl Gate {
                 let value = |name| identity.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
                 let headers = IDENTITY_HEADERS.map(|name| (name, value(name).unwrap_or_default())).into_iter();
                 let headers = headers.chain([("cache-control", "no-store".to_owned())]).collect();
-                Response { status: 200, headers, body: Vec::new() }
+                Response { headers, ..Response::new(200) }
             }
             Authorization::Refused(response) => response,
             Authorization::NeedsFreshReplica => return Decision::Wait,

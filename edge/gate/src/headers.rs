@@ -27,23 +27,52 @@ const HOP_BY_HOP: [&str; 10] = [
 /// Headers by which some frameworks replace the method or path of the request line.
 const OVERRIDE_HEADERS: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
-/// Headers by which a proxy names its client and the original request, apart from `x-forwarded-*`.
-/// Upstreams believe them, so only trusted proxies may send them.
-const PROXY_HEADERS: [&str; 14] = [
+/// Headers by which a proxy names its client, its client's user or certificate, and the original
+/// request, apart from those of [`PROXY_PREFIXES`]. Upstreams believe them, so only trusted proxies
+/// may send them.
+const PROXY_HEADERS: [&str; 32] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-cert",
+    "client-ip",
+    "do-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
     "forwarded",
-    "x-real-ip",
+    "front-end-https",
+    "proxy-client-ip",
+    "remote-addr",
+    "remote-user",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-appengine-user-ip",
+    "x-arr-clientcert",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-cert",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-host",
     "x-original-forwarded-for",
     "x-original-host",
-    "x-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-originating-ip",
     "x-scheme",
     "x-url-scheme",
-    "front-end-https",
-    "client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "client-cert",
+    "x-webauth-user",
+];
+const PROXY_PREFIXES: [&str; 8] = [
+    "client-cert-",
+    "ssl-client-",
+    "x-amzn-mtls-",
+    "x-auth-request-",
+    "x-forwarded-",
+    "x-real-",
+    "x-remote-",
+    "x-ssl-client-",
 ];
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -136,8 +165,8 @@ pub fn is_reserved_header(name: &str) -> bool {
 }
 
 fn is_proxy_header(name: &str) -> bool {
-    let x_forwarded = is_named(name, "x-forwarded") || has_prefix(name, "x-forwarded-");
-    x_forwarded || has_prefix(name, "client-cert-") || PROXY_HEADERS.iter().any(|known| is_named(name, known))
+    PROXY_PREFIXES.iter().any(|prefix| has_prefix(name, prefix))
+        || PROXY_HEADERS.iter().any(|known| is_named(name, known))
 }
 
 /// Compares names with `_` equal to `-`: CGI-like servers cannot tell them apart, so a client could

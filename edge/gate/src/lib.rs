@@ -19,6 +19,7 @@
 mod back_off;
 mod bearer;
 mod counters;
+mod error_form;
 mod gate;
 mod headers;
 mod json;

@@ -43,22 +43,48 @@ pub struct Response {
     pub headers: Vec<Header>,
     /// The body; `content-type` gives its type.
     pub body: Vec<u8>,
+    /// What the body of an error says.
+    pub(crate) error: Option<ErrorText>,
+}
+
+/// An error in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErrorText {
+    /// Its code, for programs.
+    pub(crate) code: String,
+    /// Its description, for developers.
+    pub(crate) description: String,
 }
 
 impl Response {
+    /// A response without headers and body.
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), error: None }
+    }
+
     /// A JSON response that must not be cached.
     pub fn json(status: u16, body: JsonObject) -> Self {
-        let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
-        Self { status, headers, body: body.into_text().into_bytes() }
+        let response = Self { body: body.into_text().into_bytes(), ..Self::new(status) };
+        response.with("content-type", "application/json").with("cache-control", "no-store")
     }
 
     /// A JSON error as in RFC 6749 section 5.2: the form of all errors of the gate and of its
     /// hosts.
     pub fn error(status: u16, code: &str, description: &str) -> Self {
-        Self::json(status, JsonObject::new().text("error", code).text("error_description", description))
+        let error = ErrorText { code: code.to_owned(), description: description.to_owned() };
+        let body = JsonObject::new().text("error", code).text("error_description", description);
+        Self { error: Some(error), ..Self::json(status, body) }
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    /// Sets the body.
+    #[must_use]
+    pub fn with_body(self, body: Vec<u8>) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }

@@ -30,6 +30,7 @@ pub const SECTIONS: &[Section] = &[
     paths::SECTION,
     error_form::SECTION,
     proxy_headers::SECTION,
+    proxy_headers::TRUSTED,
     profile::SECTION,
 ];
 

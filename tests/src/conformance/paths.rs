@@ -120,13 +120,12 @@ impl Table<'_> {
         let named = |target: &str, expected: Answer| get(&format!("path {target}"), target, &[&reader], expected);
         let invalid = |why: &str| refused(400, "invalid_request", why);
         let passed = PASSED.iter().map(|target| named(target, self.identity(&draft)));
-        let ambiguous = AMBIGUOUS.iter().map(|(target, why)| {
-            named(target, invalid(&format!("the path can be read in more than one way: {why}")))
-        });
+        let ambiguous = AMBIGUOUS
+            .iter()
+            .map(|(target, why)| named(target, invalid(&format!("the path can be read in more than one way: {why}"))));
         let malformed = MALFORMED.iter().map(|(target, why)| named(target, invalid(why)));
         let stricter = STRICTER.iter().map(|(target, status)| {
-            let lenient =
-                "the path's route depends on capital letters, or on spaces or dots at the end of a segment";
+            let lenient = "the path's route depends on capital letters, or on spaces or dots at the end of a segment";
             named(target, if *status == 403 { insufficient("admin") } else { invalid(lenient) })
         });
         let long_query = format!("/paths/a?q={}", "x".repeat(8_000));

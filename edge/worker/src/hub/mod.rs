@@ -105,7 +105,7 @@ impl HubReplica {
             }
         }
         let body = self.log.borrow().answer(request.after, self.gate.borrow().snapshot(), now_ms());
-        Response { status: 200, headers: vec![("content-type", "application/octet-stream".to_owned())], body }
+        Response::new(200).with("content-type", "application/octet-stream").with_body(body)
     }
 
     /// Applies a push. If deltas before it or the snapshot are missing, the hub fetches them first:
