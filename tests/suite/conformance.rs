@@ -53,7 +53,7 @@ async fn conforms(host: Host) -> Result<()> {
         settings.extend(setup.settings().iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut adapter = warm(host, &settings, &Table { factory: &factory, now: now() }).await?;
         for section in SECTIONS.iter().filter(|section| section.setup == setup) {
-            // The cases are built when they run, because some of their tokens are valid for seconds.
+            // Built when they run: some of their tokens are valid for seconds.
             let cases = (section.cases)(&Table { factory: &factory, now: now() });
             let (carried, others): (Vec<_>, Vec<_>) = cases.iter().partition(|case| adapter.carries(case));
             differences.extend(run(&mut adapter, &carried).await?);

@@ -122,8 +122,8 @@ pub struct ForwardRoute {
     pub rate_limit: Option<RouteRateLimit>,
     /// Whether the upstream gets the request without `Authorization`.
     pub removes_token: bool,
-    /// What happens to the exchange when the token is revoked or expires while it is open. Without a
-    /// token, it continues.
+    /// What happens to the exchange when the token is revoked or expires while it is open. Without
+    /// a token, it continues.
     pub streams: StreamPolicy,
 }
 
