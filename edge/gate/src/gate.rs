@@ -11,6 +11,7 @@ use crate::json::JsonObject;
 use crate::message::{Decision, Forward, ForwardRoute, Header, Request, Response};
 use crate::path;
 use crate::replica_state::ReplicaState;
+use crate::routing::find_route;
 use crate::settings::Settings;
 
 /// Path for proxies that ask the gate about a request (`auth_request`, `forwardAuth`, `ext_authz`).
@@ -196,12 +197,9 @@ impl Gate {
             Some(replica) => replica,
             None => return Authorization::Refused(bearer::unavailable("this edge has no snapshot yet")),
         };
-        if path.with_slashes_decoded.is_some() {
-            return invalid("the path can be read in more than one way: it has an encoded slash");
-        }
-        let route = match replica.config().route(request.method, &path.segments) {
+        let route = match find_route(replica.config(), request.method, &path) {
             Ok(route) => route,
-            Err(ambiguous) => return invalid(&ambiguous.to_string()),
+            Err(why) => return invalid(&why),
         };
         let allowed = |identity| Authorization::Allowed(Forward { identity, route: ForwardRoute::new(route) });
         let allowed_without_token = || Authorization::Allowed(Forward::without_token(route));

@@ -28,6 +28,7 @@ mod message_log;
 mod path;
 mod rate_limiter;
 mod replica_state;
+mod routing;
 mod setting_error;
 mod settings;
 mod streams;

@@ -11,6 +11,7 @@ use crate::bearer::{self, BearerToken};
 use crate::gate::{Freshness, Gate};
 use crate::message::Request;
 use crate::path;
+use crate::routing::find_route;
 
 /// Whether a stream may stay open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Gate {
     /// removed meanwhile: the stream must end.
     pub fn stream_ticket(&self, request: &Request<'_>) -> Option<StreamTicket> {
         let config = self.state.replica()?.config();
-        let route = config.route(request.method, &path::decode(request.path())?).ok()?;
+        let route = find_route(config, request.method, &path::decode(request.path()).ok()?).ok()?;
         let BearerToken::Token(token) = bearer::bearer_token(request) else { return None };
         let settings = self.settings();
         let audience = settings.audience.as_deref().unwrap_or(config.audience());

@@ -1,0 +1,63 @@
+//! The route rule of a request.
+
+use tollgate_core::{Config, Route};
+
+use crate::path::DecodedPath;
+
+/// Finds the route rule for a method and a path. An encoded slash is part of its segment, as the
+/// upstream reads it, if the rule allows it. To a server that takes it for a slash, the path must
+/// have the same rule, or none.
+///
+/// # Errors
+/// Says what other servers could read differently.
+pub(crate) fn find_route<'a>(config: &'a Config, method: &str, path: &DecodedPath<'_>) -> Result<&'a Route, String> {
+    let find = |path| config.route(method, path).map_err(|ambiguous| ambiguous.to_string());
+    let route = find(&path.segments)?;
+    let Some(with_slashes_decoded) = &path.with_slashes_decoded else { return Ok(route) };
+    if !route.allows_encoded_slash() {
+        return Err("the path can be read in more than one way: it has an encoded slash".to_owned());
+    }
+    let other = find(with_slashes_decoded)?;
+    // The default route, whose path is empty, requires a token.
+    let is_other_as_strict = std::ptr::eq(route, other) || (other.path().is_empty() && !route.is_public());
+    is_other_as_strict.then_some(route).ok_or_else(|| "the path's route depends on its encoded slashes".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path;
+
+    fn config() -> Config {
+        let routes = r#"{"path":"/npm/*","scope":["npm"],"encoded_slash":"allow"},
+            {"path":"/npm/@secret/*","scope":["secret"]},{"path":"/projects","encoded_slash":"allow","scope":["list"]},
+            {"path":"/open/*","public":true,"encoded_slash":"allow"},{"path":"/files/*","scope":["files"]}"#;
+        let text = format!(r#"{{"audience":"a","jwks":{{"keys":[]}},"routes":[{routes}]}}"#);
+        Config::read(text.as_bytes()).expect("a valid configuration")
+    }
+
+    fn scope(path: &str) -> Result<String, String> {
+        let path = path::decode(path).map_err(str::to_owned)?;
+        find_route(&config(), "GET", &path).map(|route| route.scope().join(" "))
+    }
+
+    #[test]
+    fn encoded_slash_passes_where_its_route_allows_it() {
+        assert_eq!(scope("/npm/@types%2Fnode"), Ok("npm".to_owned()));
+        assert_eq!(scope("/npm/@types%2fnode/-/node.tgz"), Ok("npm".to_owned()));
+        assert_eq!(scope("/open/a%2Fb"), Ok(String::new()));
+    }
+
+    #[test]
+    fn encoded_slash_never_evades_another_rule() {
+        let refused = "the path can be read in more than one way: it has an encoded slash";
+        assert_eq!(scope("/files/a%2Fb"), Err(refused.to_owned()));
+        assert_eq!(scope("/a%2Fb"), Err(refused.to_owned()));
+        assert_eq!(scope("/npm%2Fx"), Err(refused.to_owned()));
+        for path in ["/npm/@secret%2Fx", "/npm/%40secret%2fx"] {
+            assert_eq!(scope(path), Err("the path's route depends on its encoded slashes".to_owned()), "{path}");
+        }
+        assert!(scope("/npm/@SECRET%2Fx").is_err());
+        assert!(scope("/npm/..%2Ffiles").is_err());
+    }
+}
