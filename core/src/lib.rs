@@ -96,5 +96,5 @@ pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 pub use stream_ticket::StreamTicket;
 pub use sync_request::{EdgeKey, Nonce};
 pub use verifier::{MAX_CACHED_TOKEN_BYTES, Verifier};
-pub use verify::{MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, verify};
+pub use verify::{MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, check_token_signature, verify};
 pub use wire::{MessageKind, WireError};

@@ -1,7 +1,8 @@
 //! [`verify()`](crate::verify()) with a cache of tokens whose signature was checked, and with
 //! precomputed tables for keys that are used often.
 //!
-//! Never: an answer that differs from the one of `verify`. The cache keeps of a token that its
+//! Never: an answer that differs from the one of `verify`, given that [`Verifier::cache_checked`] is
+//! called for good signatures only. The cache keeps of a token that its
 //! signature is good under a key, and its claims. Dates, issuer, audience, revocation status and
 //! scope are checked on each request. The cache belongs to one key set and is dropped with it.
 
@@ -100,6 +101,26 @@ impl Verifier {
         let authenticated = authenticate(token, &self.keys, allow_plain_jwt)?;
         self.count_check(authenticated.key_index);
         Ok(self.cache.insert(token, allow_plain_jwt, authenticated))
+    }
+
+    /// Whether [`Verifier::verify`] would check a signature by a public key, and
+    /// [`Verifier::cache_checked`] spares it that.
+    pub fn needs_public_key_check(&self, token: &[u8], allow_plain_jwt: bool) -> bool {
+        self.cache.find(token, allow_plain_jwt).is_none()
+            && self.cache.slot_for(token, tail(token)).is_some()
+            && select_key(token, &self.keys, allow_plain_jwt).is_ok_and(|(_, _, key)| key.mac_key().is_none())
+    }
+
+    /// Caches a token whose signature the caller has checked by
+    /// [`check_token_signature`](crate::check_token_signature), with a key set of the same
+    /// document. Public-key signatures take WebAssembly several times as long as machine code.
+    ///
+    /// # Errors
+    /// If no key belongs to the token, or its claims cannot be read.
+    pub fn cache_checked(&mut self, token: &[u8], allow_plain_jwt: bool) -> Result<(), Refusal> {
+        let authenticated = read_checked(token, &self.keys, allow_plain_jwt)?;
+        self.cache.insert(token, allow_plain_jwt, authenticated);
+        Ok(())
     }
 
     /// Counts a signature check, and computes the key's table at the check that makes it worth its

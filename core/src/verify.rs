@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use crate::bytes::is_equal;
 use crate::claims::Claims;
-use crate::key::KeySet;
+use crate::key::{Key, KeySet};
 use crate::policy::UnknownStatusPolicy;
 use crate::refusal::Refusal;
 use crate::revocation::{RevocationChecker, RevocationStatus, TokenIdentifiers};
@@ -70,10 +70,36 @@ pub(crate) struct AuthenticatedClaims {
 /// inlined, because a component contains all of its callers.
 #[inline(never)]
 pub(crate) fn authenticate(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<AuthenticatedClaims, Refusal> {
-    let unverified = UnverifiedToken::split(token)?;
-    let (key_index, key) = keys.select_for_header(unverified.header, allow_plain_jwt)?;
+    let (unverified, key_index, key) = select_key(token, keys, allow_plain_jwt)?;
     key.check_encoded_signature(unverified.signing_input, unverified.signature)?;
     Ok(AuthenticatedClaims { claims: Claims::read(unverified.payload)?, key_index })
+}
+
+/// Checks the signature of a token and nothing else, for
+/// [`Verifier::cache_checked`](crate::Verifier::cache_checked).
+///
+/// # Errors
+/// The first check that fails, as in [`verify`].
+pub fn check_token_signature(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<(), Refusal> {
+    let (unverified, _, key) = select_key(token, keys, allow_plain_jwt)?;
+    key.check_encoded_signature(unverified.signing_input, unverified.signature)
+}
+
+/// Claims of a token whose signature was checked by [`check_token_signature`] with the same keys.
+pub(crate) fn read_checked(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<AuthenticatedClaims, Refusal> {
+    let (unverified, key_index, _) = select_key(token, keys, allow_plain_jwt)?;
+    Ok(AuthenticatedClaims { claims: Claims::read(unverified.payload)?, key_index })
+}
+
+/// The parts of the token, and the key that its header names, with the key's index.
+pub(crate) fn select_key<'t, 'k>(
+    token: &'t [u8],
+    keys: &'k KeySet,
+    allow_plain_jwt: bool,
+) -> Result<(UnverifiedToken<'t>, usize, &'k Key), Refusal> {
+    let unverified = UnverifiedToken::split(token)?;
+    let (key_index, key) = keys.select_for_header(unverified.header, allow_plain_jwt)?;
+    Ok((unverified, key_index, key))
 }
 
 /// Second half of the verification: checks that depend on the time, the route or the replica and

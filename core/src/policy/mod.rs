@@ -76,6 +76,7 @@ type Specificity = (usize, bool, bool);
 pub struct Config {
     pub(crate) audience: String,
     pub(crate) keys: KeySet,
+    jwks: String,
     routes: Vec<Route>,
     /// The same routes with their paths as [`lenient_path`] reads them.
     lenient_routes: Vec<Route>,
@@ -108,8 +109,8 @@ impl Config {
             Ok(())
         })
         .map_err(ConfigError::Json)?;
-        let keys =
-            KeySet::from_jwks(jwks.ok_or(ConfigError::Missing("jwks"))?.as_bytes()).map_err(ConfigError::Jwks)?;
+        let jwks = jwks.ok_or(ConfigError::Missing("jwks"))?;
+        let keys = KeySet::from_jwks(jwks.as_bytes()).map_err(ConfigError::Jwks)?;
         if keys.has_secrets() {
             return Err(ConfigError::SecretKey);
         }
@@ -117,12 +118,25 @@ impl Config {
         let lenient = |route: &Route| Route { path: lenient_path(&route.path), ..route.clone() };
         let lenient_routes = routes.iter().map(lenient).collect();
         let has_method_routes = routes.iter().any(|route| !route.methods.is_empty());
-        Ok(Self { audience, keys, routes, lenient_routes, has_method_routes, default_route: Route::default() })
+        Ok(Self {
+            audience,
+            keys,
+            jwks: jwks.to_string(),
+            routes,
+            lenient_routes,
+            has_method_routes,
+            default_route: Route::default(),
+        })
     }
 
     /// The audience of tokens, unless an edge's settings name another.
     pub fn audience(&self) -> &str {
         &self.audience
+    }
+
+    /// The JWK set of [`Config::keys`], for a host that checks signatures itself.
+    pub fn jwks(&self) -> &str {
+        &self.jwks
     }
 
     /// The keys that verify tokens.

@@ -19,7 +19,8 @@ use std::cell::Cell;
 
 use tollgate_core::{
     CheckedByCaller, HashChain, KeySet, MAX_CACHED_TOKEN_BYTES, Refusal, RevocationChecker, RevocationStatus,
-    TableSize, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken, Verifier, verify, verify_all,
+    TableSize, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken, Verifier,
+    check_token_signature, verify, verify_all,
 };
 
 use crate::keys::Keys;
@@ -212,6 +213,46 @@ fn a_key_in_frequent_use_gets_a_table() {
         let has_curve = matches!(alg, "EdDSA" | "ES256");
         assert_eq!(verifier.keys().table_bytes() > before, has_curve, "{alg}");
     }
+}
+
+#[test]
+fn a_token_whose_signature_was_checked_outside_is_judged_as_any_other() {
+    let keys = Keys::new();
+    let revocations = FakeChecker::new();
+    for alg in ["EdDSA", "ES256", "RS256"] {
+        let mut verifier = Verifier::new(all_keys(), 64, TableSize::None);
+        let token = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
+        assert!(verifier.needs_public_key_check(token.as_bytes(), false), "{alg}");
+        assert_eq!(check_token_signature(token.as_bytes(), &all_keys(), false), Ok(()));
+        verifier.cache_checked(token.as_bytes(), false).unwrap();
+        assert!(!verifier.needs_public_key_check(token.as_bytes(), false), "{alg}");
+        assert!(verify_both(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
+        assert!(verify_both(&mut verifier, &token, &expected(), &revocations, NOW + 4000).is_err());
+        let other = TokenRequirements { audience: "https://b.example", ..expected() };
+        assert!(verify_both(&mut verifier, &token, &other, &revocations, NOW).is_err());
+        revocations.set(RevocationStatus::Revoked, None);
+        assert!(verify_both(&mut verifier, &token, &expected(), &revocations, NOW).is_err());
+        revocations.set(RevocationStatus::NotRevoked, None);
+        // It is another token where plain JWTs are allowed.
+        assert!(verifier.needs_public_key_check(token.as_bytes(), true), "{alg}");
+
+        let mut forged = token.clone().into_bytes();
+        let place = forged.len() - 20;
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        assert!(verifier.needs_public_key_check(&forged, false), "{alg}");
+        assert_eq!(check_token_signature(&forged, &all_keys(), false), Err(Refusal::BadSignature));
+    }
+    let mut verifier = Verifier::new(all_keys(), 64, TableSize::None);
+    let long = "x".repeat(MAX_CACHED_TOKEN_BYTES);
+    for token in [
+        TokenBuilder::new(&keys, "HS256", ISSUER, AUDIENCE, NOW).sign(),
+        TokenBuilder::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).claim("long", long).sign(),
+        TokenBuilder::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).header("kid", "unknown").sign(),
+        "no token".to_owned(),
+    ] {
+        assert!(!verifier.needs_public_key_check(token.as_bytes(), false), "{token}");
+    }
+    assert_eq!(verifier.cache_checked(b"no token", false), Err(Refusal::NotCompact));
 }
 
 #[test]

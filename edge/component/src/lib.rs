@@ -16,8 +16,8 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question, RateLimit, RateLimitKey,
-    Refresh, Request, Response, StreamPolicy, StreamSchedule, StreamVerdict, Verdict,
+    ConfigDigest, Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question, RateLimit,
+    RateLimitKey, Refresh, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamVerdict, Verdict,
 };
 
 struct Component;
@@ -64,12 +64,39 @@ impl GuestGate for Instance {
     fn decide(&self, request: Request, now_ms: u64, has_waited: bool) -> Decision {
         let headers = borrowed_headers(&request);
         let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
-        match self.0.borrow().decide(&request, now_ms, has_waited) {
-            gate::Decision::Forward(forward) => Decision::Forward(wit_forward(forward)),
-            gate::Decision::Answer(response) => Decision::Answer(wit_response(response)),
-            gate::Decision::Push => Decision::Push,
-            gate::Decision::Wait => Decision::Wait,
+        wit_decision(self.0.borrow().decide(&request, now_ms, has_waited))
+    }
+
+    fn decide_checked(
+        &self,
+        request: Request,
+        now_ms: u64,
+        has_waited: bool,
+        checked_with: Option<ConfigDigest>,
+    ) -> Result<Decision, SignatureCheck> {
+        let headers = borrowed_headers(&request);
+        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        let gate = self.0.borrow();
+        match checked_with {
+            Some(keys) => {
+                if let Ok(keys) = keys.try_into() {
+                    gate.signature_is_good(&request, gate::ConfigDigest::from_bytes(keys));
+                }
+            }
+            None => {
+                if let Some(gate::SignatureCheck { token, allow_plain_jwt, keys }) = gate.signature_check(&request) {
+                    let keys = keys.as_bytes().to_vec();
+                    return Err(SignatureCheck { token: token.to_vec(), allow_plain_jwt, keys });
+                }
+            }
         }
+        Ok(wit_decision(gate.decide(&request, now_ms, has_waited)))
+    }
+
+    fn signature_keys(&self) -> Option<(ConfigDigest, String)> {
+        let gate = self.0.borrow();
+        let (digest, jwks) = gate.signature_keys()?;
+        Some((digest.as_bytes().to_vec(), jwks.to_owned()))
     }
 
     fn stream_ticket(&self, request: Request) -> Option<IssuedTicket> {
@@ -149,6 +176,15 @@ fn wit_forward(forward: gate::Forward) -> Forward {
     };
     let route = ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, removes_token, streams };
     Forward { identity: header_list(forward.identity), route }
+}
+
+fn wit_decision(decision: gate::Decision) -> Decision {
+    match decision {
+        gate::Decision::Forward(forward) => Decision::Forward(wit_forward(forward)),
+        gate::Decision::Answer(response) => Decision::Answer(wit_response(response)),
+        gate::Decision::Push => Decision::Push,
+        gate::Decision::Wait => Decision::Wait,
+    }
 }
 
 fn wit_response(response: gate::Response) -> Response {

@@ -1,7 +1,7 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
 use tollgate_core::{
-    ConfigDigest, Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
+    Config, ConfigDigest, Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 
 use crate::bearer::{self, BearerToken};
@@ -238,17 +238,27 @@ impl Gate {
         let was_fresh_once = self.state.age_ms(now_ms).is_some();
         let [on_stale, on_not_covered] = if was_fresh_once { when_unknown } else { [UnknownStatusPolicy::Deny; 2] };
         let config = replica.config();
-        let audience = self.settings.audience.as_deref().unwrap_or(config.audience());
+        let audience = self.audience(config);
         let requirements = TokenRequirements {
             issuer: &self.settings.issuer,
             audience,
             scope,
             leeway: self.settings.leeway,
-            allow_plain_jwt: self.settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience),
+            allow_plain_jwt: self.allows_plain_jwt(audience, config),
             on_stale,
             on_not_covered,
         };
         Ok((requirements, ReplicaView { replica, is_fresh: self.freshness(now_ms) != Freshness::Stale }))
+    }
+
+    /// Required `aud` of tokens.
+    pub(crate) fn audience<'a>(&'a self, config: &'a Config) -> &'a str {
+        self.settings.audience.as_deref().unwrap_or(config.audience())
+    }
+
+    /// Whether tokens for this audience may be of type `JWT`.
+    pub(crate) fn allows_plain_jwt(&self, audience: &str, config: &Config) -> bool {
+        self.settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience)
     }
 
     /// Answers `/_tollgate/health`: 200 while the replica is fresh enough for decisions, else 503,

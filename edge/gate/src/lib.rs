@@ -22,6 +22,7 @@ mod counters;
 mod error_form;
 mod gate;
 mod headers;
+mod host_signatures;
 mod json;
 mod message;
 mod message_log;
@@ -40,6 +41,7 @@ pub use back_off::BackOff;
 pub use counters::{Counters, RouteTotals, UPSTREAM_BUCKETS_MS};
 pub use gate::{Freshness, Gate};
 pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
+pub use host_signatures::SignatureCheck;
 pub use json::JsonObject;
 pub use message::{Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
 pub use message_log::MessageLog;
@@ -52,6 +54,6 @@ pub use settings::{
 pub use streams::{StreamSchedule, StreamVerdict};
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
-    EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal, StreamPolicy,
-    StreamTicket,
+    ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,
+    StreamPolicy, StreamTicket,
 };

@@ -4,6 +4,7 @@
 use crate::error_chain::error_chain;
 use crate::pool::{Pool, Unavailable};
 use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
+use crate::signatures::SignatureChecker;
 use crate::sync::ReplicaSync;
 use crate::upstream::Upstream;
 use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
@@ -25,6 +26,7 @@ const PUSH_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct ComponentGate {
     pool: Arc<Pool>,
     sync: Arc<ReplicaSync>,
+    signatures: SignatureChecker,
     upstream: Upstream,
     pushes: Semaphore,
     _sync_task: AbortOnDropHandle<()>,
@@ -47,6 +49,7 @@ impl ComponentGate {
         Ok(ComponentGate {
             pool,
             sync,
+            signatures: SignatureChecker::default(),
             upstream: Upstream::new(
                 settings.upstream.clone(),
                 settings.upstream_timeout,
@@ -68,12 +71,29 @@ impl ComponentGate {
     }
 
     async fn decide(&self, request: &Request) -> Result<Decision, Unavailable> {
-        let decision = self.pool.on_any(|validator| validator.decide(request, now_ms(), false)).await?;
+        let decision = self.decide_now(request, false).await?;
         if !matches!(decision, Decision::Wait) {
             return Ok(decision);
         }
         self.sync.wait_for_fetch().await;
-        self.pool.on_any(|validator| validator.decide(request, now_ms(), true)).await
+        self.decide_now(request, true).await
+    }
+
+    /// Decides, and checks the token's signature outside of the component if there is one to check.
+    async fn decide_now(&self, request: &Request, has_waited: bool) -> Result<Decision, Unavailable> {
+        let decide = async |checked_with: Option<&Vec<u8>>| {
+            self.pool.on_any(|validator| validator.decide_checked(request, now_ms(), has_waited, checked_with)).await
+        };
+        let check = match decide(None).await? {
+            Ok(decision) => return Ok(decision),
+            Err(check) => check,
+        };
+        if self.signatures.accept(&self.pool, &check).await?
+            && let Ok(decision) = decide(Some(&check.keys)).await?
+        {
+            return Ok(decision);
+        }
+        self.pool.on_any(|validator| validator.decide(request, now_ms(), has_waited)).await
     }
 
     /// Applies a push to all instances. The path is public: so the runner reads few pushes at a

@@ -17,6 +17,7 @@ mod pool;
 mod request_id;
 mod response;
 mod settings;
+mod signatures;
 mod spin;
 mod sync;
 mod timed_body;

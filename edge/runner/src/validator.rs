@@ -12,7 +12,7 @@ mod bindings {
 
 pub use bindings::exports::tollgate::validator::validator::{
     Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh, Request, Response,
-    StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
+    SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
 };
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
@@ -106,6 +106,26 @@ impl Validator {
         self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_decide(&mut self.store, self.gate, request, now_ms, has_waited)
+    }
+
+    /// Decides as [`decide`](Self::decide) does, but leaves a public-key signature to the caller:
+    /// the inner error. If it is good, decide again with `checked_with`, the digest in the error.
+    pub fn decide_checked(
+        &mut self,
+        request: &Request,
+        now_ms: u64,
+        has_waited: bool,
+        checked_with: Option<&Vec<u8>>,
+    ) -> wasmtime::Result<Result<Decision, SignatureCheck>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_decide_checked(&mut self.store, self.gate, request, now_ms, has_waited, checked_with)
+    }
+
+    /// JWK set of the public keys that the gate has now, with the digest of its configuration.
+    pub fn signature_keys(&mut self) -> wasmtime::Result<Option<(Vec<u8>, String)>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        self.bindings.tollgate_validator_validator().gate().call_signature_keys(&mut self.store, self.gate)
     }
 
     /// The ticket of a stream, from the request that opened it and that was let pass; none if the

@@ -89,7 +89,7 @@ fn table<const N: usize>(lanes: &[Lane; N], results: &[Rounds; N]) -> Table {
 /// Different valid tokens.
 fn tokens(factory: &TokenFactory, alg: TokenAlg, count: usize) -> Vec<String> {
     let builder = factory.token(alg, now());
-    (0..count).map(|nth| builder.clone().claim("jti", format!("bench-{nth}")).build()).collect()
+    (0..count).map(|nth| builder.clone().claim("jti", format!("bench-{nth}")).sign()).collect()
 }
 
 /// Measures the runner beside nginx and Caddy, and the Worker beside other Workers.
