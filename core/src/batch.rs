@@ -30,7 +30,7 @@ pub fn verify_all(
 ) -> Vec<Result<VerifiedToken, Refusal>> {
     let finish = |authenticated: Result<AuthenticatedClaims, Refusal>| {
         let AuthenticatedClaims { claims, key_index } = authenticated?;
-        check_claims(&claims, keys.key_id(key_index), requirements, now, |token| revocations.status(token))?;
+        check_claims(&claims, keys.key_id(key_index), requirements, None, now, |token| revocations.status(token))?;
         Ok(VerifiedToken(claims))
     };
     let verify_one = |token: &&[u8]| finish(authenticate(token, keys, requirements.allow_plain_jwt));

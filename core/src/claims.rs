@@ -5,10 +5,12 @@ mod fast_path;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::base64url;
+use crate::confirmation::Confirmation;
 use crate::json::{self, JsonError, Reader, StringLiteral};
 use crate::refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 
@@ -93,8 +95,8 @@ pub(crate) struct Claims {
     dates: [u64; DATE_CLAIMS],
     /// One bit for each claim that is present.
     present: u16,
-    /// The token has a `cnf` claim.
-    has_cnf: bool,
+    /// `cnf`. Boxed, because few tokens have it and claims are moved by value.
+    confirmation: Option<Box<Confirmation>>,
 }
 
 /// A range of the text of [`Claims`]. That text is at most twice the longest payload, so `u16`
@@ -119,11 +121,11 @@ impl Claims {
             at => json::rest_of_object(&text, at, parser.members_read(), |name, reader| parser.member(name, reader)),
         };
         read.map_err(|error| parser.refusal(error))?;
-        let ClaimsParser { unescaped, texts, more_audiences, dates, present, has_cnf, .. } = parser;
+        let ClaimsParser { unescaped, texts, more_audiences, dates, present, confirmation, .. } = parser;
         if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
             return Err(Refusal::MissingClaim { name: missing.name() });
         }
-        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, has_cnf })
+        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, confirmation })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -167,10 +169,9 @@ impl Claims {
         self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXT_CLAIMS])
     }
 
-    /// Whether the token is bound to a key: it has a `cnf` claim of any content (RFC 7800 section
-    /// 3).
-    pub(crate) fn is_bound(&self) -> bool {
-        self.has_cnf
+    /// `cnf`: the key that the token is bound to (RFC 7800 section 3.1).
+    pub(crate) fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_deref()
     }
 
     fn has(&self, claim: Claim) -> bool {
@@ -192,7 +193,7 @@ struct ClaimsParser<'a> {
     more_audiences: Vec<Span>,
     dates: [u64; DATE_CLAIMS],
     present: u16,
-    has_cnf: bool,
+    confirmation: Option<Box<Confirmation>>,
     /// The claim being parsed, for error messages.
     current: Option<Claim>,
 }
@@ -201,8 +202,11 @@ impl ClaimsParser<'_> {
     /// Reads the value of the member called `name`.
     fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         let Some(claim) = Claim::from_name(name) else {
-            self.has_cnf |= name == "cnf";
-            return reader.skip();
+            if name != "cnf" {
+                return reader.skip();
+            }
+            self.confirmation = Some(Box::new(Confirmation::read(reader)?));
+            return Ok(());
         };
         // The JSON reader detects duplicates among the members that it read; the fast path may have
         // read others before.

@@ -223,6 +223,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the value here is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.peek() == Some(b'{')
+    }
+
     /// Whether the value here is a string.
     pub(crate) fn is_string(&self) -> bool {
         self.peek() == Some(b'"')

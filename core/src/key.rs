@@ -8,12 +8,14 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
+use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
 use crate::algorithm::Algorithm;
 use crate::base64url;
 use crate::bytes::is_equal;
 use crate::comb::{self, Ed25519Key, GeneratorTables, P256Key, TableSize};
+use crate::confirmation::Thumbprint;
 use crate::header::{MAX_KEY_ID_BYTES, UnverifiedHeader, canonical_header};
 use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
@@ -274,7 +276,7 @@ impl Key {
         self.id.as_deref()
     }
 
-    fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         match self.material {
             KeyMaterial::Hs256(_) => Algorithm::Hs256,
             KeyMaterial::EdDsa(_) => Algorithm::EdDsa,
@@ -314,7 +316,7 @@ impl Key {
 
 /// The members of a JWK that this verifier reads.
 #[derive(Default)]
-struct Jwk<'a> {
+pub(crate) struct Jwk<'a> {
     kty: Option<Cow<'a, str>>,
     kid: Option<Cow<'a, str>>,
     alg: Option<Cow<'a, str>>,
@@ -327,10 +329,12 @@ struct Jwk<'a> {
     e: Option<Cow<'a, str>>,
     /// `key_ops` is present and does not contain `verify`.
     has_other_key_ops: bool,
+    /// A member of a private key is present.
+    has_private_member: bool,
 }
 
 impl<'a> Jwk<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut jwk = Self::default();
         reader.object(|name, reader| {
             let member = match name {
@@ -351,12 +355,46 @@ impl<'a> Jwk<'a> {
                         Ok(())
                     });
                 }
+                "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" => {
+                    jwk.has_private_member = true;
+                    return reader.skip();
+                }
                 _ => return reader.skip(),
             };
             *member = Some(reader.string()?);
             Ok(())
         })?;
         Ok(jwk)
+    }
+
+    /// The public key that a JWS brings in its own header, and the key's thumbprint (RFC 7638);
+    /// `None` if it is malformed, weak, private or symmetric.
+    pub(crate) fn into_public_key(self) -> Option<(Key, Thumbprint)> {
+        let members = match self.kty.as_deref()? {
+            "OKP" => [("crv", self.crv.as_deref()), ("kty", self.kty.as_deref()), ("x", self.x.as_deref()), ("", None)],
+            "EC" => [
+                ("crv", self.crv.as_deref()),
+                ("kty", self.kty.as_deref()),
+                ("x", self.x.as_deref()),
+                ("y", self.y.as_deref()),
+            ],
+            "RSA" => [("e", self.e.as_deref()), ("kty", self.kty.as_deref()), ("n", self.n.as_deref()), ("", None)],
+            _ => return None,
+        };
+        // The values of a valid key need no escapes.
+        let mut hash = Sha256::new();
+        for (index, (name, value)) in members.into_iter().enumerate() {
+            let Some(value) = value else { break };
+            hash.update(if index == 0 { "{\"" } else { ",\"" });
+            hash.update(name);
+            hash.update("\":\"");
+            hash.update(value.as_bytes());
+            hash.update("\"");
+        }
+        hash.update("}");
+        let is_public = !self.has_private_member && self.k.is_none();
+        let key = self.into_key().ok().flatten().filter(|_| is_public)?;
+        Some((key, hash.finalize().into()))
     }
 
     /// The key, or `None` if the JWK is not for verifying tokens.

@@ -44,7 +44,9 @@ mod build;
 mod bytes;
 mod claims;
 mod comb;
+mod confirmation;
 mod deltas;
+mod dpop;
 mod edge_report;
 mod fuse_filter;
 mod header;
@@ -54,6 +56,7 @@ mod key;
 mod mac;
 mod nonce_tree;
 mod policy;
+mod possession;
 mod push_proof;
 mod refusal;
 mod replica;
@@ -76,7 +79,12 @@ pub use build::{
 };
 pub use claims::is_scope_value;
 pub use comb::TableSize;
+pub use confirmation::Thumbprint;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES, MAX_DOCUMENT_BYTES, SnapshotInfo, UnverifiedDeltas};
+pub use dpop::{
+    DpopRequest, MAX_PROOF_AGE_SECONDS, MAX_PROOF_BYTES, MAX_PROOF_USES, NonceKey, PROOF_ALGORITHMS, ProofError,
+    ProofUse, ReplaySet, RequestUrl,
+};
 pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
 pub use json::JsonError;
@@ -86,6 +94,7 @@ pub use policy::{
     AmbiguousRequest, ClaimCondition, ClaimRule, ClaimValue, Config, ConfigError, Cors, MAX_ROUTES, RateLimit,
     RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy,
 };
+pub use possession::Possession;
 pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{

@@ -4,6 +4,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::dpop::ProofError;
 use crate::json::JsonError;
 
 /// Longest token that is read, in bytes. Servers commonly limit a header field to 8 to 16 KiB.
@@ -107,9 +108,19 @@ pub enum Refusal {
     WrongIssuer,
     /// `aud` does not name this resource (RFC 9068 section 4).
     WrongAudience,
-    /// The token is bound to a key (`cnf`). No proof of possession is checked here, so the token
-    /// may be a stolen one (RFC 9449 section 7.2, RFC 8705 section 3).
+    /// The token is bound to a key (`cnf`) and came without the proof of possession that its
+    /// binding asks for, so it may be a stolen one (RFC 9449 section 7.2, RFC 8705 section 3).
     BoundToKey,
+    /// The token is not bound to a key, as the scheme `DPoP` or the route requires (RFC 9449 section
+    /// 7.1).
+    NotBound,
+    /// The DPoP proof is not accepted (RFC 9449 section 4.3).
+    InvalidProof(ProofError),
+    /// The token is bound to a client certificate, and the request came without one (RFC 8705
+    /// section 3).
+    MissingCertificate,
+    /// The token is bound to another client certificate (RFC 8705 section 3).
+    WrongCertificate,
     /// The token is revoked (RFC 7009).
     Revoked,
     /// The replica is older than the staleness bound, and the token may be newer than the replica.
@@ -121,6 +132,12 @@ pub enum Refusal {
         /// The scope that the route requires, space separated.
         required: String,
     },
+}
+
+impl From<ProofError> for Refusal {
+    fn from(error: ProofError) -> Self {
+        Self::InvalidProof(error)
+    }
 }
 
 impl Refusal {
@@ -146,6 +163,11 @@ impl Refusal {
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::BoundToKey => "bound_to_key",
+            Self::NotBound => "not_bound",
+            Self::InvalidProof(ProofError::NonceRequired) => "use_dpop_nonce",
+            Self::InvalidProof(_) => "invalid_dpop_proof",
+            Self::MissingCertificate => "missing_certificate",
+            Self::WrongCertificate => "wrong_certificate",
             Self::Revoked => "revoked",
             Self::NotCovered => "not_covered",
             Self::Stale => "stale",
@@ -170,6 +192,9 @@ impl Refusal {
             Self::Expired { .. } => "RFC 7519 section 4.1.4",
             Self::NotYetValid { .. } => "RFC 7519 section 4.1.5",
             Self::BoundToKey => "RFC 9449 section 7.2",
+            Self::NotBound => "RFC 9449 section 7.1",
+            Self::InvalidProof(_) => "RFC 9449 section 4.3",
+            Self::MissingCertificate | Self::WrongCertificate => "RFC 8705 section 3",
             Self::Revoked | Self::NotCovered | Self::Stale => "RFC 7009",
             Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
         }
@@ -200,6 +225,12 @@ impl fmt::Display for Refusal {
             Self::WrongIssuer => f.write_str("the token is from another issuer"),
             Self::WrongAudience => f.write_str("the token is for another audience"),
             Self::BoundToKey => f.write_str("the token is bound to a key and came without proof of possession"),
+            Self::NotBound => f.write_str("the token is not bound to a key"),
+            Self::InvalidProof(error) => error.fmt(f),
+            Self::MissingCertificate => {
+                f.write_str("the token is bound to a client certificate, and the request has none")
+            }
+            Self::WrongCertificate => f.write_str("the token is bound to another client certificate"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::NotCovered | Self::Stale => f.write_str("the token's revocation status is unknown"),
             Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),

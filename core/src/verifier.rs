@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::bytes::is_equal;
 use crate::comb::TableSize;
 use crate::key::KeySet;
+use crate::possession::Possession;
 use crate::refusal::Refusal;
 use crate::revocation::{HashChain, RevocationChecker, RevocationStatus};
 use crate::stream_ticket::StreamTicket;
@@ -66,10 +67,27 @@ impl Verifier {
         revocations: &impl RevocationChecker,
         now: u64,
     ) -> Result<&VerifiedToken, Refusal> {
+        self.verify_in_request(token, requirements, None, revocations, now)
+    }
+
+    /// As [`verify`](Self::verify), with the proofs of the request that has the token: a token that
+    /// is bound to a key passes with the proof of this key.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify_in_request(
+        &mut self,
+        token: &[u8],
+        requirements: &TokenRequirements<'_>,
+        possession: Option<&Possession<'_>>,
+        revocations: &impl RevocationChecker,
+        now: u64,
+    ) -> Result<&VerifiedToken, Refusal> {
         let slot = self.find_or_authenticate(token, requirements.allow_plain_jwt)?;
         let entry = self.cache.entry_mut(slot).ok_or(Refusal::UnknownKey)?;
         let (version, not_revoked_at) = (revocations.version(), &mut entry.not_revoked_at);
-        check_claims(&entry.token.0, self.keys.key_id(entry.key_index), requirements, now, |token| {
+        let key_id = self.keys.key_id(entry.key_index);
+        check_claims(&entry.token.0, key_id, requirements, possession, now, |token| {
             if version.is_some() && *not_revoked_at == version {
                 return RevocationStatus::NotRevoked;
             }

@@ -9,6 +9,7 @@ use crate::bytes::is_equal;
 use crate::claims::Claims;
 use crate::key::{Key, KeySet};
 use crate::policy::UnknownStatusPolicy;
+use crate::possession::{self, Possession};
 use crate::refusal::Refusal;
 use crate::revocation::{RevocationChecker, RevocationStatus, TokenIdentifiers};
 use crate::token::UnverifiedToken;
@@ -56,7 +57,7 @@ pub fn verify(
     now: u64,
 ) -> Result<VerifiedToken, Refusal> {
     let AuthenticatedClaims { claims, key_index } = authenticate(token, keys, requirements.allow_plain_jwt)?;
-    check_claims(&claims, keys.key_id(key_index), requirements, now, |token| revocations.status(token))?;
+    check_claims(&claims, keys.key_id(key_index), requirements, None, now, |token| revocations.status(token))?;
     Ok(VerifiedToken(claims))
 }
 
@@ -102,12 +103,13 @@ pub(crate) fn select_key<'t, 'k>(
     Ok((unverified, key_index, key))
 }
 
-/// Second half of the verification: checks that depend on the time, the route or the replica and
-/// are repeated on each request.
+/// Second half of the verification: checks that depend on the time, the request, the route or the
+/// replica and are repeated on each request.
 pub(crate) fn check_claims(
     claims: &Claims,
     key_id: Option<&str>,
     requirements: &TokenRequirements<'_>,
+    possession: Option<&Possession<'_>>,
     now: u64,
     revocation_status: impl FnOnce(&TokenIdentifiers<'_>) -> RevocationStatus,
 ) -> Result<(), Refusal> {
@@ -118,9 +120,7 @@ pub(crate) fn check_claims(
     if !claims.audience().any(|audience| is_equal(audience.as_bytes(), requirements.audience.as_bytes())) {
         return Err(Refusal::WrongAudience);
     }
-    if claims.is_bound() {
-        return Err(Refusal::BoundToKey);
-    }
+    possession::check(claims.confirmation(), possession)?;
     match revocation_status(&token_identifiers(claims, key_id)) {
         RevocationStatus::NotRevoked => {}
         RevocationStatus::Revoked => return Err(Refusal::Revoked),

@@ -9,12 +9,17 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::Value;
 use tollgate_edge::{Program, Validator};
-use tollgate_gate::{Decision, Gate, Nonce, Peer, Question, Request, RequestHeaderPolicy, Settings, TrustedProxies};
+use tollgate_gate::{
+    Connection, Decision, Gate, Nonce, Peer, Question, Request, RequestHeaderPolicy, Settings, TrustedProxies,
+};
 
 use crate::conformance::{Answer, Case, Exchange};
 use crate::echo_upstream::{self, ECHO, joined};
 use crate::edge::{EdgeKind, TestEdge};
 use crate::environment::{now_ms, required_env};
+
+/// Address from which all cases are sent.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A host of the gate that gets the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +131,8 @@ async fn fetch(origin: &str, target: &str) -> Result<Vec<u8>> {
 /// Decides without waiting for a sync.
 fn native_exchange(gate: &Gate, proxies: &TrustedProxies, case: &Case) -> Result<Exchange> {
     let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-    let request = Request { method: case.method, target: &case.target, headers: &headers };
+    let connection = Connection { is_from_trusted_proxy: proxies.contains(CLIENT), ..Connection::default() };
+    let request = Request { method: case.method, target: &case.target, headers: &headers, connection };
     Ok(match gate.decide(&request, now_ms(), true) {
         Decision::Forward(forward) => {
             let identity = forward.identity.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -139,7 +145,10 @@ fn native_exchange(gate: &Gate, proxies: &TrustedProxies, case: &Case) -> Result
 
 fn component_exchange(validator: &mut Validator, proxies: &TrustedProxies, case: &Case) -> Result<Exchange> {
     let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let request = tollgate_edge::Request { method: case.method.to_owned(), target: case.target.clone(), headers };
+    let is_from_trusted_proxy = proxies.contains(CLIENT);
+    let connection = tollgate_edge::Connection { is_https: false, is_from_trusted_proxy, client_certificate: None };
+    let (method, target) = (case.method.to_owned(), case.target.clone());
+    let request = tollgate_edge::Request { method, target, headers, connection };
     Ok(match validator.decide(&request, now_ms(), true).map_err(trap)? {
         tollgate_edge::Decision::Forward(forward) => {
             let identity = text_headers(forward.identity)?;
@@ -166,7 +175,7 @@ fn upstream_headers(
         let named = case.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_slice()).collect()
     };
-    let peer = Peer { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), scheme: "http", host: Some(b"127.0.0.1") };
+    let peer = Peer { address: Some(CLIENT), scheme: "http", host: Some(b"127.0.0.1") };
     let policy = RequestHeaderPolicy::new(peer, proxies, values("connection"));
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let passes = |name: &str| policy.passes(name) && !(removes_token && name.eq_ignore_ascii_case("authorization"));

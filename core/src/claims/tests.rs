@@ -27,7 +27,7 @@ fn describe(text: &str) -> String {
     match read(text) {
         Ok(claims) => {
             let all = (claims.issuer(), claims.subject(), claims.audience().collect::<Vec<_>>(), claims.token_id());
-            let more = (claims.client_id(), claims.session(), claims.scope(), claims.is_bound());
+            let more = (claims.client_id(), claims.session(), claims.scope(), claims.confirmation().is_some());
             format!("{all:?} {more:?} {} {} {:?}", claims.expires_at(), claims.issued_at(), claims.not_before())
         }
         Err(refusal) => format!("{refusal:?}"),

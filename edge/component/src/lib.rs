@@ -16,8 +16,9 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    ConfigDigest, Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question, RateLimit,
-    RateLimitKey, Refresh, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamVerdict, Verdict,
+    ConfigDigest, Connection, Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question,
+    RateLimit, RateLimitKey, Refresh, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamVerdict,
+    Verdict,
 };
 
 struct Component;
@@ -63,7 +64,7 @@ impl GuestGate for Instance {
 
     fn decide(&self, request: Request, now_ms: u64, has_waited: bool) -> Decision {
         let headers = borrowed_headers(&request);
-        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        let request = gate_request(&request, &headers);
         wit_decision(self.0.borrow().decide(&request, now_ms, has_waited))
     }
 
@@ -75,7 +76,7 @@ impl GuestGate for Instance {
         checked_with: Option<ConfigDigest>,
     ) -> Result<Decision, SignatureCheck> {
         let headers = borrowed_headers(&request);
-        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        let request = gate_request(&request, &headers);
         let gate = self.0.borrow();
         match checked_with {
             Some(keys) => {
@@ -101,7 +102,7 @@ impl GuestGate for Instance {
 
     fn stream_ticket(&self, request: Request) -> Option<IssuedTicket> {
         let headers = borrowed_headers(&request);
-        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        let request = gate_request(&request, &headers);
         let ticket = self.0.borrow().stream_ticket(&request)?;
         let expires_at_ms = ticket.expires_at().saturating_mul(1000);
         Some(IssuedTicket { ticket: ticket.to_bytes().to_vec(), expires_at_ms })
@@ -145,6 +146,20 @@ impl GuestGate for Instance {
 
 fn borrowed_headers(request: &Request) -> Vec<(&str, &[u8])> {
     request.headers.iter().map(|(name, value)| (&**name, &**value)).collect()
+}
+
+fn gate_request<'a>(request: &'a Request, headers: &'a [(&'a str, &'a [u8])]) -> gate::Request<'a> {
+    let Connection { is_https, is_from_trusted_proxy, client_certificate } = &request.connection;
+    gate::Request {
+        method: &request.method,
+        target: &request.target,
+        headers,
+        connection: gate::Connection {
+            is_https: *is_https,
+            is_from_trusted_proxy: *is_from_trusted_proxy,
+            client_certificate: client_certificate.as_deref().and_then(|thumbprint| thumbprint.try_into().ok()),
+        },
+    }
 }
 
 fn gate_question(question: Question) -> gate::Question {

@@ -109,12 +109,18 @@ fn refuse(status: u16, code: &str, description: &str, scope: Option<&str>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Connection;
 
     fn token_in(target: &str, values: &[&'static str]) -> BearerToken<'static> {
         let headers: Vec<(&'static str, &'static [u8])> =
             values.iter().map(|value| ("Authorization", value.as_bytes())).collect();
         let headers: &'static [(&'static str, &'static [u8])] = headers.leak();
-        bearer_token(&Request { method: "GET", target: String::from(target).leak(), headers })
+        bearer_token(&Request {
+            method: "GET",
+            target: String::from(target).leak(),
+            headers,
+            connection: Connection::default(),
+        })
     }
 
     #[test]

@@ -101,10 +101,16 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Connection;
 
     fn prefers(accept: &[&str]) -> bool {
         let headers: Vec<(&str, &[u8])> = accept.iter().map(|value| ("Accept", value.as_bytes())).collect();
-        prefers_problem_details(&Request { method: "GET", target: "/", headers: &headers })
+        prefers_problem_details(&Request {
+            method: "GET",
+            target: "/",
+            headers: &headers,
+            connection: Connection::default(),
+        })
     }
 
     #[test]
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn problem_details_have_title_status_detail_and_code() {
         let headers = [("accept", b"application/problem+json".as_slice())];
-        let request = Request { method: "GET", target: "/", headers: &headers };
+        let request = Request { method: "GET", target: "/", headers: &headers, connection: Connection::default() };
         let refusal = crate::bearer::invalid_request("the path is not UTF-8");
         let problem = negotiate(&request, refusal.clone());
         assert_eq!(

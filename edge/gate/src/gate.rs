@@ -152,9 +152,8 @@ impl Gate {
     /// took URI and method from different families, the client could choose the route rule. So only
     /// one family may be present, and it must be complete.
     fn original_request<'a>(&self, request: &Request<'a>) -> Result<Request<'a>, &'static str> {
-        let headers = request.headers;
         if let Some(target) = request.target.strip_prefix(VALIDATE_PATH).filter(|rest| rest.starts_with('/')) {
-            return Ok(Request { method: request.method, target, headers });
+            return Ok(Request { target, ..*request });
         }
         let original = OriginalHeaders::read(request, "x-original-uri", "x-original-method")?;
         let forwarded = OriginalHeaders::read(request, "x-forwarded-uri", "x-forwarded-method")?;
@@ -172,7 +171,9 @@ impl Gate {
             // Without them, a misconfigured proxy would bypass the rules for paths and methods.
             (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
             (_, None) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
-            (target, method) => Ok(Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), headers }),
+            (target, method) => {
+                Ok(Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), ..*request })
+            }
         }
     }
 

@@ -43,7 +43,7 @@ pub use gate::{Freshness, Gate};
 pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
 pub use host_signatures::SignatureCheck;
 pub use json::JsonObject;
-pub use message::{Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
+pub use message::{Connection, Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
 pub use message_log::MessageLog;
 pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use replica_state::FetchError;

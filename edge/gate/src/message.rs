@@ -14,6 +14,19 @@ pub struct Request<'a> {
     /// All headers in the order in which they arrived, repeated headers included. Names are
     /// compared without case.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// What the host knows of the connection.
+    pub connection: Connection,
+}
+
+/// The connection by which a request arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connection {
+    /// Whether its scheme is `https`.
+    pub is_https: bool,
+    /// Whether the peer is a [trusted proxy](crate::TrustedProxies).
+    pub is_from_trusted_proxy: bool,
+    /// SHA-256 of the client's certificate, whose private key the TLS handshake has proven.
+    pub client_certificate: Option<[u8; 32]>,
 }
 
 impl<'a> Request<'a> {

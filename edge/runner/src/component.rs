@@ -7,7 +7,7 @@ use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
 use crate::signatures::SignatureChecker;
 use crate::sync::ReplicaSync;
 use crate::upstream::Upstream;
-use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
+use crate::{Connection, Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tollgate_gate::TrustedProxies;
 
 const MAX_CONCURRENT_PUSHES: usize = 4;
 const PUSH_BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +29,7 @@ pub(crate) struct ComponentGate {
     sync: Arc<ReplicaSync>,
     signatures: SignatureChecker,
     upstream: Upstream,
+    trusted_proxies: TrustedProxies,
     pushes: Semaphore,
     _sync_task: AbortOnDropHandle<()>,
 }
@@ -55,13 +57,19 @@ impl ComponentGate {
                 settings.upstream_timeout,
                 settings.trusted_proxies.clone(),
             ),
+            trusted_proxies: settings.trusted_proxies.clone(),
             pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
             _sync_task: sync_task,
         })
     }
 
     pub(crate) async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
-        match self.decide(&gate_request(&request)).await {
+        let connection = Connection {
+            is_https: false,
+            is_from_trusted_proxy: self.trusted_proxies.contains(peer.ip()),
+            client_certificate: None,
+        };
+        match self.decide(&gate_request(&request, connection)).await {
             Ok(Decision::Forward(allowed)) => self.upstream.forward(request, &allowed, peer).await,
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
@@ -124,13 +132,14 @@ impl ComponentGate {
 }
 
 /// The request in the gate's types.
-fn gate_request<B>(request: &http::Request<B>) -> Request {
+fn gate_request<B>(request: &http::Request<B>, connection: Connection) -> Request {
     let header =
         |(name, value): (&http::HeaderName, &http::HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
     Request {
         method: request.method().as_str().to_owned(),
         target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         headers: request.headers().iter().map(header).collect(),
+        connection,
     }
 }
 

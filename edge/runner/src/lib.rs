@@ -30,8 +30,8 @@ pub use edge::{Edge, StartError};
 pub use health::check_health;
 pub use settings::{ComponentSource, GateKind, SettingError, Settings, Sources, find_component};
 pub use validator::{
-    Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh, Request, Response,
-    StreamPolicy, Validator, Verdict,
+    Connection, Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh, Request,
+    Response, StreamPolicy, Validator, Verdict,
 };
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

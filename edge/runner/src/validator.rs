@@ -11,8 +11,8 @@ mod bindings {
 }
 
 pub use bindings::exports::tollgate::validator::validator::{
-    Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh, Request, Response,
-    SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
+    Connection, Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh, Request,
+    Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
 };
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.

@@ -19,7 +19,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use std::rc::Rc;
-use tollgate_gate::{Decision, Freshness};
+use tollgate_gate::{Connection, Decision, Freshness};
 
 /// Called by Spin for each request.
 #[http_service]
@@ -60,8 +60,13 @@ async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
 fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let request =
-        tollgate_gate::Request { method: request.method().as_str(), target: http::target(request), headers: &headers };
+    let connection = Connection {
+        is_https: http::is_https(request),
+        is_from_trusted_proxy: http::client_address(request).is_some_and(|peer| edge.trusted_proxies.contains(peer)),
+        client_certificate: None,
+    };
+    let (method, target) = (request.method().as_str(), http::target(request));
+    let request = tollgate_gate::Request { method, target, headers: &headers, connection };
     edge.gate().decide(&request, now_ms(), has_waited)
 }
 

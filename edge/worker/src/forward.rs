@@ -86,6 +86,6 @@ fn outbound_headers(
 }
 
 /// The address of the peer. Cloudflare overwrites this header of the client.
-fn client_address(inbound: &[(String, String)]) -> Option<IpAddr> {
+pub(crate) fn client_address(inbound: &[(String, String)]) -> Option<IpAddr> {
     inbound.iter().find(|(name, _)| name == "cf-connecting-ip").and_then(|(_, address)| address.trim().parse().ok())
 }

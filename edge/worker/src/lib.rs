@@ -20,7 +20,7 @@ mod single_flight;
 
 use std::rc::Rc;
 
-use tollgate_gate::{Decision, Freshness};
+use tollgate_gate::{Connection, Decision, Freshness};
 use worker::{
     Context, Env, Result, console_error, event, js_sys,
     wasm_bindgen::{JsCast, JsValue},
@@ -68,9 +68,15 @@ async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, req
 /// which the gate is prepared.
 fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> Decision {
     let headers = http::headers(&request.headers());
-    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let (method, target) = (request.method(), http::target(request));
-    let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers };
+    let connection = Connection {
+        is_https: request.url().starts_with("https:"),
+        is_from_trusted_proxy: forward::client_address(&headers)
+            .is_some_and(|peer| isolate.trusted_proxies.contains(peer)),
+        client_certificate: None,
+    };
+    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers, connection };
     isolate.gate.borrow().decide(&request, now_ms(), has_waited)
 }
 

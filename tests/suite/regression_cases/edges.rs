@@ -12,7 +12,7 @@ use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, HashChain, MAX_DELTAS, Nonce, RevocationId, RevocationKind, RevokedBefore,
     SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
-use tollgate_edge::{Decision, Program, Question, Request, Validator};
+use tollgate_edge::{Connection, Decision, Program, Question, Request, Validator};
 use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge};
 use tollgate_tests::environment::{now_ms, required_env};
@@ -387,7 +387,9 @@ async fn e3_changes_contained_in_a_snapshot_leave_the_edges_memory(case: &Regres
     let give = |validator: &mut Validator, message: &[u8]| -> Result<u64> {
         let question = Question { asked_at_ms: at, nonce: (0, 0) };
         validator.accept(200, message, question).map_err(trapped)?.map_err(anyhow::Error::msg)?;
-        let health = Request { method: "GET".to_owned(), target: "/_tollgate/health".to_owned(), headers: Vec::new() };
+        let connection = Connection { is_https: false, is_from_trusted_proxy: false, client_certificate: None };
+        let (method, target) = ("GET".to_owned(), "/_tollgate/health".to_owned());
+        let health = Request { method, target, headers: Vec::new(), connection };
         let Decision::Answer(health) = validator.decide(&health, at, false).map_err(trapped)? else {
             anyhow::bail!("health is answered");
         };

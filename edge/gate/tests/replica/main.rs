@@ -13,7 +13,7 @@ use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, EdgeKey, HashChain, Nonce, RevocationId, RevocationKind, RevokedBefore,
     SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
-use tollgate_gate::{Decision, FetchError, Freshness, Gate, Question, Request, Settings};
+use tollgate_gate::{Connection, Decision, FetchError, Freshness, Gate, Question, Request, Settings};
 
 const ISSUER: &str = "https://auth.example";
 const NOW: u64 = 1_800_000_000_000;
@@ -131,7 +131,11 @@ fn hs256(token_id: &str) -> String {
 fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
     let credentials = format!("Bearer {}", hs256(token_id));
     let headers = [("authorization", credentials.as_bytes())];
-    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, true) {
+    match gate.decide(
+        &Request { method: "GET", target, headers: &headers, connection: Connection::default() },
+        now_ms,
+        true,
+    ) {
         Decision::Forward(_) => 200,
         Decision::Answer(answer) => answer.status,
         other => panic!("expected an answer, not {other:?}"),
@@ -139,7 +143,11 @@ fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
 }
 
 fn health(gate: &Gate, now_ms: u64) -> (u16, Value) {
-    match gate.decide(&Request { method: "GET", target: "/_tollgate/health", headers: &[] }, now_ms, false) {
+    match gate.decide(
+        &Request { method: "GET", target: "/_tollgate/health", headers: &[], connection: Connection::default() },
+        now_ms,
+        false,
+    ) {
         Decision::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).expect("JSON")),
         other => panic!("expected an answer, not {other:?}"),
     }
@@ -354,7 +362,7 @@ fn push_applies_changes_but_does_not_prove_freshness() {
     assert_eq!((gap.status, gap.body.as_slice()), (409, br#"{"sequence":1}"#.as_slice()));
     assert_eq!(gate.push(b"TGDL nonsense", NOW).status, 400);
     assert_eq!(gate.push(&origin.snapshot(), NOW).status, 400, "only deltas are pushed");
-    let push = Request { method: "POST", target: "/_tollgate/push", headers: &[] };
+    let push = Request { method: "POST", target: "/_tollgate/push", headers: &[], connection: Connection::default() };
     assert_eq!(gate.decide(&push, NOW, false), Decision::Push);
 }
 
@@ -384,7 +392,16 @@ fn push_to_an_edge_with_a_key_needs_its_proof_and_is_admitted_once() {
     let gate = gate_with(&[("TOLLGATE_EDGE_KEY", &format!("near:1:{}", URL_SAFE_NO_PAD.encode(SECRET)))]);
     let decide = |header: Option<&str>| {
         let headers: Vec<(&str, &[u8])> = header.map(|value| ("Tollgate-Push", value.as_bytes())).into_iter().collect();
-        match gate.decide(&Request { method: "POST", target: "/_tollgate/push", headers: &headers }, NOW, false) {
+        match gate.decide(
+            &Request {
+                method: "POST",
+                target: "/_tollgate/push",
+                headers: &headers,
+                connection: Connection::default(),
+            },
+            NOW,
+            false,
+        ) {
             Decision::Push => 0,
             Decision::Answer(answer) => answer.status,
             other => panic!("expected an answer, not {other:?}"),

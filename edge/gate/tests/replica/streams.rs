@@ -4,13 +4,20 @@ use serde_json::json;
 use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, HashChain, RevocationId, RevocationKind, RevokedBefore, build_deltas,
 };
-use tollgate_gate::{Decision, Freshness, Gate, Refusal, Request, StreamPolicy, StreamTicket, StreamVerdict};
+use tollgate_gate::{
+    Connection, Decision, Freshness, Gate, Refusal, Request, StreamPolicy, StreamTicket, StreamVerdict,
+};
 
 use crate::{ISSUER, NOW, Origin, asked, config, gate, hs256, signer, status, synced};
 
 fn request<T>(target: &str, token_id: &str, ask: impl FnOnce(&Request<'_>) -> T) -> T {
     let credentials = format!("Bearer {}", hs256(token_id));
-    ask(&Request { method: "GET", target, headers: &[("authorization", credentials.as_bytes())] })
+    ask(&Request {
+        method: "GET",
+        target,
+        headers: &[("authorization", credentials.as_bytes())],
+        connection: Connection::default(),
+    })
 }
 
 /// The ticket of a stream at `target`, as its host got it back from its memory.
@@ -128,7 +135,7 @@ fn only_streams_with_an_accepted_token_can_end_with_it() {
     let of_token = |target| policy(request(target, "a", |request| gate.decide(request, NOW, true)));
     assert_eq!([of_token("/"), of_token("/open")], [StreamPolicy::End; 2]);
     assert_eq!(of_token("/on"), StreamPolicy::Continue);
-    let anonymous = Request { method: "GET", target: "/open", headers: &[] };
+    let anonymous = Request { method: "GET", target: "/open", headers: &[], connection: Connection::default() };
     assert_eq!(policy(gate.decide(&anonymous, NOW, true)), StreamPolicy::Continue);
     assert_eq!(gate.stream_ticket(&anonymous), None);
 }

@@ -6,7 +6,11 @@ use super::*;
 fn decision(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -> String {
     let credentials = credentials.map(|token| format!("Bearer {token}"));
     let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
-    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, false) {
+    match gate.decide(
+        &Request { method: "GET", target, headers: &headers, connection: Connection::default() },
+        now_ms,
+        false,
+    ) {
         Decision::Answer(answer) => answer.status.to_string(),
         Decision::Forward(forward) => format!("passes, {} headers", forward.identity.len()),
         Decision::Wait => "waits".to_owned(),
