@@ -36,6 +36,10 @@ fn every_setting_is_documented_with_its_default() -> Result<()> {
     for (name, _) in tollgate_gate::SETTINGS {
         assert!(page.contains(name), "docs/settings.md does not document {name}");
     }
+    for setting in tollgate_edge::RUNNER_SETTINGS {
+        let row = page.lines().find(|line| line.starts_with("| ") && line.contains(&format!("`{}`", setting.name)));
+        assert!(row.is_some(), "docs/settings.md does not document {}", setting.name);
+    }
     for setting in tollgate_config::all() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", setting.name)));
         let row = row.with_context(|| format!("docs/settings.md does not document {}", setting.name))?;

@@ -12,6 +12,7 @@ mod dist_builds;
 mod doctor;
 mod end_to_end;
 mod first_run;
+mod gateway;
 mod imports;
 mod invalid_settings;
 mod load_generator;

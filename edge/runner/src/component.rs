@@ -2,6 +2,7 @@
 //! the decision.
 
 use crate::error_chain::error_chain;
+use crate::listener::ClientInfo;
 use crate::pool::{Pool, Unavailable};
 use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
 use crate::signatures::SignatureChecker;
@@ -10,7 +11,6 @@ use crate::upstream::Upstream;
 use crate::{Connection, Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -52,25 +52,21 @@ impl ComponentGate {
             pool,
             sync,
             signatures: SignatureChecker::default(),
-            upstream: Upstream::new(
-                settings.upstream.clone(),
-                settings.upstream_timeout,
-                settings.trusted_proxies.clone(),
-            ),
+            upstream: Upstream::new(settings),
             trusted_proxies: settings.trusted_proxies.clone(),
             pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
             _sync_task: sync_task,
         })
     }
 
-    pub(crate) async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
+    pub(crate) async fn handle(&self, request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
         let connection = Connection {
-            is_https: false,
-            is_from_trusted_proxy: self.trusted_proxies.contains(peer.ip()),
-            client_certificate: None,
+            is_https: client.scheme == "https",
+            is_from_trusted_proxy: self.trusted_proxies.contains(client.address.ip().to_canonical()),
+            client_certificate: client.certificate.map(Vec::from),
         };
         match self.decide(&gate_request(&request, connection)).await {
-            Ok(Decision::Forward(allowed)) => self.upstream.forward(request, &allowed, peer).await,
+            Ok(Decision::Forward(allowed)) => self.upstream.forward(request, &allowed, client).await,
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
             // A request that has waited gets another decision.

@@ -1,14 +1,19 @@
 //! Starting and stopping an edge.
 
 use crate::component::ComponentGate;
-use crate::listener::{self, Gate};
+use crate::listener::{self, Gate, Listener};
+use crate::response::now_ms;
+use crate::settings::TlsSettings;
 use crate::spin::SpinGate;
 use crate::{GateKind, Program, SettingError, Settings};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+use tollgate_tls::{Tls, TlsFiles};
 
 /// Why an edge did not start; displays as one line.
 #[derive(Debug)]
@@ -39,8 +44,11 @@ impl From<SettingError> for StartError {
 /// running requests.
 pub struct Edge {
     address: SocketAddr,
+    scheme: &'static str,
+    reload: Arc<Notify>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
+    _watched_files: Option<AbortOnDropHandle<()>>,
 }
 
 impl Edge {
@@ -56,6 +64,7 @@ impl Edge {
         let loaded = tokio::task::spawn_blocking(move || Program::from_source(&component));
         let program = loaded.await.map_err(|error| StartError::Failed(error.to_string()))?;
         let program = program.map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error))?;
+        let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
         let cannot_bind = |error| {
             SettingError::new("TOLLGATE_EDGE_LISTEN", format_args!("cannot be bound: {}: {error}", settings.listen))
         };
@@ -67,13 +76,32 @@ impl Edge {
             GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(listener::serve(listener, gate, settings.max_connections, stopped));
-        Ok(Edge { address, stop, server })
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let (reload, mut tls_of_listener, mut watched_files) = (Arc::new(Notify::new()), None, None);
+        if let Some((files, tls)) = tls {
+            let (sender, receiver) = watch::channel(tls);
+            tls_of_listener = Some(receiver);
+            watched_files = Some(AbortOnDropHandle::new(tokio::spawn(files.watch(sender, Arc::clone(&reload)))));
+        }
+        let listener = Listener {
+            tcp: listener,
+            tls: tls_of_listener,
+            max_connections: settings.max_connections,
+            timeouts: settings.client_timeouts,
+        };
+        let server = tokio::spawn(listener::serve(listener, gate, stopped));
+        Ok(Edge { address, scheme, reload, stop, server, _watched_files: watched_files })
     }
 
     /// URL at which the edge listens, such as `http://127.0.0.1:8787`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Reads the certificate files again. Invalid ones are logged, and the last valid ones stay in
+    /// use.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Stops accepting connections and waits for running requests, at most ten seconds.
@@ -82,6 +110,13 @@ impl Edge {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
+}
+
+/// Reads the certificate and key files.
+pub(crate) fn open_tls_files(settings: &TlsSettings) -> Result<(TlsFiles, Arc<Tls>), SettingError> {
+    let clock = Arc::new(|| now_ms() / 1000);
+    TlsFiles::open(settings.paths.clone(), settings.client_auth, clock)
+        .map_err(|error| TlsSettings::setting_error(&error))
 }
 
 /// Creates the store's folder, so that a wrong path is an error at the start, not at the first

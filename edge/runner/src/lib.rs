@@ -28,7 +28,10 @@ mod wasm;
 
 pub use edge::{Edge, StartError};
 pub use health::check_health;
-pub use settings::{ComponentSource, GateKind, SettingError, Settings, Sources, find_component};
+pub use settings::{
+    ComponentSource, DEPRECATED_FLAGS, GATE_FLAGS, GateKind, RUNNER_SETTINGS, RunnerSetting, SettingError, Settings,
+    Sources, find_component,
+};
 pub use validator::{
     Connection, Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh, Request,
     Response, StreamPolicy, Validator, Verdict,

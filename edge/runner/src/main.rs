@@ -1,7 +1,10 @@
 //! Command line of the wasmtime edge.
 
+mod flags;
+
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use flags::SettingFlags;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -83,99 +86,8 @@ struct Serve {
     /// Settings file [default: tollgate-edge.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on [TOLLGATE_EDGE_LISTEN; default: 127.0.0.1:8787]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
-    /// Public URL of the origin [TOLLGATE_EDGE_ORIGIN]
-    #[arg(long, value_name = "URL")]
-    origin: Option<String>,
-    /// URL of the upstream that gets allowed requests [TOLLGATE_EDGE_UPSTREAM]
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// The origin's snapshot key; two, separated by a comma, during a rotation
-    /// [TOLLGATE_EDGE_SNAPSHOT_KEY]
-    #[arg(long, value_name = "KEY")]
-    snapshot_key: Option<String>,
-    /// Required audience of tokens [TOLLGATE_EDGE_AUDIENCE; default: the audience in the snapshot]
-    #[arg(long)]
-    audience: Option<String>,
-    /// Required issuer of tokens [TOLLGATE_EDGE_ISSUER; default: the origin's URL]
-    #[arg(long)]
-    issuer: Option<String>,
-    /// Accepted clock difference in seconds, 0 to 60 [TOLLGATE_EDGE_LEEWAY_SECONDS; default: 30]
-    #[arg(long, value_name = "SECONDS")]
-    leeway_seconds: Option<String>,
-    /// Age after which the replica is refreshed in the background [TOLLGATE_EDGE_REFRESH_AFTER_MS;
-    /// default: 250]
-    #[arg(long, value_name = "MS")]
-    refresh_after_ms: Option<String>,
-    /// Age after which requests wait for a refresh [TOLLGATE_EDGE_MAX_STALENESS_MS; default: 1000]
-    #[arg(long, value_name = "MS")]
-    max_staleness_ms: Option<String>,
-    /// Deprecated: use --refresh-after-ms
-    #[arg(long, value_name = "MS", hide = true)]
-    soft_ms: Option<String>,
-    /// Deprecated: use --max-staleness-ms
-    #[arg(long, value_name = "MS", hide = true)]
-    hard_ms: Option<String>,
-    /// Accept tokens of type JWT as access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT;
-    /// default: false]
-    #[arg(long, value_name = "BOOL")]
-    allow_plain_jwt: Option<String>,
-    /// Number of verified tokens to cache, 0 to 65536 [TOLLGATE_EDGE_CACHED_TOKENS; default: 1024]
-    #[arg(long, value_name = "COUNT")]
-    cached_tokens: Option<String>,
-    /// Tables for frequently used keys: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default:
-    /// small]
-    #[arg(long, value_name = "SIZE")]
-    key_tables: Option<String>,
-    /// Proxies whose X-Forwarded-* headers are trusted, such as 10.0.0.0/8
-    /// [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
-    #[arg(long, value_name = "ADDRESSES")]
-    trusted_proxies: Option<String>,
-    /// Seconds until the upstream must begin its response [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default:
-    /// 60]
-    #[arg(long, value_name = "SECONDS")]
-    upstream_timeout: Option<String>,
-    /// Maximum number of client connections [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what
-    /// the system allows]
-    #[arg(long, value_name = "COUNT")]
-    max_connections: Option<String>,
-    /// File of the component [TOLLGATE_EDGE_COMPONENT; default: in this program, or else in its
-    /// folder]
-    #[arg(long, value_name = "FILE")]
-    component: Option<String>,
-    /// Folder for the cold-start store [TOLLGATE_EDGE_STORE; default: memory only]
-    #[arg(long, value_name = "FOLDER")]
-    store: Option<String>,
-}
-
-impl Serve {
-    /// Values of the options by the names of their settings.
-    fn flags(&self) -> BTreeMap<String, String> {
-        let values = [
-            ("TOLLGATE_EDGE_LISTEN", &self.listen),
-            ("TOLLGATE_EDGE_ORIGIN", &self.origin),
-            ("TOLLGATE_EDGE_UPSTREAM", &self.upstream),
-            ("TOLLGATE_EDGE_SNAPSHOT_KEY", &self.snapshot_key),
-            ("TOLLGATE_EDGE_AUDIENCE", &self.audience),
-            ("TOLLGATE_EDGE_ISSUER", &self.issuer),
-            ("TOLLGATE_EDGE_LEEWAY_SECONDS", &self.leeway_seconds),
-            ("TOLLGATE_EDGE_REFRESH_AFTER_MS", &self.refresh_after_ms),
-            ("TOLLGATE_EDGE_MAX_STALENESS_MS", &self.max_staleness_ms),
-            ("TOLLGATE_EDGE_SOFT_MS", &self.soft_ms),
-            ("TOLLGATE_EDGE_HARD_MS", &self.hard_ms),
-            ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", &self.allow_plain_jwt),
-            ("TOLLGATE_EDGE_CACHED_TOKENS", &self.cached_tokens),
-            ("TOLLGATE_EDGE_KEY_TABLES", &self.key_tables),
-            ("TOLLGATE_EDGE_TRUSTED_PROXIES", &self.trusted_proxies),
-            ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
-            ("TOLLGATE_EDGE_MAX_CONNECTIONS", &self.max_connections),
-            ("TOLLGATE_EDGE_COMPONENT", &self.component),
-            ("TOLLGATE_EDGE_STORE", &self.store),
-        ];
-        values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
-    }
+    #[command(flatten)]
+    flags: SettingFlags,
 }
 
 fn main() -> ExitCode {
@@ -248,7 +160,7 @@ async fn health(args: &HealthArgs) -> Result<(), StartError> {
 
 /// Serves until a termination signal arrives.
 async fn run(args: &Serve) -> Result<(), StartError> {
-    let sources = Sources::read(args.flags(), args.config.as_deref())?;
+    let sources = Sources::read(args.flags.0.clone(), args.config.as_deref())?;
     for deprecated in sources.deprecated() {
         tracing::warn!(setting = deprecated.name, replacement = deprecated.new_name, "deprecated setting");
     }
@@ -260,22 +172,28 @@ async fn run(args: &Serve) -> Result<(), StartError> {
     let upstream = settings.upstream().to_owned();
     let edge = Edge::start(settings).await?;
     tracing::info!(url = edge.url(), upstream, "edge started");
-    termination_signal().await;
+    run_until_terminated(&edge).await;
     tracing::info!("shutting down");
     edge.shutdown().await;
     Ok(())
 }
 
-/// Waits for Ctrl-C or a termination signal.
-async fn termination_signal() {
+/// Waits for Ctrl-C or a termination signal. The hangup signal reloads the files.
+async fn run_until_terminated(edge: &Edge) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+    let (Ok(mut terminated), Ok(mut hung_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
         let _ = tokio::signal::ctrl_c().await;
         return;
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return,
+            _ = terminated.recv() => return,
+            _ = hung_up.recv() => {
+                tracing::info!("reloading");
+                edge.reload();
+            }
+        }
     }
 }
 

@@ -8,9 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Time for a request's body, extended by its bytes at the minimum rate. These are the defaults of
-/// Apache's `RequestReadTimeout`.
-const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Rate at which a request's body extends its time, as in Apache's `RequestReadTimeout`.
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
 /// Limit on the sender's time.
@@ -19,17 +17,17 @@ enum TimeLimit {
     /// Until the next frame.
     Read(Duration),
     /// For the whole body, by the bytes received so far.
-    MinRate { started: Instant, bytes: u64 },
+    MinRate { started: Instant, timeout: Duration, bytes: u64 },
 }
 
 impl TimeLimit {
     fn deadline(self) -> Instant {
         match self {
             TimeLimit::Read(timeout) => Instant::now() + timeout,
-            TimeLimit::MinRate { started, bytes } => {
+            TimeLimit::MinRate { started, timeout, bytes } => {
                 let millis = bytes.saturating_mul(1000) / MIN_BYTES_PER_SECOND;
                 // The bound of one year prevents an overflow.
-                started + REQUEST_BODY_TIMEOUT + Duration::from_millis(millis.min(1 << 35))
+                started + timeout + Duration::from_millis(millis.min(1 << 35))
             }
         }
     }
@@ -48,9 +46,9 @@ impl TimedBody {
         TimedBody::new(body, TimeLimit::Read(timeout))
     }
 
-    /// Requires the minimum rate of a request's body.
-    pub(crate) fn of_request(body: Incoming) -> TimedBody {
-        TimedBody::new(body, TimeLimit::MinRate { started: Instant::now(), bytes: 0 })
+    /// Requires the minimum rate of a request's body after `timeout`.
+    pub(crate) fn of_request(body: Incoming, timeout: Duration) -> TimedBody {
+        TimedBody::new(body, TimeLimit::MinRate { started: Instant::now(), timeout, bytes: 0 })
     }
 
     fn new(body: Incoming, limit: TimeLimit) -> TimedBody {

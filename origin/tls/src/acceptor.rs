@@ -19,6 +19,7 @@ use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -55,6 +56,14 @@ pub struct PeerCertificate {
     pub der: CertificateDer<'static>,
     /// Whether it is valid now and issued by a configured authority.
     pub is_trusted: bool,
+}
+
+impl PeerCertificate {
+    /// SHA-256 of the certificate, which bound tokens name (RFC 8705 §3.1).
+    #[must_use]
+    pub fn thumbprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.der).into()
+    }
 }
 
 /// Accepts TLS connections with one version of the certificate files.
@@ -127,6 +136,13 @@ impl Tls {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the client certificate is no longer valid"));
         }
         Ok((stream, certificate))
+    }
+
+    /// Whether the client may be known by this certificate: by any whose key it has in the mode
+    /// [`ClientAuth::Any`], else by one of a configured authority.
+    #[must_use]
+    pub fn is_accepted(&self, certificate: &PeerCertificate) -> bool {
+        certificate.is_trusted || self.client_auth == ClientAuth::Any
     }
 
     /// Whether the certificate is valid now and issued by a configured authority.

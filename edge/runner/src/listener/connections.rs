@@ -1,9 +1,11 @@
 //! Client connections: their maximum number, and timeouts for each. The maximum leaves files for
 //! connections to the upstream and the origin. At the maximum, a new connection displaces the one
-//! that has been waiting for a request the longest.
+//! that has been waiting for a request the longest. The same maximum bounds the requests that are
+//! being answered, of which an HTTP/2 connection can have many.
 //!
 //! Never: connections without requests keep out others, or use up the process's files.
 
+use crate::settings::ClientTimeouts;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::io;
@@ -15,21 +17,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// From the first byte of a request to the end of its head; on a new connection, from its start.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// From a response to the first byte of the next request. Longer than the minute for which proxies
-/// keep idle connections, so that they do not send a request on a closed one.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Limit on each pause in which the client reads nothing of a response.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Files for everything except connections: listener, sync, store, cache of compiled components.
 const RESERVED_FILES: u64 = 128;
 /// Minimum of the connection limit, whatever the system's limit on files.
 const MIN_CONNECTIONS: usize = 8;
+/// Requests of an HTTP/2 connection that the client may cancel, beyond as many as it lets finish.
+const MAX_CANCELLED_REQUESTS: u32 = 256;
 
 /// All client connections.
 pub(crate) struct Connections {
     max: usize,
+    timeouts: ClientTimeouts,
     registry: Mutex<Registry>,
     /// Notified when a connection ends, and when one becomes idle at the maximum.
     has_room: Notify,
@@ -38,6 +36,8 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct Registry {
     open: usize,
+    /// Requests that are being answered.
+    requests: usize,
     next_ticket: u64,
     /// Connections that are waiting for a request, the longest wait first.
     waiting: BTreeMap<u64, Arc<Notify>>,
@@ -46,10 +46,10 @@ struct Registry {
 impl Connections {
     /// Allows `max` connections, or fewer if the process may not open two files for each: one for
     /// the client and one for the upstream.
-    pub(crate) fn new(max: usize) -> Arc<Connections> {
+    pub(crate) fn new(max: usize, timeouts: ClientTimeouts) -> Arc<Connections> {
         let max = max.min(file_limit());
         tracing::debug!(max, "connection limit");
-        Arc::new(Connections { max, registry: Mutex::default(), has_room: Notify::new() })
+        Arc::new(Connections { max, timeouts, registry: Mutex::default(), has_room: Notify::new() })
     }
 
     /// Opens a connection. At the maximum, displaces the one that has been waiting for a request
@@ -77,8 +77,17 @@ impl Connections {
         drop(registry);
         let connection = Connection {
             connections: Arc::clone(self),
-            state: Mutex::new(ConnectionState { ticket: 0, since: Instant::now(), phase: Phase::Head }),
+            state: Mutex::new(ConnectionState {
+                ticket: 0,
+                since: Instant::now(),
+                phase: Phase::Head,
+                is_http2: false,
+                requests: Vec::new(),
+                next_request: 0,
+                cancelled: 0,
+            }),
             displaced: Arc::default(),
+            is_flooding: Notify::new(),
         };
         connection.wait_for_request(Phase::Head);
         Some(Arc::new(connection))
@@ -93,6 +102,7 @@ pub(crate) struct Connection {
     connections: Arc<Connections>,
     state: Mutex<ConnectionState>,
     displaced: Arc<Notify>,
+    is_flooding: Notify,
 }
 
 struct ConnectionState {
@@ -100,6 +110,19 @@ struct ConnectionState {
     ticket: u64,
     since: Instant,
     phase: Phase,
+    /// Known from the first request on.
+    is_http2: bool,
+    /// The requests that are being answered.
+    requests: Vec<OpenRequest>,
+    next_request: u64,
+    /// Cancelled requests less finished ones.
+    cancelled: u32,
+}
+
+struct OpenRequest {
+    id: u64,
+    /// Time since which the client has been blocking the response by flow control (HTTP/2).
+    blocked_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,17 +136,80 @@ enum Phase {
 }
 
 /// A request that is being answered; ends when it is dropped.
-pub(crate) struct RequestGuard(Arc<Connection>);
+pub(crate) struct RequestGuard {
+    connection: Arc<Connection>,
+    request: u64,
+    is_finished: bool,
+}
+
+impl RequestGuard {
+    /// Records whether the response's body waits for the client, after it has given data to send.
+    pub(crate) fn set_waiting_for_client(&self, is_waiting: bool) {
+        let mut state = self.connection.lock();
+        if let Some(request) = state.requests.iter_mut().find(|request| request.id == self.request) {
+            request.blocked_since = is_waiting.then(Instant::now);
+        }
+    }
+
+    /// Records that the whole response was sent.
+    pub(crate) fn set_finished(&mut self) {
+        self.is_finished = true;
+    }
+}
 
 impl Connection {
-    /// Begins a request, when its head has arrived.
-    pub(crate) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+    /// Begins a request, when its head has arrived. None if the maximum of requests is being
+    /// answered.
+    pub(crate) fn begin_request(self: &Arc<Self>, is_http2: bool) -> Option<RequestGuard> {
         let mut state = self.lock();
+        let request = state.next_request;
+        state.next_request += 1;
+        state.requests.push(OpenRequest { id: request, blocked_since: None });
+        state.is_http2 = is_http2;
         state.phase = Phase::Answer;
-        let ticket = state.ticket;
+        let mut registry = self.connections.lock();
+        registry.waiting.remove(&state.ticket);
+        registry.requests += 1;
+        let is_allowed = registry.requests <= self.connections.max;
+        drop(registry);
         drop(state);
-        self.connections.lock().waiting.remove(&ticket);
-        RequestGuard(Arc::clone(self))
+        let guard = RequestGuard { connection: Arc::clone(self), request, is_finished: false };
+        is_allowed.then_some(guard)
+    }
+
+    /// Resolves when the client cancels far more requests than it lets finish, so that they cost
+    /// more work than the limit on concurrent requests allows.
+    pub(crate) async fn is_flooding(&self) {
+        self.is_flooding.notified().await;
+    }
+
+    /// Whether the client has been blocking a response by flow control for too long.
+    pub(crate) fn has_blocked_response(&self) -> bool {
+        let is_blocked = |since: Instant| since.elapsed() > self.timeouts().write;
+        self.lock().requests.iter().any(|request| request.blocked_since.is_some_and(is_blocked))
+    }
+
+    /// Time by which the head of the first request must have arrived.
+    pub(crate) fn first_request_deadline(&self) -> Instant {
+        self.lock().since + self.timeouts().head
+    }
+
+    pub(crate) fn timeouts(&self) -> &ClientTimeouts {
+        &self.connections.timeouts
+    }
+
+    fn end_request(&self, request: u64, is_finished: bool) {
+        let mut state = self.lock();
+        state.requests.retain(|open| open.id != request);
+        state.cancelled = if is_finished { state.cancelled.saturating_sub(1) } else { state.cancelled + 1 };
+        // An HTTP/1.1 connection ends with the first request that its client cancels.
+        let is_flooding = state.is_http2 && state.cancelled > MAX_CANCELLED_REQUESTS;
+        drop(state);
+        if is_flooding {
+            self.is_flooding.notify_one();
+        }
+        self.connections.lock().requests -= 1;
+        self.wait_for_request(Phase::Idle);
     }
 
     /// Resolves when a new connection displaces this one.
@@ -135,14 +221,21 @@ impl Connection {
         self.lock().phase == Phase::Answer
     }
 
+    /// Waits for the next request, unless one is being answered.
     fn wait_for_request(&self, phase: Phase) {
+        // Locked throughout, so that no request begins meanwhile.
+        let mut state = self.lock();
+        if !state.requests.is_empty() {
+            return;
+        }
         let mut registry = self.connections.lock();
         let ticket = registry.next_ticket;
         registry.next_ticket += 1;
         registry.waiting.insert(ticket, Arc::clone(&self.displaced));
         let is_full = registry.open >= self.connections.max;
         drop(registry);
-        *self.lock() = ConnectionState { ticket, since: Instant::now(), phase };
+        (state.ticket, state.since, state.phase) = (ticket, Instant::now(), phase);
+        drop(state);
         if is_full {
             self.connections.has_room.notify_one();
         }
@@ -150,8 +243,9 @@ impl Connection {
 
     fn record_read(&self) {
         let mut state = self.lock();
-        if state.phase == Phase::Idle {
-            *state = ConnectionState { since: Instant::now(), phase: Phase::Head, ..*state };
+        // On an HTTP/2 connection, these may be bytes that belong to no request.
+        if state.phase == Phase::Idle && !state.is_http2 {
+            (state.since, state.phase) = (Instant::now(), Phase::Head);
         }
     }
 
@@ -159,8 +253,8 @@ impl Connection {
     fn read_deadline(&self) -> Option<Instant> {
         let state = self.lock();
         match state.phase {
-            Phase::Idle => Some(state.since + IDLE_TIMEOUT),
-            Phase::Head => Some(state.since + HEAD_TIMEOUT),
+            Phase::Idle => Some(state.since + self.timeouts().idle),
+            Phase::Head => Some(state.since + self.timeouts().head),
             Phase::Answer => None,
         }
     }
@@ -172,7 +266,7 @@ impl Connection {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.wait_for_request(Phase::Idle);
+        self.connection.end_request(self.request, self.is_finished);
     }
 }
 
@@ -215,7 +309,8 @@ impl<T> TimedStream<T> {
             self.write_timer = None;
             return poll;
         }
-        let write_timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
+        let timeout = self.connection.timeouts().write;
+        let write_timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + timeout)));
         ready!(write_timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response")))
     }
@@ -238,7 +333,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
         // the answer ends and the connection becomes idle.
         loop {
             let deadline = self.connection.read_deadline();
-            let at = deadline.unwrap_or_else(|| Instant::now() + IDLE_TIMEOUT);
+            let timeouts = self.connection.timeouts();
+            let at = deadline.unwrap_or_else(|| Instant::now() + timeouts.idle.min(timeouts.write));
             let read_timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if deadline.is_some_and(|deadline| read_timer.deadline() != deadline) {
                 read_timer.as_mut().reset(at);
@@ -246,6 +342,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
             ready!(read_timer.as_mut().poll(context));
             if deadline.is_some() && self.connection.read_deadline() == deadline {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends no request")));
+            }
+            if self.connection.has_blocked_response() {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client does not accept the response",
+                )));
             }
             self.read_timer = None;
         }
@@ -288,22 +390,66 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(30);
+    const TIMEOUTS: ClientTimeouts = ClientTimeouts { head: LIMIT, body: LIMIT, idle: LIMIT, write: Duration::ZERO };
+
+    #[tokio::test]
+    async fn http2_connection_has_as_many_requests_as_there_may_be_connections() {
+        let connections = Connections::new(2, TIMEOUTS);
+        let connection = connections.open().await;
+        let (first, _second) = (connection.begin_request(true), connection.begin_request(true));
+        assert!(first.is_some() && connection.begin_request(true).is_none());
+        drop(first);
+        assert!(connection.begin_request(true).is_some() && connection.is_answering());
+    }
+
+    #[tokio::test]
+    async fn response_that_the_client_does_not_accept_is_noticed() {
+        let connections = Connections::new(1, TIMEOUTS);
+        let connection = connections.open().await;
+        let request = connection.begin_request(true).expect("allowed");
+        request.set_waiting_for_client(true);
+        while !connection.has_blocked_response() {
+            tokio::task::yield_now().await;
+        }
+        request.set_waiting_for_client(false);
+        assert!(!connection.has_blocked_response());
+    }
+
+    #[tokio::test]
+    async fn client_that_cancels_its_requests_is_noticed() {
+        let connections = Connections::new(1, TIMEOUTS);
+        let connection = connections.open().await;
+        let end = |is_finished| {
+            let mut request = connection.begin_request(true).expect("allowed");
+            if is_finished {
+                request.set_finished();
+            }
+        };
+        for _ in 0..=MAX_CANCELLED_REQUESTS {
+            end(true);
+            end(false);
+        }
+        assert!(timeout(Duration::ZERO, connection.is_flooding()).await.is_err(), "it lets as many finish");
+        for _ in 0..=MAX_CANCELLED_REQUESTS {
+            end(false);
+        }
+        timeout(LIMIT, connection.is_flooding()).await.expect("it is noticed");
+    }
+
     #[tokio::test]
     async fn connection_that_becomes_idle_is_displaced_by_a_waiting_one() {
-        let connections = Connections::new(1);
+        let connections = Connections::new(1, TIMEOUTS);
         let first = connections.open().await;
-        let request = first.begin_request();
+        let request = first.begin_request(false);
         let second = tokio::spawn({
             let connections = Arc::clone(&connections);
             async move { connections.open().await }
         });
         tokio::task::yield_now().await; // waits: the only connection is answering
         drop(request);
-        timeout(WRITE_TIMEOUT, first.displaced()).await.expect("the idle connection is displaced");
+        timeout(LIMIT, first.displaced()).await.expect("the idle connection is displaced");
         drop(first);
-        assert!(
-            timeout(WRITE_TIMEOUT, second).await.is_ok_and(|opened| opened.is_ok()),
-            "the waiting connection is open"
-        );
+        assert!(timeout(LIMIT, second).await.is_ok_and(|opened| opened.is_ok()), "the waiting connection is open");
     }
 }

@@ -1,6 +1,10 @@
 //! Client connections: accepting, limiting and serving them.
 
+mod client_info;
 mod connections;
+mod guarded_body;
+mod request_head;
 mod server;
 
-pub(crate) use server::{Gate, serve};
+pub(crate) use client_info::ClientInfo;
+pub(crate) use server::{Gate, Listener, serve};

@@ -1,31 +1,47 @@
-//! The HTTP/1.1 server: limits on heads, bodies and times, and graceful shutdown.
+//! The server of HTTP/1.1 and HTTP/2, with TLS if it is configured: limits on heads, bodies and
+//! times, and graceful shutdown.
 
+use super::client_info::ClientInfo;
 use super::connections::{Connection, Connections, RequestGuard, TimedStream};
+use super::guarded_body::GuardedBody;
+use super::request_head;
 use crate::component::ComponentGate;
 use crate::error_chain::error_chain;
 use crate::request_id;
-use crate::response::{Body, BodyError};
+use crate::response::{Body, BodyError, json_error};
+use crate::settings::ClientTimeouts;
 use crate::spin::SpinGate;
 use crate::timed_body::TimedBody;
-use bytes::Bytes;
+use http::{StatusCode, Version};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
+use tollgate_tls::Tls;
 
 /// Larger than the gate's limit on tokens, so that the gate itself refuses tokens that are too
 /// long.
 const MAX_HEAD_BYTES: usize = 128 << 10;
 const MAX_HEADERS: usize = 128;
+/// Concurrent requests in one HTTP/2 connection.
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// Streams of an HTTP/2 connection that the client resets before the server has seen them, and
+/// those that the server resets because of errors of the client; beyond, the connection ends.
+const MAX_RESET_STREAMS: usize = 64;
+/// Keep-alive pings of HTTP/2 connections.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
@@ -36,25 +52,44 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
+    async fn handle(&self, request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
         match self {
-            Gate::Component(gate) => Box::pin(gate.handle(request, peer)).await,
-            Gate::Spin(gate) => Box::pin(gate.handle(request, peer)).await,
+            Gate::Component(gate) => Box::pin(gate.handle(request, client)).await,
+            Gate::Spin(gate) => Box::pin(gate.handle(request, client)).await,
         }
     }
 }
 
+/// Where connections come from, and their limits.
+pub(crate) struct Listener {
+    pub(crate) tcp: TcpListener,
+    pub(crate) tls: Option<watch::Receiver<Arc<Tls>>>,
+    pub(crate) max_connections: usize,
+    pub(crate) timeouts: ClientTimeouts,
+}
+
+/// What all connections use.
+struct Server {
+    gate: Gate,
+    builder: auto::Builder<TokioExecutor>,
+}
+
 /// Serves until `stop` is sent or dropped, then waits for running requests.
-pub(crate) async fn serve(listener: TcpListener, gate: Gate, max_connections: usize, mut stop: oneshot::Receiver<()>) {
-    let gate = Arc::new(gate);
-    let connections = Connections::new(max_connections);
+pub(crate) async fn serve(listener: Listener, gate: Gate, mut stop: oneshot::Receiver<()>) {
+    let server = Arc::new(Server { gate, builder: http_builder() });
+    let connections = Connections::new(listener.max_connections, listener.timeouts);
     let running = GracefulShutdown::new();
     loop {
-        let (stream, peer, connection) = tokio::select! {
+        let (stream, address, connection) = tokio::select! {
             _ = &mut stop => break,
-            next = accept(&listener, &connections) => next,
+            next = accept(&listener.tcp, &connections) => next,
         };
-        serve_connection(stream, peer, connection, Arc::clone(&gate), &running);
+        let tls = listener.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+        let (server, watcher) = (Arc::clone(&server), running.watcher());
+        tokio::spawn(async move {
+            let serving = serve_connection(&server, stream, address, tls, Arc::clone(&connection), watcher);
+            run_connection(serving, &connection).await;
+        });
     }
     drop(listener);
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, running.shutdown()).await.is_err() {
@@ -77,75 +112,116 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpS
     }
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    connection: Arc<Connection>,
-    gate: Arc<Gate>,
-    running: &GracefulShutdown,
-) {
-    // Without Nagle's algorithm, small responses are sent immediately.
-    let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+/// HTTP/1.1 and HTTP/2, which a client begins with its preface, after ALPN or by prior knowledge.
+fn http_builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     // `TimedStream` replaces the timer for heads, which does not cover idle connections.
     let mut http1 = builder.http1();
     http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-    let stream = TimedStream::new(stream, Arc::clone(&connection));
-    let connection_of_service = Arc::clone(&connection);
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let (gate, guard) = (Arc::clone(&gate), connection_of_service.begin_request());
-        async move {
-            let mut request = request.map(|body| TimedBody::of_request(body).boxed_unsync());
-            let id = request_id::of_request(request.headers_mut());
-            let mut response = gate.handle(request, peer).await;
-            request_id::set_on_response(response.headers_mut(), id);
-            Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _request: guard }))
-        }
-    });
-    let mut serving: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> =
-        Box::pin(running.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                served = &mut serving => {
-                    if let Err(error) = served {
-                        tracing::debug!(error = error_chain(&*error), "connection failed");
-                    }
-                    break;
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(MAX_CONCURRENT_STREAMS);
+    http2.max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
+    http2.max_pending_accept_reset_streams(MAX_RESET_STREAMS).max_local_error_reset_streams(MAX_RESET_STREAMS);
+    http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Serves a connection until it ends, another one displaces it, or its client floods it.
+async fn run_connection(serving: impl Future<Output = Result<(), BodyError>>, connection: &Connection) {
+    let mut serving = pin!(serving);
+    loop {
+        tokio::select! {
+            served = &mut serving => {
+                if let Err(error) = served {
+                    tracing::debug!(error = error_chain(&*error), "connection failed");
                 }
-                // If its next request has just arrived, it is answered, and another connection is
-                // displaced.
-                () = connection.displaced() => if !connection.is_answering() {
-                    tracing::debug!("idle connection displaced");
-                    break;
-                },
+                break;
+            }
+            // If its next request has just arrived, it is answered, and another connection is
+            // displaced.
+            () = connection.displaced() => if !connection.is_answering() {
+                tracing::debug!("idle connection displaced");
+                break;
+            },
+            () = connection.is_flooding() => {
+                tracing::warn!("connection closed: its client cancels too many requests");
+                break;
             }
         }
+    }
+}
+
+async fn serve_connection(
+    server: &Arc<Server>,
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    connection: Arc<Connection>,
+    watcher: Watcher,
+) -> Result<(), BodyError> {
+    // Without Nagle's algorithm, small responses are sent immediately.
+    let _ = stream.set_nodelay(true);
+    let client = ClientInfo { address, scheme: "http", certificate: None };
+    match tls {
+        Some(tls) => Box::pin(serve_tls(server, stream, client, &tls, connection, watcher)).await,
+        None => serve_http(server, stream, client, connection, watcher).await,
+    }
+}
+
+/// Performs the handshake, within the time of the first request's head, and serves the connection.
+async fn serve_tls(
+    server: &Arc<Server>,
+    stream: TcpStream,
+    client: ClientInfo,
+    tls: &Tls,
+    connection: Arc<Connection>,
+    watcher: Watcher,
+) -> Result<(), BodyError> {
+    let (stream, certificate) = timeout_at(connection.first_request_deadline(), tls.accept(stream)).await??;
+    let certificate = certificate.filter(|certificate| tls.is_accepted(certificate));
+    let certificate = certificate.map(|certificate| certificate.thumbprint());
+    let client = ClientInfo { scheme: "https", certificate, ..client };
+    serve_http(server, stream, client, connection, watcher).await
+}
+
+async fn serve_http<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    server: &Arc<Server>,
+    stream: T,
+    client: ClientInfo,
+    connection: Arc<Connection>,
+    watcher: Watcher,
+) -> Result<(), BodyError> {
+    let stream = TimedStream::new(stream, Arc::clone(&connection));
+    let server_of_requests = Arc::clone(server);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let is_http2 = request.version() == Version::HTTP_2;
+        let guard = connection.begin_request(is_http2);
+        let (server, body_timeout) = (Arc::clone(&server_of_requests), connection.timeouts().body);
+        async move {
+            let request = request.map(|body| TimedBody::of_request(body, body_timeout).boxed_unsync());
+            let response = server.answer(request, &client, guard.as_ref()).await;
+            Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, guard, is_http2)))
+        }
     });
+    watcher.watch(server.builder.serve_connection_with_upgrades(TokioIo::new(stream), service)).await
 }
 
-/// A response body that ends its request when it is dropped.
-struct GuardedBody {
-    body: Body,
-    _request: RequestGuard,
-}
-
-impl http_body::Body for GuardedBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+impl Server {
+    async fn answer(
+        &self,
+        mut request: http::Request<Body>,
+        client: &ClientInfo,
+        guard: Option<&RequestGuard>,
+    ) -> http::Response<Body> {
+        let id = request_id::of_request(request.headers_mut());
+        let mut response = if guard.is_none() {
+            json_error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "too many requests at a time")
+        } else if let Err(why) = request_head::normalize(&mut request) {
+            json_error(StatusCode::BAD_REQUEST, "invalid_request", why)
+        } else {
+            self.gate.handle(request, client).await
+        };
+        request_id::set_on_response(response.headers_mut(), id);
+        response
     }
 }

@@ -10,8 +10,10 @@ mod key_value;
 mod outbound;
 mod shared;
 
+use crate::listener::ClientInfo;
 use crate::response::{Body, json_error};
-use crate::{Program, Settings, StartError, upstream};
+use crate::upstream::{self, HttpVersions};
+use crate::{Program, Settings, StartError};
 use allowed_hosts::AllowedHosts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
@@ -19,7 +21,6 @@ use instances::Instances;
 use key_value::KeyValue;
 use shared::Shared;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl SpinGate {
             crate::SettingError::new("TOLLGATE_EDGE_STORE", format_args!("cannot be read: {error}"))
         })?;
         let (variables, allowed_hosts) = variables_and_hosts(settings)?;
-        let client = upstream::client();
+        let client = upstream::client(HttpVersions::Http1, usize::MAX, &settings.upstream_timeouts);
         let is_shutting_down = AtomicBool::new(false);
         let shared = Arc::new(Shared { variables, key_value, client, allowed_hosts, is_shutting_down });
         let instances = Instances::link(program, Arc::clone(&shared)).map_err(failed)?;
@@ -60,8 +61,8 @@ impl SpinGate {
         Ok(SpinGate { handler: ProxyHandler::new(instances), permits, shared })
     }
 
-    pub(crate) async fn handle(&self, mut request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
-        if prepare_as_spin(&mut request, peer).is_none() {
+    pub(crate) async fn handle(&self, mut request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
+        if prepare_as_spin(&mut request, client).is_none() {
             return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the request has no valid target or Host");
         }
         let Ok(Ok(_permit)) = timeout(PERMIT_TIMEOUT, self.permits.acquire()).await else {
@@ -108,13 +109,13 @@ fn variables_and_hosts(settings: &Settings) -> Result<(BTreeMap<String, String>,
 
 /// Changes a request as Spin does: makes its URI absolute by the client's `Host`, appends the
 /// `spin-*` headers after those that the client sent, and removes `Connection`.
-fn prepare_as_spin<B>(request: &mut http::Request<B>, peer: SocketAddr) -> Option<()> {
+fn prepare_as_spin<B>(request: &mut http::Request<B>, client: &ClientInfo) -> Option<()> {
     let authority = match request.uri().authority() {
         Some(authority) => authority.as_str().to_owned(),
         None => request.headers().get(header::HOST)?.to_str().ok()?.to_owned(),
     };
     let target = request.uri().path_and_query()?.clone();
-    let uri = Uri::builder().scheme("http").authority(authority).path_and_query(target).build().ok()?;
+    let uri = Uri::builder().scheme(client.scheme).authority(authority).path_and_query(target).build().ok()?;
     request.headers_mut().remove(header::CONNECTION);
     let headers = [
         ("spin-path-info", uri.path().to_owned()),
@@ -123,7 +124,7 @@ fn prepare_as_spin<B>(request: &mut http::Request<B>, peer: SocketAddr) -> Optio
         ("spin-base-path", "/".to_owned()),
         ("spin-raw-component-route", "/...".to_owned()),
         ("spin-component-route", String::new()),
-        ("spin-client-addr", peer.to_string()),
+        ("spin-client-addr", client.address.to_string()),
     ];
     for (name, value) in headers {
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
@@ -136,6 +137,10 @@ fn prepare_as_spin<B>(request: &mut http::Request<B>, peer: SocketAddr) -> Optio
 mod tests {
     use super::*;
 
+    fn client() -> ClientInfo {
+        ClientInfo { address: ([127, 0, 0, 1], 4000).into(), scheme: "http", certificate: None }
+    }
+
     #[test]
     fn component_gets_an_absolute_uri_and_spin_headers_after_the_clients() {
         let mut request = http::Request::builder()
@@ -144,7 +149,7 @@ mod tests {
             .header("spin-client-addr", "192.0.2.9:1")
             .body(())
             .unwrap_or_default();
-        assert_eq!(prepare_as_spin(&mut request, ([127, 0, 0, 1], 4000).into()), Some(()));
+        assert_eq!(prepare_as_spin(&mut request, &client()), Some(()));
         assert_eq!(request.uri(), "http://api.example/reports/7?page=2");
         let addresses: Vec<_> = request.headers().get_all("spin-client-addr").iter().collect();
         assert_eq!(addresses, ["192.0.2.9:1", "127.0.0.1:4000"]);
@@ -153,6 +158,6 @@ mod tests {
     #[test]
     fn request_without_a_host_is_refused() {
         let mut request = http::Request::builder().uri("/").body(()).unwrap_or_default();
-        assert_eq!(prepare_as_spin(&mut request, ([127, 0, 0, 1], 4000).into()), None);
+        assert_eq!(prepare_as_spin(&mut request, &client()), None);
     }
 }

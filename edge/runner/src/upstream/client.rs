@@ -1,36 +1,47 @@
-//! The HTTP client of upstreams: its TLS and its pool of idle connections.
+//! The HTTP clients of upstreams: their TLS and their pools of idle connections.
 
 use crate::response::Body;
+use crate::settings::UpstreamTimeouts;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::time::Duration;
 
-/// The client of upstreams, with a pool of idle connections.
+/// A client of upstreams.
 pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_CONNECTION_LIFETIME: Duration = Duration::from_secs(30);
-
-pub(crate) fn client() -> Client {
-    client_with_pool(usize::MAX)
+/// HTTP versions of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HttpVersions {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 if the upstream negotiates it by ALPN, else HTTP/1.1.
+    Negotiated,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
 }
 
-pub(super) fn client_with_pool(max_idle_per_host: usize) -> Client {
+/// Header lists of an HTTP/2 response, as large as HTTP/1.1 allows.
+const MAX_HTTP2_HEADER_BYTES: u32 = 128 << 10;
+
+/// A client that keeps up to `max_idle` idle connections of each upstream.
+pub(crate) fn client(versions: HttpVersions, max_idle: usize, timeouts: &UpstreamTimeouts) -> Client {
     let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_connect_timeout(Some(timeouts.connect));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls_config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config()).https_or_http();
+    let https = match versions {
+        HttpVersions::Http1 => builder.enable_http1().wrap_connector(connector),
+        HttpVersions::Negotiated => builder.enable_http1().enable_http2().wrap_connector(connector),
+        HttpVersions::Http2 => builder.enable_http2().wrap_connector(connector),
+    };
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION_LIFETIME)
-        .pool_max_idle_per_host(max_idle_per_host)
+        .pool_idle_timeout(timeouts.idle)
+        .pool_max_idle_per_host(max_idle)
+        .http2_only(versions == HttpVersions::Http2)
+        .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
         .build(https)
 }
 

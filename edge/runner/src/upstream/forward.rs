@@ -1,11 +1,13 @@
 //! Forwards an allowed request to the upstream and streams both bodies. Hop-by-hop headers are
 //! removed in both directions (RFC 9110 section 7.6.1).
 
-use super::client::{Client, client, client_with_pool};
-use crate::Forward;
+use super::client::{Client, HttpVersions, client};
 use crate::error_chain::error_chain;
+use crate::listener::ClientInfo;
 use crate::response::{Body, BodyError, full, json_error};
+use crate::settings::{UpstreamTimeouts, UpstreamUrl};
 use crate::timed_body::{TimedBody, TooSlow};
+use crate::{Forward, Settings};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -13,22 +15,16 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies};
 
-/// Limit on each pause in an upstream's response; Spin has the same.
-const RESPONSE_READ_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// The upstream that gets allowed requests.
 pub(crate) struct Upstream {
-    url: String,
-    /// Time until the upstream must begin its response, once it has the request.
-    response_timeout: Duration,
+    upstream: UpstreamUrl,
+    timeouts: UpstreamTimeouts,
     trusted_proxies: TrustedProxies,
     client: Client,
     /// Opens a new connection for each request.
@@ -36,8 +32,15 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(url: String, response_timeout: Duration, trusted_proxies: TrustedProxies) -> Upstream {
-        Upstream { url, response_timeout, trusted_proxies, client: client(), unpooled_client: client_with_pool(0) }
+    pub(crate) fn new(settings: &Settings) -> Upstream {
+        let (upstream, timeouts) = (settings.upstream.clone(), settings.upstream_timeouts);
+        Upstream {
+            client: client(upstream.versions, usize::MAX, &timeouts),
+            unpooled_client: client(upstream.versions, 0, &timeouts),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            upstream,
+            timeouts,
+        }
     }
 
     /// Sends the request with the identity headers and returns the upstream's response; 502 if the
@@ -46,28 +49,33 @@ impl Upstream {
         &self,
         mut request: http::Request<Body>,
         allowed: &Forward,
-        peer: SocketAddr,
+        client: &ClientInfo,
     ) -> http::Response<Body> {
         if is_upgrade(&request) {
             let why = "this edge does not support protocol upgrades";
             return json_error(StatusCode::NOT_IMPLEMENTED, "not_implemented", why);
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let Ok(url) = format!("{}{target}", self.url).parse::<Uri>() else {
+        let Ok(url) = format!("{}{target}", self.upstream.url).parse::<Uri>() else {
             let why = "the request's target cannot be forwarded";
             return json_error(StatusCode::BAD_REQUEST, "invalid_request", why);
         };
-        let Some(headers) = outbound_headers(request.headers(), &self.trusted_proxies, &allowed.identity, peer) else {
+        let outbound = outbound_headers(request.headers(), &self.trusted_proxies, &allowed.identity, client);
+        let Some(mut headers) = outbound else {
             let why = "the gate's identity headers are not valid HTTP";
             return json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", why);
         };
+        if self.upstream.versions != HttpVersions::Http1 && accepts_trailers(request.headers()) {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
         *request.uri_mut() = url;
         *request.version_mut() = http::Version::HTTP_11;
         *request.headers_mut() = headers;
         match self.send(request).await {
             Some(Ok(mut response)) => {
                 remove_hop_by_hop_headers(response.headers_mut());
-                response.map(|body| TimedBody::with_read_timeout(body, RESPONSE_READ_TIMEOUT).boxed_unsync())
+                *response.version_mut() = http::Version::HTTP_11;
+                response.map(|body| TimedBody::with_read_timeout(body, self.timeouts.read).boxed_unsync())
             }
             Some(Err(error)) if has_cause::<TooSlow>(&error) => {
                 json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body arrived too slowly")
@@ -110,7 +118,7 @@ impl Upstream {
         let mut response = pin!(client.request(request));
         loop {
             let since = turn.since();
-            match timeout_at(since.unwrap_or_else(Instant::now) + self.response_timeout, response.as_mut()).await {
+            match timeout_at(since.unwrap_or_else(Instant::now) + self.timeouts.response, response.as_mut()).await {
                 Ok(result) => return Some(result),
                 Err(_) if since.is_some() && since == turn.since() => return None,
                 Err(_) => {}
@@ -212,11 +220,11 @@ fn outbound_headers(
     inbound: &HeaderMap,
     trusted_proxies: &TrustedProxies,
     identity: &[(String, Vec<u8>)],
-    peer: SocketAddr,
+    client: &ClientInfo,
 ) -> Option<HeaderMap> {
     let values = |name: &str| inbound.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let host = inbound.get(header::HOST).map(HeaderValue::as_bytes);
-    let peer = Peer { address: Some(peer.ip().to_canonical()), scheme: "http", host };
+    let peer = Peer { address: Some(client.address.ip().to_canonical()), scheme: client.scheme, host };
     let policy = RequestHeaderPolicy::new(peer, trusted_proxies, values("connection"));
     let mut headers = HeaderMap::with_capacity(inbound.len() + identity.len());
     for (name, value) in inbound.iter().filter(|(name, _)| policy.passes(name.as_str())) {
@@ -229,6 +237,13 @@ fn outbound_headers(
         headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(headers)
+}
+
+/// Whether the client accepts trailers, which gRPC needs: the only value of `TE` that HTTP/2 has
+/// (RFC 9113 section 8.2.2).
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let is_trailers = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"trailers");
+    headers.get_all(header::TE).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_trailers))
 }
 
 fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
@@ -261,6 +276,12 @@ mod tests {
     }
 
     #[test]
+    fn trailers_are_accepted_only_if_the_client_says_so() {
+        assert!(accepts_trailers(&headers(&[("te", "gzip, Trailers")])));
+        assert!(!accepts_trailers(&headers(&[("te", "gzip")])) && !accepts_trailers(&HeaderMap::new()));
+    }
+
+    #[test]
     fn upstream_gets_identity_and_forwarding_headers() {
         let inbound = headers(&[
             ("host", "api.example"),
@@ -270,11 +291,12 @@ mod tests {
         ]);
         let identity = [("x-tollgate-subject".to_owned(), b"alice".to_vec())];
         let no_proxies = TrustedProxies::default();
-        let outbound = outbound_headers(&inbound, &no_proxies, &identity, ([127, 0, 0, 1], 4000).into());
+        let client = ClientInfo { address: ([127, 0, 0, 1], 4000).into(), scheme: "https", certificate: None };
+        let outbound = outbound_headers(&inbound, &no_proxies, &identity, &client);
         let expected = headers(&[
             ("authorization", "Bearer t"),
             ("x-forwarded-for", "127.0.0.1"),
-            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "api.example"),
             ("x-tollgate-subject", "alice"),
         ]);

@@ -3,5 +3,5 @@
 mod client;
 mod forward;
 
-pub(crate) use client::{Client, client, tls_config};
+pub(crate) use client::{Client, HttpVersions, client, tls_config};
 pub(crate) use forward::Upstream;

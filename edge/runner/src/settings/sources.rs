@@ -1,185 +1,20 @@
-//! Settings of the runner, from flags, the environment, `.env` and `tollgate-edge.toml`, in this
-//! order. The gate's own settings are checked by the gate and passed to the component by name and
-//! value.
+//! The sources of settings: flags, the environment, `.env` and the settings file, in this order.
 
+use super::SettingError;
+use super::table::RUNNER_SETTINGS;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tollgate_gate::{DEPRECATED_SETTINGS, DeprecatedSetting, TrustedProxies, deprecated_settings};
-
-/// Components from the build script; `None` where the build embeds none.
-mod embedded {
-    include!(concat!(env!("OUT_DIR"), "/embedded_components.rs"));
-}
+use std::path::Path;
+use tollgate_gate::{DEPRECATED_SETTINGS, DeprecatedSetting, deprecated_settings};
 
 /// Settings file that is read if it exists.
 const FILE: &str = "tollgate-edge.toml";
 const PREFIX: &str = "TOLLGATE_EDGE_";
-const LISTEN: &str = "TOLLGATE_EDGE_LISTEN";
-const COMPONENT: &str = "TOLLGATE_EDGE_COMPONENT";
-const STORE: &str = "TOLLGATE_EDGE_STORE";
-const MAX_CONNECTIONS: &str = "TOLLGATE_EDGE_MAX_CONNECTIONS";
 /// Settings whose value can be in a file, which `NAME_FILE` names: secrets, and the snapshot key,
 /// which is copied from the origin.
 const VALUES_IN_FILES: [&str; 3] = ["TOLLGATE_EDGE_SNAPSHOT_KEY", "TOLLGATE_EDGE_SECRET_KEYS", "TOLLGATE_EDGE_KEY"];
 const MAX_VALUE_FILE_BYTES: u64 = 64 * 1024;
-
-/// A missing or invalid setting; displays as one line that names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingError(String);
-
-impl SettingError {
-    /// An error of the setting `name`.
-    pub fn new(name: &str, problem: impl fmt::Display) -> SettingError {
-        SettingError(format!("{name} {problem}"))
-    }
-
-    /// An error from the component, whose line names the setting.
-    pub(crate) fn from_line(line: impl Into<String>) -> SettingError {
-        SettingError(line.into())
-    }
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SettingError {}
-
-/// Which component decides on requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GateKind {
-    /// The WIT validator: the runner provides clock, network and proxying.
-    #[default]
-    Component,
-    /// The Spin component, hosted as Spin does.
-    Spin,
-}
-
-/// The settings of a runner.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub gate: GateKind,
-    /// Address to listen on; port 0 selects a free port.
-    pub listen: SocketAddr,
-    /// File of the component; by default the embedded one, or the file in the executable's folder.
-    pub component: Option<PathBuf>,
-    /// Cold-start store: a folder; by default memory only.
-    pub store: Option<PathBuf>,
-    /// Maximum number of simultaneous client connections.
-    pub max_connections: usize,
-    pub(crate) origin: String,
-    pub(crate) upstream: String,
-    pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) upstream_timeout: Duration,
-    pub(crate) max_staleness: Duration,
-    /// The gate's own settings: names and unparsed values.
-    pub(crate) gate_settings: Vec<(String, String)>,
-}
-
-impl Settings {
-    /// Reads the settings through `get`, which returns the value of a name (`TOLLGATE_EDGE_LISTEN`,
-    /// …). An empty value counts as unset.
-    ///
-    /// # Errors
-    /// Names the first setting that is missing or invalid.
-    pub fn from_lookup(gate: GateKind, get: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
-        let get = &|name: &str| get(name).filter(|value| !value.is_empty());
-        let listen = parse_listen(get(LISTEN))?;
-        let gate_settings =
-            tollgate_gate::Settings::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
-        let trusted_proxies =
-            TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
-        let max_connections = get(MAX_CONNECTIONS).map_or(Ok(10_000), |text| {
-            let number = text.trim().parse().ok().filter(|number| (16..=1_000_000).contains(number));
-            number.ok_or_else(|| {
-                SettingError::new(MAX_CONNECTIONS, format_args!("must be from 16 to 1000000, not {text:?}"))
-            })
-        })?;
-        let deprecated = DEPRECATED_SETTINGS.iter().filter(|(_, new_name)| get(new_name).is_none());
-        let names = tollgate_gate::SETTINGS.iter().map(|(name, _)| *name).chain(deprecated.map(|(name, _)| *name));
-        let unparsed = names.filter_map(|name| Some((name.to_owned(), get(name)?))).collect();
-        Ok(Settings {
-            gate,
-            listen,
-            component: get(COMPONENT).map(PathBuf::from),
-            store: get(STORE).map(PathBuf::from),
-            max_connections,
-            origin: gate_settings.origin,
-            upstream: gate_settings.upstream,
-            trusted_proxies,
-            upstream_timeout: Duration::from_millis(gate_settings.upstream_timeout_ms),
-            max_staleness: Duration::from_millis(gate_settings.max_staleness_ms),
-            gate_settings: unparsed,
-        })
-    }
-
-    /// URL of the upstream.
-    pub fn upstream(&self) -> &str {
-        &self.upstream
-    }
-
-    /// The component: as set, else the embedded one, else the file in the executable's folder or
-    /// where cargo builds it.
-    ///
-    /// # Errors
-    /// If there is no such file.
-    pub fn component_source(&self) -> Result<ComponentSource, SettingError> {
-        find_component(self.component.as_deref(), self.gate)
-    }
-}
-
-/// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.
-pub(crate) fn parse_listen(set: Option<String>) -> Result<SocketAddr, SettingError> {
-    let listen = set.unwrap_or_else(|| "127.0.0.1:8787".to_owned());
-    listen.parse().map_err(|_| {
-        SettingError::new(LISTEN, format_args!("must be an address such as 127.0.0.1:8787, not {listen:?}"))
-    })
-}
-
-/// Where a component is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ComponentSource {
-    File(PathBuf),
-    /// The bytes that the program was built with.
-    Embedded(&'static [u8]),
-}
-
-/// Finds the component for `gate`; `set` is the value of `TOLLGATE_EDGE_COMPONENT`.
-///
-/// # Errors
-/// If there is no such file.
-pub fn find_component(set: Option<&Path>, gate: GateKind) -> Result<ComponentSource, SettingError> {
-    if let Some(path) = set {
-        return path
-            .is_file()
-            .then(|| ComponentSource::File(path.to_owned()))
-            .ok_or_else(|| SettingError::new(COMPONENT, format_args!("is not a file: {}", path.display())));
-    }
-    let (name, package, embedded) = match gate {
-        GateKind::Component => ("tollgate_component.wasm", "tollgate-component", embedded::COMPONENT),
-        GateKind::Spin => ("tollgate_spin.wasm", "tollgate-spin", embedded::SPIN_COMPONENT),
-    };
-    if let Some(bytes) = embedded {
-        return Ok(ComponentSource::Embedded(bytes));
-    }
-    let executable = std::env::current_exe().unwrap_or_default();
-    // Cargo builds executables in target/PROFILE, and tests in target/PROFILE/deps.
-    let above = executable.ancestors().skip(1).take(3);
-    let candidates = above.flat_map(|folder| [folder.join(name), folder.join("wasm32-wasip2/release").join(name)]);
-    candidates.into_iter().find(|path| path.is_file()).map(ComponentSource::File).ok_or_else(|| {
-        let build = format!("cargo build --release --target wasm32-wasip2 --package {package}");
-        SettingError::new(
-            COMPONENT,
-            format_args!("is not set, and {name} is not in the executable's folder; build it: {build}"),
-        )
-    })
-}
 
 /// The sources of settings, strongest first: flags, environment, `.env`, settings file.
 pub struct Sources {
@@ -291,7 +126,7 @@ fn read_file(path: Option<&Path>) -> Result<BTreeMap<String, String>, SettingErr
             let name =
                 if key.starts_with(PREFIX) { key.clone() } else { format!("{PREFIX}{}", key.to_ascii_uppercase()) };
             let names_value_file = name.strip_suffix("_FILE").is_some_and(|name| VALUES_IN_FILES.contains(&name));
-            if ![LISTEN, COMPONENT, STORE, MAX_CONNECTIONS].contains(&&*name)
+            if !RUNNER_SETTINGS.iter().any(|setting| setting.name == name)
                 && !names_value_file
                 && !tollgate_gate::SETTINGS.iter().any(|(known, _)| *known == name)
                 && !DEPRECATED_SETTINGS.iter().any(|(known, _)| *known == name)

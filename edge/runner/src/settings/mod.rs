@@ -1,0 +1,153 @@
+//! Settings of the runner, from flags, the environment, `.env` and `tollgate-edge.toml`, in this
+//! order. The gate's own settings are checked by the gate and passed to the component by name and
+//! value.
+
+mod component;
+mod listener;
+mod lookup;
+mod sources;
+mod table;
+mod upstream;
+
+pub use component::{ComponentSource, find_component};
+pub(crate) use listener::{ClientTimeouts, TlsSettings};
+pub use sources::Sources;
+pub use table::{DEPRECATED_FLAGS, GATE_FLAGS, RUNNER_SETTINGS, RunnerSetting};
+pub(crate) use upstream::{UpstreamTimeouts, UpstreamUrl};
+
+use crate::upstream::HttpVersions;
+use lookup::Lookup;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, STORE};
+use tollgate_gate::{DEPRECATED_SETTINGS, TrustedProxies};
+
+const UPSTREAM: &str = "TOLLGATE_EDGE_UPSTREAM";
+
+/// A missing or invalid setting; displays as one line that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError(String);
+
+impl SettingError {
+    /// An error of the setting `name`.
+    pub fn new(name: &str, problem: impl fmt::Display) -> SettingError {
+        SettingError(format!("{name} {problem}"))
+    }
+
+    /// An error from the component, whose line names the setting.
+    pub(crate) fn from_line(line: impl Into<String>) -> SettingError {
+        SettingError(line.into())
+    }
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+/// Which component decides on requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GateKind {
+    /// The WIT validator: the runner provides clock, network and proxying.
+    #[default]
+    Component,
+    /// The Spin component, hosted as Spin does.
+    Spin,
+}
+
+/// The settings of a runner.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub gate: GateKind,
+    /// Address to listen on; port 0 selects a free port.
+    pub listen: SocketAddr,
+    /// File of the component; by default the embedded one, or the file in the executable's folder.
+    pub component: Option<PathBuf>,
+    /// Cold-start store: a folder; by default memory only.
+    pub store: Option<PathBuf>,
+    /// Maximum number of simultaneous client connections.
+    pub max_connections: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) client_timeouts: ClientTimeouts,
+    pub(crate) origin: String,
+    pub(crate) upstream: UpstreamUrl,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) upstream_timeouts: UpstreamTimeouts,
+    pub(crate) max_staleness: Duration,
+    /// The gate's own settings: names and unparsed values.
+    pub(crate) gate_settings: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// Reads the settings through `get`, which returns the value of a name (`TOLLGATE_EDGE_LISTEN`,
+    /// …). An empty value counts as unset.
+    ///
+    /// # Errors
+    /// Names the first setting that is missing or invalid.
+    pub fn from_lookup(gate: GateKind, get: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
+        let get = &|name: &str| get(name).filter(|value| !value.is_empty());
+        let listen = parse_listen(get(LISTEN))?;
+        let for_gate = &|name: &str| {
+            let is_upstream = name == UPSTREAM;
+            get(name).map(|value| if is_upstream { upstream::http_url(value.trim()) } else { value })
+        };
+        let gate_settings = tollgate_gate::Settings::from_lookup(for_gate)
+            .map_err(|error| SettingError::new(error.name, error.problem))?;
+        let upstream = UpstreamUrl::new(&get(UPSTREAM).unwrap_or_default());
+        if gate == GateKind::Spin && upstream.versions == HttpVersions::Http2 {
+            return Err(SettingError::new(UPSTREAM, "must be http or https: Spin components speak no other HTTP/2"));
+        }
+        let trusted_proxies =
+            TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
+        let lookup = Lookup(get);
+        let max_connections = lookup.number(MAX_CONNECTIONS, 10_000, 16..=1_000_000)?;
+        let deprecated = DEPRECATED_SETTINGS.iter().filter(|(_, new_name)| get(new_name).is_none());
+        let names = tollgate_gate::SETTINGS.iter().map(|(name, _)| *name).chain(deprecated.map(|(name, _)| *name));
+        let unparsed = names.filter_map(|name| Some((name.to_owned(), for_gate(name)?))).collect();
+        Ok(Settings {
+            gate,
+            listen,
+            component: get(COMPONENT).map(PathBuf::from),
+            store: get(STORE).map(PathBuf::from),
+            max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+            tls: TlsSettings::from_lookup(lookup)?,
+            client_timeouts: ClientTimeouts::from_lookup(lookup)?,
+            origin: gate_settings.origin,
+            upstream,
+            trusted_proxies,
+            upstream_timeouts: UpstreamTimeouts::from_lookup(
+                lookup,
+                Duration::from_millis(gate_settings.upstream_timeout_ms),
+            )?,
+            max_staleness: Duration::from_millis(gate_settings.max_staleness_ms),
+            gate_settings: unparsed,
+        })
+    }
+
+    /// URL of the upstream.
+    pub fn upstream(&self) -> &str {
+        &self.upstream.url
+    }
+
+    /// The component: as set, else the embedded one, else the file in the executable's folder or
+    /// where cargo builds it.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn component_source(&self) -> Result<ComponentSource, SettingError> {
+        find_component(self.component.as_deref(), self.gate)
+    }
+}
+
+/// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.
+pub(crate) fn parse_listen(set: Option<String>) -> Result<SocketAddr, SettingError> {
+    let listen = set.unwrap_or_else(|| "127.0.0.1:8787".to_owned());
+    listen.parse().map_err(|_| {
+        SettingError::new(LISTEN, format_args!("must be an address such as 127.0.0.1:8787, not {listen:?}"))
+    })
+}
