@@ -62,7 +62,7 @@ impl ComponentGate {
     pub(crate) async fn handle(&self, request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
         let connection = Connection {
             is_https: client.scheme == "https",
-            is_from_trusted_proxy: self.trusted_proxies.contains(client.address.ip().to_canonical()),
+            is_from_trusted_proxy: self.trusted_proxies.contains(client.address.ip()),
             client_certificate: client.certificate.map(Vec::from),
         };
         match self.decide(&gate_request(&request, connection)).await {
