@@ -21,7 +21,7 @@ use crate::revocation::{HashChain, RevocationChecker, RevocationStatus};
 use crate::stream_ticket::StreamTicket;
 use crate::verify::{
     AuthenticatedClaims, MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, authenticate, check_claims,
-    token_identifiers,
+    read_checked, select_key, token_identifiers,
 };
 
 /// Associativity of the cache: slots in which a token may be stored. More ways make it rarer that
