@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tollgate_core::{KeySet, TableSize, check_token_signature};
 
-use crate::SignatureCheck;
 use crate::pool::{Pool, Unavailable};
+use crate::validator::SignatureCheck;
 
 /// The public keys that the instances have.
 #[derive(Default)]
