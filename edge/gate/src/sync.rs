@@ -125,6 +125,17 @@ impl Gate {
         self.state.is_fold_due = false;
     }
 
+    /// Records why another part of this edge (a Worker's hub) has no fresh answer of the origin, for
+    /// the health report.
+    pub fn record_error(&mut self, why: &str, now_ms: u64) {
+        self.state.last_error = Some((why.to_owned(), now_ms));
+    }
+
+    /// Why the last fetch failed; none after a success.
+    pub fn last_error(&self) -> Option<&str> {
+        self.state.last_error().map(|(why, _)| why)
+    }
+
     /// Decides whether the host reads a push. The path is public: if the edge has a key, its origin
     /// proves with it that the push is its own, so that others cost neither memory nor a signature
     /// check.

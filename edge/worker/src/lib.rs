@@ -13,6 +13,8 @@ mod http;
 mod hub;
 mod hubs;
 mod isolate;
+mod kv;
+mod location;
 mod origin;
 mod protocol;
 mod push;
@@ -20,7 +22,7 @@ mod single_flight;
 
 use std::rc::Rc;
 
-use tollgate_gate::{Connection, Decision, Freshness};
+use tollgate_gate::{Connection, Decision};
 use worker::{
     Context, Env, Result, console_error, event, js_sys,
     wasm_bindgen::{JsCast, JsValue},
@@ -28,6 +30,9 @@ use worker::{
 };
 
 use crate::isolate::Isolate;
+
+/// Path of the gate's health report. Its response names the hub of this isolate.
+const HEALTH_PATH: &str = "/_tollgate/health";
 
 /// Called by the runtime for each request. It takes the runtime's request type, because that of the
 /// `worker` crate reads an unknown method as GET, and the gate must decide on what is forwarded.
@@ -42,25 +47,27 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     };
     match decide_or_wait(&isolate, &env, &context, &request).await {
         Decision::Forward(allowed) => forward::forward(&isolate, &request, &allowed).await,
-        Decision::Answer(response) => http::from_gate(&response),
+        Decision::Answer(mut response) => {
+            if let Some(hubs) = isolate.hubs.as_ref().filter(|_| http::target(&request) == HEALTH_PATH) {
+                response.headers.push(("tollgate-hub", hubs.own()));
+            }
+            http::from_gate(&response)
+        }
         Decision::Push => push::push(&isolate, &env, &request).await,
         // A request that has waited gets another decision.
         Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again"),
     }
 }
 
-/// Decides on a request, after a fetch if the decision needs one. Otherwise a fetch that is due
-/// runs in the background.
+/// Decides on a request, after a fetch if the decision needs one. Otherwise the replica is kept
+/// fresh in the background.
 async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, request: &web_sys::Request) -> Decision {
     let decision = decide(isolate, request, false);
     if decision == Decision::Wait {
         fetch::wait_for_fetch(isolate, env, context).await;
         return decide(isolate, request, true);
     }
-    let freshness = isolate.gate.borrow().freshness(now_ms());
-    if freshness != Freshness::Fresh {
-        drop(fetch::start(isolate, env, context));
-    }
+    fetch::keep_fresh(isolate, env, context);
     decision
 }
 

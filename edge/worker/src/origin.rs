@@ -1,17 +1,22 @@
 //! Syncs a gate with the origin: an isolate without a hub, or a hub for its isolates.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, time::Duration};
 
+use futures::future::{self, Either};
 use tollgate_gate::{Gate, MAX_FETCH_BYTES, Nonce, Question};
-use worker::{console_error, web_sys};
+use worker::{AbortController, Delay, console_error, web_sys};
 
 use crate::{
     http::{self, BodyError},
     now_ms, random,
 };
 
-/// Limit on an answer of the origin, body included.
-const FETCH_TIMEOUT_MS: u32 = 1_500;
+/// Limit on the time until the origin begins its answer.
+const FIRST_BYTE_TIMEOUT_MS: u64 = 1_500;
+/// Limit on an answer of the origin, body included: a snapshot can have many megabytes.
+const FETCH_TIMEOUT_MS: u64 = 30_000;
+/// Limit on a sync. A waiting request does not wait for so long.
+pub(crate) const SYNC_TIMEOUT_MS: u64 = FETCH_TIMEOUT_MS + 2 * FIRST_BYTE_TIMEOUT_MS;
 /// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
 
@@ -72,11 +77,28 @@ pub(crate) async fn sync(gate: &RefCell<Gate>, mut on_applied: impl FnMut(Applie
 async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
     let init = web_sys::RequestInit::new();
     init.set_redirect(web_sys::RequestRedirect::Manual); // the origin never redirects an edge
-    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(FETCH_TIMEOUT_MS)));
-    let response = http::fetch(url, &init).await?;
-    match http::read_body(response.body(), MAX_FETCH_BYTES).await {
+    let abort = AbortController::default();
+    init.set_signal(Some(&*abort.signal()));
+    let Some(response) = within(FIRST_BYTE_TIMEOUT_MS, http::fetch(url, &init)).await else {
+        abort.abort();
+        return Err(format!("no answer within {FIRST_BYTE_TIMEOUT_MS} ms"));
+    };
+    let response = response?;
+    let Some(body) = within(FETCH_TIMEOUT_MS, http::read_body(response.body(), MAX_FETCH_BYTES)).await else {
+        abort.abort();
+        return Err(format!("the answer took longer than {FETCH_TIMEOUT_MS} ms"));
+    };
+    match body {
         Ok(body) => Ok((response.status(), body)),
         Err(BodyError::TooLarge) => Err(format!("the answer is larger than {MAX_FETCH_BYTES} bytes")),
         Err(BodyError::Broken(why)) => Err(why),
+    }
+}
+
+/// The result of `work`; none if it takes longer.
+pub(crate) async fn within<T>(timeout_ms: u64, work: impl Future<Output = T>) -> Option<T> {
+    match future::select(Box::pin(work), Delay::from(Duration::from_millis(timeout_ms))).await {
+        Either::Left((result, _)) => Some(result),
+        Either::Right(_) => None,
     }
 }

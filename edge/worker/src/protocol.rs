@@ -1,47 +1,137 @@
-//! The protocol between isolates and hubs. During a rollout, they may have different versions of
-//! this crate. So a change of this grammar needs a new path; an isolate whose hub does not know it
-//! asks the origin.
+//! The protocol between isolates and hubs, and among hubs. During a rollout, they may have
+//! different versions of this crate. So a change of this grammar needs a new path; an isolate whose
+//! hub does not know it asks the origin.
 //!
 //! ```text
-//! request = GET https://hub/v1/messages?waits=(true / false)[&after=SEQUENCE]
-//!           ; without `after`, a snapshot is needed
-//! push    = POST https://hub/v1/push with the message as body ; response of `Gate::push`
-//! answer  = *part
-//! part    = kind age length message
-//! kind    = %x00 (snapshot) / %x01 (deltas) / %x02 (freshness proof)
-//! age     = u64      ; milliseconds since the hub's request for the proof; 0 in other parts
-//! length  = u32      ; octets of the message
-//! message = *OCTET   ; as signed by the origin
+//! messages = GET https://hub/v2/messages?hub=NAME&waits=(true / false)&hold=MS[&after=SEQUENCE]
+//!            ; `hold`: time for which the hub may wait for a change before it answers
+//!            ; without `after`, a snapshot is needed
+//! snapshot = GET https://hub/v2/snapshot?id=HEX&part=NUMBER
+//!            ; 200 with the octets of this part, 404 if the hub has another snapshot
+//! push     = POST https://hub/v2/push with the message as body        ; response of `Gate::push`
+//! push-all = POST https://hub/v2/push-all[?at=MS] likewise            ; to the directory
+//! register = POST https://hub/v2/hubs?name=NAME                       ; to the directory
+//! limit    = POST https://hub/v2/limit?bucket=NUMBER&requests=NUMBER&seconds=NUMBER
+//!            ; 200, or 429 with Retry-After
+//! answer   = load *part
+//! load     = u32      ; requests of isolates to this hub in a second
+//! part     = kind age length message
+//! kind     = %x00 (snapshot) / %x01 (deltas) / %x02 (freshness proof) / %x03 (error)
+//! age      = i64      ; milliseconds from the hub's request for the proof to the arrival of the
+//!                     ; isolate's request; negative if it was sent later; 0 in other parts
+//! length   = u32      ; octets of the message
+//! message  = *OCTET   ; as signed by the origin; of a snapshot: 16 OCTET (id) and u64 (octets);
+//!                     ; of an error: UTF-8, why the hub has no fresh answer of the origin
 //! ```
 //! The freshness proof is the origin's newest answer to the hub. Numbers are big-endian. Parts are
-//! in the order in which they must be applied; the proof is the last.
+//! in the order in which they must be applied; proof and error are the last.
 
-/// URL of a push. A request to a Durable Object needs a host, which can be any.
-pub(crate) const PUSH_URL: &str = "https://hub/v1/push";
-const MESSAGES_URL: &str = "https://hub/v1/messages";
+use std::fmt::Write as _;
+
+/// URL of a push to one hub. A request to a Durable Object needs a host, which can be any.
+pub(crate) const PUSH_URL: &str = "https://hub/v2/push";
+const BASE: &str = "https://hub/v2/";
 const PART_HEADER_BYTES: usize = 13;
+/// Octets of a part of a snapshot: a Durable Object that answers many new isolates at once must not
+/// copy a whole snapshot for each.
+pub(crate) const SNAPSHOT_PART_BYTES: usize = 4 << 20;
+const MAX_ERROR_BYTES: usize = 512;
+
+/// Last bytes of a snapshot's signature, which identify the snapshot.
+pub(crate) type SnapshotId = [u8; 16];
+
+/// The id of a snapshot.
+pub(crate) fn snapshot_id(snapshot: &[u8]) -> Option<SnapshotId> {
+    snapshot.last_chunk().copied()
+}
+
+/// The id as text.
+pub(crate) fn id_text(id: &SnapshotId) -> String {
+    id.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A request to a hub.
+pub(crate) enum HubRequest {
+    Messages(MessagesRequest),
+    /// A part of the snapshot with this id, as text.
+    SnapshotPart {
+        id: String,
+        part: usize,
+    },
+    Push,
+    /// A push for all hubs, with the time of its proof.
+    PushToAll {
+        at_ms: Option<u64>,
+    },
+    Register {
+        name: String,
+    },
+    Limit {
+        bucket: u64,
+        requests: u32,
+        seconds: u32,
+    },
+}
 
 /// An isolate's request for messages.
-pub(crate) struct HubRequest {
+pub(crate) struct MessagesRequest {
+    /// Name of the hub that gets it: the object does not know its own.
+    pub(crate) hub: String,
     /// Sequence of the isolate's replica; none if it needs a snapshot.
     pub(crate) after: Option<u64>,
     /// Whether a client's request waits for the answer, which then must be fresh on arrival.
     pub(crate) is_awaited: bool,
+    /// How long the hub may wait for a change.
+    pub(crate) hold_ms: u64,
 }
 
 impl HubRequest {
     pub(crate) fn to_url(&self) -> String {
-        let after = self.after.map(|after| format!("&after={after}")).unwrap_or_default();
-        format!("{MESSAGES_URL}?waits={}{after}", self.is_awaited)
+        match self {
+            Self::Messages(MessagesRequest { hub, after, is_awaited, hold_ms }) => {
+                let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+                format!("{BASE}messages?hub={hub}&waits={is_awaited}&hold={hold_ms}{after}")
+            }
+            Self::SnapshotPart { id, part } => format!("{BASE}snapshot?id={id}&part={part}"),
+            Self::Push => PUSH_URL.to_owned(),
+            Self::PushToAll { at_ms: None } => format!("{BASE}push-all"),
+            Self::PushToAll { at_ms: Some(at_ms) } => format!("{BASE}push-all?at={at_ms}"),
+            Self::Register { name } => format!("{BASE}hubs?name={name}"),
+            Self::Limit { bucket, requests, seconds } => {
+                format!("{BASE}limit?bucket={bucket}&requests={requests}&seconds={seconds}")
+            }
+        }
     }
 
     /// None if the URL does not match this version's grammar.
     pub(crate) fn parse(url: &str) -> Option<Self> {
-        let query = url.strip_prefix(MESSAGES_URL)?.strip_prefix('?')?;
-        let after = query.split('&').find_map(|pair| pair.strip_prefix("after="));
-        Some(Self {
-            after: after.and_then(|after| after.parse().ok()),
-            is_awaited: query.split('&').any(|pair| pair == "waits=true"),
+        let target = url.strip_prefix(BASE)?;
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let text = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+        };
+        let number = |name: &str| -> Option<u64> { text(name)?.parse().ok() };
+        Some(match path {
+            "messages" => Self::Messages(MessagesRequest {
+                hub: text("hub")?,
+                after: number("after"),
+                is_awaited: text("waits")? == "true",
+                hold_ms: number("hold")?,
+            }),
+            "snapshot" => Self::SnapshotPart { id: text("id")?, part: usize::try_from(number("part")?).ok()? },
+            "push" => Self::Push,
+            "push-all" => Self::PushToAll { at_ms: number("at") },
+            "hubs" => Self::Register { name: text("name")? },
+            "limit" => {
+                let small = |name| number(name).and_then(|number| u32::try_from(number).ok());
+                Self::Limit { bucket: number("bucket")?, requests: small("requests")?, seconds: small("seconds")? }
+            }
+            _ => return None,
         })
     }
 }
@@ -49,17 +139,36 @@ impl HubRequest {
 /// A message by its use.
 #[derive(Clone, Copy)]
 pub(crate) enum Part<'a> {
-    Snapshot(&'a [u8]),
+    /// The snapshot with this id and size, whose octets are requested in parts.
+    Snapshot {
+        id: SnapshotId,
+        bytes: u64,
+    },
     Deltas(&'a [u8]),
-    FreshnessProof { age_ms: u64, message: &'a [u8] },
+    FreshnessProof {
+        age_ms: i64,
+        message: &'a [u8],
+    },
+    Error(&'a str),
+}
+
+/// Starts an answer.
+pub(crate) fn new_answer(load: u32) -> Vec<u8> {
+    load.to_be_bytes().to_vec()
 }
 
 /// Appends a part. A message of 4 GiB or more is left out; no origin sends one.
 pub(crate) fn write_part(answer: &mut Vec<u8>, part: Part<'_>) {
+    let mut reference = Vec::new();
     let (kind, age_ms, message) = match part {
-        Part::Snapshot(message) => (0, 0, message),
+        Part::Snapshot { id, bytes } => {
+            reference.extend(id);
+            reference.extend(bytes.to_be_bytes());
+            (0, 0, reference.as_slice())
+        }
         Part::Deltas(message) => (1, 0, message),
         Part::FreshnessProof { age_ms, message } => (2, age_ms, message),
+        Part::Error(why) => (3, 0, &why.as_bytes()[..why.floor_char_boundary(MAX_ERROR_BYTES)]),
     };
     let Ok(length) = u32::try_from(message.len()) else { return };
     answer.reserve(PART_HEADER_BYTES + message.len());
@@ -69,8 +178,10 @@ pub(crate) fn write_part(answer: &mut Vec<u8>, part: Part<'_>) {
     answer.extend(message);
 }
 
-/// Parses an answer; none if it does not match the grammar completely.
-pub(crate) fn read_parts(mut answer: &[u8]) -> Option<Vec<Part<'_>>> {
+/// Parses an answer into the hub's load and the parts; none if it does not match the grammar
+/// completely.
+pub(crate) fn read_answer(answer: &[u8]) -> Option<(u32, Vec<Part<'_>>)> {
+    let (load, mut answer) = answer.split_first_chunk()?;
     let mut parts = Vec::new();
     while !answer.is_empty() {
         let ([kind], rest) = answer.split_first_chunk()?;
@@ -79,12 +190,16 @@ pub(crate) fn read_parts(mut answer: &[u8]) -> Option<Vec<Part<'_>>> {
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (message, rest) = rest.split_at_checked(length)?;
         parts.push(match kind {
-            0 => Part::Snapshot(message),
+            0 => {
+                let (id, bytes) = message.split_first_chunk()?;
+                Part::Snapshot { id: *id, bytes: u64::from_be_bytes(bytes.try_into().ok()?) }
+            }
             1 => Part::Deltas(message),
-            2 => Part::FreshnessProof { age_ms: u64::from_be_bytes(*age), message },
+            2 => Part::FreshnessProof { age_ms: i64::from_be_bytes(*age), message },
+            3 => Part::Error(std::str::from_utf8(message).ok()?),
             _ => return None,
         });
         answer = rest;
     }
-    Some(parts)
+    Some((u32::from_be_bytes(*load), parts))
 }

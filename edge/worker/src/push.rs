@@ -1,7 +1,7 @@
-//! Pushes from the origin: to this isolate, and to the hubs, from which the other isolates get
-//! them.
+//! Pushes from the origin: to the hubs, from which the isolates get them, or without hubs to this
+//! isolate.
 
-use tollgate_gate::MAX_PUSH_BYTES;
+use tollgate_gate::{MAX_PUSH_BYTES, PUSH_HEADER};
 use worker::{Env, Result, web_sys};
 
 use crate::{
@@ -10,7 +10,8 @@ use crate::{
     now_ms,
 };
 
-/// Applies a push. Without hubs it reaches this isolate only; the others fetch the changes.
+/// Applies a push that the gate admitted. Without hubs it reaches this isolate only; the others
+/// fetch the changes.
 pub(crate) async fn push(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
     let message = match http::read_body(request.body(), MAX_PUSH_BYTES).await {
         Ok(message) => message,
@@ -21,10 +22,18 @@ pub(crate) async fn push(isolate: &Isolate, env: &Env, request: &web_sys::Reques
             return http::json_error(400, "invalid_request", &format!("the message ended early: {why}"));
         }
     };
-    let response = isolate.gate.borrow_mut().push(&message, now_ms());
-    match &isolate.hubs {
-        // The path is public: messages that are not the origin's do not reach the hubs.
-        Some(hubs) if matches!(response.status, 200 | 409) => http::from_gate(&hubs.push(env, &message).await),
-        _ => http::from_gate(&response),
+    let Some(hubs) = &isolate.hubs else {
+        return http::from_gate(&isolate.gate.borrow_mut().push(&message, now_ms()));
+    };
+    let header = request.headers().get(PUSH_HEADER).ok().flatten();
+    let at_ms = header.and_then(|header| isolate.gate.borrow().push_time(&header));
+    if at_ms.is_none() {
+        // Without a key, anyone can send a push: one that is not the origin's does not reach the
+        // hubs.
+        let response = isolate.gate.borrow_mut().push(&message, now_ms());
+        if !matches!(response.status, 200 | 409) {
+            return http::from_gate(&response);
+        }
     }
+    http::from_gate(&hubs.push(env, &message, at_ms).await)
 }

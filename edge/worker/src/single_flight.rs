@@ -9,9 +9,6 @@ use worker::Delay;
 
 use crate::{now_ms, random};
 
-/// Age at which a fetch counts as lost: the runtime may have ended the request that started it,
-/// without running destructors. Longer than the timeouts of a hub and the origin together.
-const FLIGHT_TIMEOUT_MS: u64 = 3_000;
 /// Interval at which waiting requests check whether the fetch has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
@@ -21,26 +18,34 @@ pub(crate) type FlightEnd = oneshot::Receiver<()>;
 /// At most one fetch at a time.
 #[derive(Default)]
 pub(crate) struct SingleFlight {
-    /// Start of the current fetch in Unix milliseconds, which also identifies it.
-    started_at_ms: Cell<Option<u64>>,
+    /// Number of the current flight; 0 for none.
+    current: Cell<u64>,
+    /// Number of the last flight.
+    last: Cell<u64>,
+    /// Time at which the current flight counts as lost, in Unix milliseconds: the runtime may have
+    /// ended the request that started it, without running destructors.
+    lost_at_ms: Cell<u64>,
     back_off: Cell<BackOff>,
 }
 
 impl SingleFlight {
-    /// Starts a flight, unless one is under way or the last one failed a moment ago.
-    pub(crate) fn try_start(self: &Rc<Self>) -> Option<(Flight, FlightEnd)> {
+    /// Starts a flight that takes at most `timeout_ms`, unless one is under way or the last one
+    /// failed a moment ago.
+    pub(crate) fn try_start(self: &Rc<Self>, timeout_ms: u64) -> Option<(Flight, FlightEnd)> {
         if self.is_in_flight() || self.back_off.get().remaining_delay_ms(now_ms()) > 0 {
             return None;
         }
-        let started_at_ms = now_ms();
-        self.started_at_ms.set(Some(started_at_ms));
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        self.current.set(number);
+        self.lost_at_ms.set(now_ms().saturating_add(timeout_ms));
         let (end, ended) = oneshot::channel();
-        Some((Flight { owner: Rc::clone(self), started_at_ms, _end: end }, ended))
+        Some((Flight { owner: Rc::clone(self), number, _end: end }, ended))
     }
 
     /// Waits for a fetch, at most `timeout_ms`; starts one by `start` if none is under way. A fetch
     /// that is under way may have been started too early to be sufficient; the next one is not.
-    /// While fetches fail, only the request that starts one waits.
+    /// While fetches fail, they run in the background and no request waits.
     pub(crate) async fn wait(
         &self,
         timeout_ms: u64,
@@ -49,16 +54,18 @@ impl SingleFlight {
     ) {
         let deadline = now_ms() + timeout_ms;
         for _ in 0..2 {
-            if let Some(ended) = start() {
+            let may_wait = self.back_off.get().may_wait(now_ms());
+            let started = start();
+            if !may_wait {
+                return;
+            }
+            if let Some(ended) = started {
                 let remaining = Duration::from_millis(deadline.saturating_sub(now_ms()));
                 drop(future::select(ended, Delay::from(remaining)).await);
                 return;
             }
-            if !self.back_off.get().may_wait(now_ms()) {
-                return;
-            }
-            let current = self.started_at_ms.get();
-            while self.is_in_flight() && self.started_at_ms.get() == current && now_ms() < deadline {
+            let current = self.current.get();
+            while self.is_in_flight() && self.current.get() == current && now_ms() < deadline {
                 Delay::from(POLL_INTERVAL).await;
             }
             if is_sufficient() {
@@ -68,14 +75,14 @@ impl SingleFlight {
     }
 
     fn is_in_flight(&self) -> bool {
-        self.started_at_ms.get().is_some_and(|started| now_ms().saturating_sub(started) < FLIGHT_TIMEOUT_MS)
+        self.current.get() != 0 && now_ms() < self.lost_at_ms.get()
     }
 }
 
 /// A fetch under way; ends when it is dropped.
 pub(crate) struct Flight {
     owner: Rc<SingleFlight>,
-    started_at_ms: u64,
+    number: u64,
     _end: oneshot::Sender<()>,
 }
 
@@ -95,8 +102,8 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         // After its timeout, another flight may have started, which this must not end.
-        if self.owner.started_at_ms.get() == Some(self.started_at_ms) {
-            self.owner.started_at_ms.set(None);
+        if self.owner.current.get() == self.number {
+            self.owner.current.set(0);
         }
     }
 }

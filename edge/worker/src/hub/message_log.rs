@@ -1,13 +1,13 @@
-//! The log of messages that a hub sends to isolates: those with changes after its snapshot, and the
-//! freshness proof, which is the origin's newest answer.
+//! The log of messages that a hub sends to isolates: those with changes after its
+//! snapshot, and the freshness proof, which is the origin's newest answer.
 
 use crate::{
     origin::AppliedAnswer,
-    protocol::{self, Part},
+    protocol::{self, Part, snapshot_id},
 };
 
-/// Number of messages after the last compaction at which the log is compacted again: a new isolate
-/// checks the signature of each, which takes milliseconds.
+/// Number of messages after the last compaction at which the log is compacted again:
+/// a new isolate checks the signature of each, which takes milliseconds.
 const MAX_UNCOMPACTED: usize = 64;
 
 /// Effect of an answer on the log.
@@ -21,7 +21,8 @@ pub(super) enum LogUpdate {
     Replaced,
 }
 
-/// Messages in the order of the history: the first follows the snapshot of the hub's gate.
+/// Messages in the order of the history: the first follows the snapshot of the hub's
+/// gate.
 #[derive(Default)]
 pub(super) struct HubLog {
     /// Sequence of the snapshot.
@@ -38,8 +39,8 @@ struct Change {
     message: Vec<u8>,
 }
 
-/// The origin's newest answer after which the hub's replica was complete, with the time of its
-/// request.
+/// The origin's newest answer after which the hub's replica was complete, with the
+/// time of its request.
 struct FreshnessProof {
     asked_at_ms: u64,
     message: Vec<u8>,
@@ -51,8 +52,8 @@ impl HubLog {
         *self = Self { start, ..Self::default() };
     }
 
-    /// Appends a message after which the hub's replica has this sequence. Returns false if the log
-    /// has these changes already.
+    /// Appends a message after which the hub's replica has this sequence. Returns
+    /// false if the log has these changes already.
     pub(super) fn append(&mut self, sequence: Option<u64>, message: &[u8]) -> bool {
         let end = self.changes.last().map(|last| last.last_sequence).or(self.start);
         let Some(last_sequence) = sequence.filter(|_| end.is_some() && sequence > end) else { return false };
@@ -74,8 +75,8 @@ impl HubLog {
         if self.append(sequence, &answer.message) { LogUpdate::Appended } else { LogUpdate::None }
     }
 
-    /// Whether the log should be compacted, that is replaced by fewer messages with the same
-    /// changes.
+    /// Whether the log should be compacted, that is replaced by fewer messages with
+    /// the same changes.
     pub(super) fn should_be_compacted(&self) -> bool {
         self.changes.len() >= self.compacted + MAX_UNCOMPACTED
     }
@@ -95,26 +96,37 @@ impl HubLog {
         self.proof.as_ref().map(|proof| proof.message.as_slice())
     }
 
-    /// The answer to an isolate whose replica has the sequence `after`. It begins with the snapshot
-    /// if the isolate has none, or an older one.
-    pub(super) fn answer(&self, after: Option<u64>, snapshot: Option<&[u8]>, now_ms: u64) -> Vec<u8> {
-        let mut answer = Vec::new();
-        let (Some(start), Some(snapshot)) = (self.start, snapshot) else { return answer };
+    /// Writes the parts for an isolate whose replica has the sequence `after` and
+    /// whose request arrived at `arrived_at_ms`. They begin with the snapshot if
+    /// the isolate has none, or an older one.
+    pub(super) fn write_parts(
+        &self,
+        answer: &mut Vec<u8>,
+        after: Option<u64>,
+        snapshot: Option<&[u8]>,
+        arrived_at_ms: u64,
+        now_ms: u64,
+    ) {
+        let (Some(start), Some(snapshot)) = (self.start, snapshot) else { return };
         let after = after.filter(|after| *after >= start).unwrap_or_else(|| {
-            protocol::write_part(&mut answer, Part::Snapshot(snapshot));
+            if let Some(id) = snapshot_id(snapshot) {
+                protocol::write_part(answer, Part::Snapshot { id, bytes: snapshot.len() as u64 });
+            }
             start
         });
         for change in self.changes.iter().filter(|change| change.last_sequence > after) {
             if self.proof() != Some(&change.message) {
-                protocol::write_part(&mut answer, Part::Deltas(&change.message));
+                protocol::write_part(answer, Part::Deltas(&change.message));
             }
         }
         if let Some(FreshnessProof { asked_at_ms, message }) = &self.proof {
-            // If the clock was set back, the distance counts as age, so that the proof is not too
-            // fresh.
-            let age_ms = now_ms.abs_diff(*asked_at_ms);
-            protocol::write_part(&mut answer, Part::FreshnessProof { age_ms, message });
+            let distance_ms = i64::try_from(arrived_at_ms.abs_diff(*asked_at_ms)).unwrap_or(i64::MAX);
+            // The hub may have asked after the arrival, while it held the isolate's request. A
+            // time in the future only shows that the clock was set back: then the
+            // distance counts as age, so that the proof is not too fresh.
+            let is_later = (arrived_at_ms..=now_ms).contains(asked_at_ms);
+            let age_ms = if is_later { -distance_ms } else { distance_ms };
+            protocol::write_part(answer, Part::FreshnessProof { age_ms, message });
         }
-        answer
     }
 }

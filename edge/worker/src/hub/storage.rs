@@ -1,6 +1,8 @@
 //! The hub's storage, which survives an eviction: the snapshot and the messages after it, in the
-//! object's SQLite database. Messages without changes are not written, so an idle origin causes no
-//! writes, and freshness does not survive.
+//! object's SQLite database; for the directory also the names of the hubs. Messages without changes
+//! are not written, so an idle origin causes no writes, and freshness does not survive.
+
+use std::collections::BTreeMap;
 
 use worker::{Result, SqlStorage, SqlStorageValue, State};
 
@@ -12,10 +14,13 @@ const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 pub(super) struct Storage(SqlStorage);
 
 /// The content of the storage.
+#[derive(Default)]
 pub(super) struct StoredMessages {
     pub(super) snapshot: Option<Vec<u8>>,
     /// The messages after the snapshot, in order.
     pub(super) deltas: Vec<Vec<u8>>,
+    /// Time of the registration of each hub, in Unix milliseconds.
+    pub(super) hubs: BTreeMap<String, u64>,
 }
 
 impl Storage {
@@ -23,13 +28,33 @@ impl Storage {
         let sql = state.storage().sql();
         sql.exec("CREATE TABLE IF NOT EXISTS snapshot (part INTEGER PRIMARY KEY, bytes BLOB NOT NULL)", None)?;
         sql.exec("CREATE TABLE IF NOT EXISTS deltas (number INTEGER PRIMARY KEY, message BLOB NOT NULL)", None)?;
+        sql.exec("CREATE TABLE IF NOT EXISTS hubs (name TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL)", None)?;
         Ok(Self(sql))
     }
 
     pub(super) fn load(&self) -> Result<StoredMessages> {
         let snapshot = self.column("SELECT bytes FROM snapshot ORDER BY part")?.concat();
         let deltas = self.column("SELECT message FROM deltas ORDER BY number")?;
-        Ok(StoredMessages { snapshot: (!snapshot.is_empty()).then_some(snapshot), deltas })
+        let snapshot = (!snapshot.is_empty()).then_some(snapshot);
+        Ok(StoredMessages { snapshot, deltas, hubs: self.hubs()? })
+    }
+
+    /// Saves the registration of a hub, and deletes those from before `oldest_ms`.
+    pub(super) fn save_hub(&self, name: &str, now_ms: u64, oldest_ms: u64) -> Result<()> {
+        let time = |ms: u64| SqlStorageValue::Integer(i64::try_from(ms).unwrap_or(i64::MAX));
+        self.0.exec("DELETE FROM hubs WHERE seen_ms < ?", vec![time(oldest_ms)])?;
+        self.0.exec("INSERT OR REPLACE INTO hubs VALUES (?, ?)", vec![name.into(), time(now_ms)]).map(drop)
+    }
+
+    fn hubs(&self) -> Result<BTreeMap<String, u64>> {
+        let rows = self.0.exec("SELECT name, seen_ms FROM hubs", None)?;
+        let hub = |row: Result<Vec<SqlStorageValue>>| match <[SqlStorageValue; 2]>::try_from(row?) {
+            Ok([SqlStorageValue::String(name), SqlStorageValue::Integer(seen_ms)]) => {
+                Ok((name, seen_ms.unsigned_abs()))
+            }
+            _ => Err(worker::Error::from("unexpected row in the hub's storage")),
+        };
+        rows.raw().map(hub).collect()
     }
 
     pub(super) fn append(&self, message: &[u8]) -> Result<()> {
