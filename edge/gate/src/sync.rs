@@ -28,8 +28,8 @@ pub struct Question {
 impl Gate {
     /// Path and query of the next GET from the origin: the snapshot, or the deltas after the
     /// replica's sequence. `wait_ms` is the time for which the origin may hold its answer until
-    /// there is a change (long poll). The version says which messages this edge understands. An edge
-    /// with a key signs the query.
+    /// there is a change (long poll). The version says which messages this edge understands. An
+    /// edge with a key signs the query.
     pub fn next_fetch(&self, wait_ms: u64, question: &Question) -> String {
         let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
@@ -125,8 +125,8 @@ impl Gate {
         self.state.is_fold_due = false;
     }
 
-    /// Records why another part of this edge (a Worker's hub) has no fresh answer of the origin, for
-    /// the health report.
+    /// Records why another part of this edge (a Worker's hub) has no fresh answer of the origin,
+    /// for the health report.
     pub fn record_error(&mut self, why: &str, now_ms: u64) {
         self.state.last_error = Some((why.to_owned(), now_ms));
     }

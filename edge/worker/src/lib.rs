@@ -7,6 +7,7 @@
 //! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that
 //! the gate has not allowed.
 
+mod cf;
 mod fetch;
 mod forward;
 mod http;
@@ -29,7 +30,7 @@ use worker::{
     web_sys,
 };
 
-use crate::isolate::Isolate;
+use crate::{cf::Cf, isolate::Isolate};
 
 /// Path of the gate's health report. Its response names the hub of this isolate.
 const HEALTH_PATH: &str = "/_tollgate/health";
@@ -80,7 +81,7 @@ fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> De
         is_https: request.url().starts_with("https:"),
         is_from_trusted_proxy: forward::client_address(&headers)
             .is_some_and(|peer| isolate.trusted_proxies.contains(peer)),
-        client_certificate: None,
+        client_certificate: Cf::of(request).client_certificate(),
     };
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers, connection };

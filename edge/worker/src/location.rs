@@ -1,7 +1,9 @@
 //! Where clients of an isolate are, as the location hint of their hub: Cloudflare creates a Durable
 //! Object near its hint. Isolates of one region share hubs, which are near them.
 
-use worker::{js_sys::Reflect, wasm_bindgen::JsValue, web_sys};
+use worker::web_sys;
+
+use crate::cf::Cf;
 
 /// All hints that Cloudflare knows.
 const HINTS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
@@ -21,10 +23,9 @@ pub(crate) struct Location(Option<&'static str>);
 impl Location {
     /// The location of the client, as Cloudflare reports it in `request.cf`.
     pub(crate) fn of(request: &web_sys::Request) -> Self {
-        let cf = member(request, "cf").unwrap_or(JsValue::UNDEFINED);
-        let text = |name| member(&cf, name).and_then(|value| value.as_string());
-        let longitude = text("longitude").and_then(|degrees| degrees.parse().ok());
-        Self(hint(text("continent").as_deref(), text("country").as_deref(), longitude))
+        let cf = Cf::of(request);
+        let longitude = cf.text("longitude").and_then(|degrees| degrees.parse().ok());
+        Self(hint(cf.text("continent").as_deref(), cf.text("country").as_deref(), longitude))
     }
 
     /// The location of the hub of this name.
@@ -58,9 +59,4 @@ fn hint(continent: Option<&str>, country: Option<&str>, longitude: Option<f64>) 
         "AF" => "afr",
         _ => return None,
     })
-}
-
-/// A member of a JavaScript object; none if it is absent or `object` is none.
-pub(crate) fn member(object: &JsValue, name: &str) -> Option<JsValue> {
-    Reflect::get(object, &JsValue::from_str(name)).ok().filter(|value| !value.is_undefined() && !value.is_null())
 }
