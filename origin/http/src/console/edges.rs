@@ -1,5 +1,5 @@
-//! `/admin/edges`: the registered edges, how far they are behind, when they were last seen, and what
-//! they reported of their work.
+//! `/admin/edges`: the registered edges, how far they are behind, when they were last seen, and
+//! what they reported of their work.
 
 use askama::Template;
 use axum::response::Response;
