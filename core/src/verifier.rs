@@ -41,6 +41,9 @@ pub struct Verifier {
     /// Signature checks made with each key of the set.
     checks: Vec<u32>,
     cache: TokenCache,
+    was_cached: bool,
+    /// The token that is verified next was put into the cache for this.
+    is_just_checked: bool,
 }
 
 impl Verifier {
@@ -48,7 +51,14 @@ impl Verifier {
     /// [`MAX_CACHED_TOKEN_BYTES`] (rounded up to four times a power of two; 0 disables the cache)
     /// and computes tables of `table_size` for keys in frequent use.
     pub fn new(keys: KeySet, cached_tokens: usize, table_size: TableSize) -> Self {
-        Self { checks: alloc::vec![0; keys.len()], keys, table_size, cache: TokenCache::new(cached_tokens) }
+        Self {
+            checks: alloc::vec![0; keys.len()],
+            keys,
+            table_size,
+            cache: TokenCache::new(cached_tokens),
+            was_cached: false,
+            is_just_checked: false,
+        }
     }
 
     /// The key set.
@@ -111,9 +121,24 @@ impl Verifier {
         Ok(StreamTicket::new(&token_identifiers(claims, self.keys.key_id(entry.key_index)), expires_at))
     }
 
+    /// Whether the signature of the token that was verified last had been checked before.
+    pub fn was_cached(&self) -> bool {
+        self.was_cached
+    }
+
+    /// The client of a token whose signature was checked and which is in the cache, whether it is
+    /// still good or not: for a log of refusals.
+    pub fn client_of_cached(&self, token: &[u8]) -> Option<&str> {
+        let (set, way) =
+            [false, true].into_iter().find_map(|allow_plain_jwt| self.cache.find(token, allow_plain_jwt))??;
+        Some(self.cache.sets.get(set)?.get(way)?.as_ref()?.token.client_id())
+    }
+
     /// The cache slot of a token whose signature was checked, now or before.
     fn find_or_authenticate(&mut self, token: &[u8], allow_plain_jwt: bool) -> Result<CacheSlot, Refusal> {
-        if let Some(slot) = self.cache.find(token, allow_plain_jwt) {
+        let cached = self.cache.find(token, allow_plain_jwt);
+        self.was_cached = cached.is_some() && !core::mem::take(&mut self.is_just_checked);
+        if let Some(slot) = cached {
             return Ok(slot);
         }
         let authenticated = authenticate(token, &self.keys, allow_plain_jwt)?;
@@ -138,6 +163,7 @@ impl Verifier {
     pub fn cache_checked(&mut self, token: &[u8], allow_plain_jwt: bool) -> Result<(), Refusal> {
         let authenticated = read_checked(token, &self.keys, allow_plain_jwt)?;
         self.cache.insert(token, allow_plain_jwt, authenticated);
+        self.is_just_checked = true;
         Ok(())
     }
 

@@ -101,7 +101,7 @@ impl Config {
                     if routes.len() == MAX_ROUTES {
                         return Err(JsonError::TooMany);
                     }
-                    routes.push(Route::read_element(reader)?);
+                    routes.push(Route { index: Some(routes.len()), ..Route::read_element(reader)? });
                     Ok(())
                 })?,
                 _ => return Err(JsonError::OutOfRange),

@@ -10,6 +10,7 @@ use super::UnknownStatusPolicy;
 /// Requirements for requests with some hosts, paths and methods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Route {
+    pub(super) index: Option<usize>,
     pub(super) path: String,
     pub(super) hosts: Vec<String>,
     pub(super) methods: Vec<String>,
@@ -129,6 +130,12 @@ pub struct Cors {
 }
 
 impl Route {
+    /// Position in [`Config::routes`](crate::Config::routes). None for the route of requests that no
+    /// rule matches.
+    pub fn index(&self) -> Option<usize> {
+        self.index
+    }
+
     /// The path as written: `/a`, `/a/*`, or with parameters `/a/{id}`.
     pub fn path(&self) -> &str {
         &self.path

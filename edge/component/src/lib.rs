@@ -16,9 +16,9 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    ConfigDigest, Connection, Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket, Question,
-    RateLimit, RateLimitKey, Refresh, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamVerdict,
-    Verdict,
+    Activity, ConfigDigest, Connection, Decision, Forward, ForwardRoute, Gate, Guest, GuestGate, Header, IssuedTicket,
+    Question, RateLimit, RateLimitKey, Refresh, RefusedRequest, Request, Response, SignatureCheck, StreamPolicy,
+    StreamSchedule, StreamVerdict, Verdict,
 };
 
 struct Component;
@@ -48,6 +48,21 @@ impl GuestGate for Instance {
 
     fn next_fetch(&self, wait_ms: u64, question: Question) -> String {
         self.0.borrow().next_fetch(wait_ms, &gate_question(question))
+    }
+
+    fn next_fetch_reporting(&self, wait_ms: u64, question: Question, report: String) -> String {
+        self.0.borrow().next_fetch_reporting(wait_ms, &gate_question(question), &report)
+    }
+
+    fn activity(&self, now_ms: u64) -> Activity {
+        let gate = self.0.borrow();
+        let routes = gate.route_totals().map(|(route, totals)| (route, totals.passed, totals.refused));
+        Activity {
+            totals: gate.counters().totals().to_string(),
+            routes: routes.collect(),
+            age_ms: gate.replica_age_ms(now_ms),
+            sequence: gate.sequence(),
+        }
     }
 
     fn accept(&self, status: u16, body: Vec<u8>, question: Question) -> Result<bool, String> {
@@ -203,7 +218,13 @@ fn wit_decision(decision: gate::Decision) -> Decision {
 }
 
 fn wit_response(response: gate::Response) -> Response {
-    Response { status: response.status, headers: header_list(response.headers), body: response.body }
+    let gate::Response { status, headers, body, refused } = response;
+    let refused = refused.map(|gate::RefusedRequest { reason, route, client }| RefusedRequest {
+        reason: reason.to_owned(),
+        route,
+        client,
+    });
+    Response { status, headers: header_list(headers), body, refused }
 }
 
 fn header_list(headers: Vec<gate::Header>) -> Vec<Header> {

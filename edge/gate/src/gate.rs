@@ -1,14 +1,14 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
 use tollgate_core::{
-    Config, ConfigDigest, Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
+    Config, ConfigDigest, Refusal, ReplicaView, Route, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 
 use crate::bearer::{self, BearerToken};
-use crate::counters::Counters;
+use crate::counters::{Counters, RouteTotals};
 use crate::error_form;
 use crate::json::JsonObject;
-use crate::message::{Decision, Forward, ForwardRoute, Header, Request, Response};
+use crate::message::{Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response};
 use crate::path;
 use crate::replica_state::ReplicaState;
 use crate::routing::find_route;
@@ -130,7 +130,9 @@ impl Gate {
         }
         let original = match self.original_request(request) {
             Ok(original) => original,
-            Err(problem) => return Decision::Answer(bearer::invalid_request(problem)),
+            Err(problem) => {
+                return Decision::Answer(self.refused(bearer::invalid_request(problem), "invalid_request", None, None));
+            }
         };
         Decision::Answer(match self.authorize(&original, now_ms, has_waited) {
             Authorization::Allowed(Forward { identity, .. }) => {
@@ -182,7 +184,9 @@ impl Gate {
     /// the others do not.
     fn authorize(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Authorization {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
-        let invalid = |problem: &str| Authorization::Refused(bearer::invalid_request(problem));
+        let refuse =
+            |response, reason, route, client| Authorization::Refused(self.refused(response, reason, route, client));
+        let invalid = |problem: &str| refuse(bearer::invalid_request(problem), "invalid_request", None, None);
         let path = match path::decode(request.path()) {
             Ok(path) => path,
             Err(why) => return invalid(why),
@@ -196,33 +200,73 @@ impl Gate {
         let replica = match self.state.replica() {
             _ if may_wait && !was_fresh_once => return Authorization::NeedsFreshReplica,
             Some(replica) => replica,
-            None => return Authorization::Refused(bearer::unavailable("this edge has no snapshot yet")),
+            None => return refuse(bearer::unavailable("this edge has no snapshot yet"), "no_snapshot", None, None),
         };
         let route = match find_route(replica.config(), request.method, &path) {
             Ok(route) => route,
             Err(why) => return invalid(&why),
         };
-        let allowed = |identity| Authorization::Allowed(Forward { identity, route: ForwardRoute::new(route) });
-        let allowed_without_token = || Authorization::Allowed(Forward::without_token(route));
+        let allowed = |forward| {
+            self.counters.passed(route.index());
+            Authorization::Allowed(forward)
+        };
         let BearerToken::Token(token) = bearer_token else {
-            return if route.is_public() {
-                allowed_without_token()
-            } else {
-                Authorization::Refused(bearer::missing_token())
+            return match route.is_public() {
+                true => allowed(Forward::without_token(route)),
+                false => refuse(bearer::missing_token(), "missing_token", Some(route), None),
             };
         };
         let when_unknown = [route.on_stale(), route.on_not_covered()];
+        let mut was_cached = false;
         let verdict = self.requirements(route.scope(), when_unknown, now_ms).and_then(|(requirements, view)| {
-            self.state.verifier().verify(token, &requirements, &view, now_ms / 1000).map(identity)
+            let mut verifier = self.state.verifier();
+            let verdict = verifier.verify(token, &requirements, &view, now_ms / 1000).map(identity);
+            was_cached = verifier.was_cached();
+            verdict
         });
+        let decided = || {
+            self.counters.token_verified(was_cached);
+            self.counters.decided(has_waited, self.freshness(now_ms) == Freshness::Stale);
+        };
         match verdict {
-            Ok(identity) if !may_wait => allowed(identity),
-            Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => match route.is_public() {
-                true => allowed_without_token(),
-                false => Authorization::Refused(bearer::refused_token(&refusal)),
-            },
+            Ok(identity) if !may_wait => {
+                decided();
+                allowed(Forward { identity, route: ForwardRoute::new(route) })
+            }
+            Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => {
+                decided();
+                if route.is_public() {
+                    return allowed(Forward::without_token(route));
+                }
+                let client = self.state.verifier().client_of_cached(token).map(str::to_owned);
+                refuse(bearer::refused_token(&refusal), refusal.code(), Some(route), client)
+            }
             _ => Authorization::NeedsFreshReplica,
         }
+    }
+
+    /// Counts a refused request, and notes what the log says of it.
+    fn refused(
+        &self,
+        response: Response,
+        reason: &'static str,
+        route: Option<&Route>,
+        client: Option<String>,
+    ) -> Response {
+        self.counters.refused(reason, route.and_then(Route::index));
+        let route = route.filter(|route| route.index().is_some()).map(route_label);
+        Response { refused: Some(RefusedRequest { reason, route, client }), ..response }
+    }
+
+    /// Route rules with their requests since the rules were installed.
+    pub fn route_totals(&self) -> impl Iterator<Item = (String, RouteTotals)> {
+        let routes = self.state.replica().map(|replica| replica.config().routes()).unwrap_or_default();
+        routes.iter().map(route_label).zip(self.counters.routes())
+    }
+
+    /// Milliseconds since the time as of which the replica is complete; none if it never was.
+    pub fn replica_age_ms(&self, now_ms: u64) -> Option<u64> {
+        self.state.age_ms(now_ms)
     }
 
     /// The checks for a token and the replica that has its revocation status. `when_unknown` are
@@ -292,6 +336,12 @@ impl Gate {
             );
         Response::json(if status == "ok" { 200 } else { 503 }, body)
     }
+}
+
+/// A route rule in metrics and logs: `GET,POST api.example/orders/*`.
+fn route_label(route: &Route) -> String {
+    let separator = if route.methods().is_empty() { "" } else { " " };
+    [&*route.methods().join(","), separator, &*route.hosts().join(","), route.path()].concat()
 }
 
 /// Outcome of the checks of a request.

@@ -29,12 +29,14 @@ mod message;
 mod message_log;
 mod path;
 mod rate_limiter;
+mod refusal_log;
 mod replica_state;
 mod routing;
 mod setting_error;
 mod settings;
 mod streams;
 mod sync;
+mod trace;
 #[cfg(feature = "cli")]
 pub mod verify_cli;
 
@@ -45,9 +47,12 @@ pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is
 pub use host_signatures::SignatureCheck;
 pub use hub_spread::{HubLoad, HubSpread};
 pub use json::JsonObject;
-pub use message::{Connection, Decision, Forward, ForwardRoute, Header, Request, Response, RouteRateLimit};
+pub use message::{
+    Connection, Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response, RouteRateLimit,
+};
 pub use message_log::MessageLog;
 pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
+pub use refusal_log::{RefusalLog, refusal_line, request_id_for_log};
 pub use replica_state::FetchError;
 pub use setting_error::SettingError;
 pub use settings::{
@@ -59,3 +64,4 @@ pub use tollgate_core::{
     ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,
     StreamPolicy, StreamTicket,
 };
+pub use trace::{new_traceparent, server_timing, trace_id};

@@ -58,6 +58,19 @@ pub struct Response {
     pub body: Vec<u8>,
     /// What the body of an error says.
     pub(crate) error: Option<ErrorText>,
+    /// Why a request was refused, for the log of the host; none in other responses.
+    pub refused: Option<RefusedRequest>,
+}
+
+/// What a log says of a refused request. It has neither the token nor what the client chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// One of [`REFUSAL_REASONS`](tollgate_core::REFUSAL_REASONS).
+    pub reason: &'static str,
+    /// The route rule, if one matched.
+    pub route: Option<String>,
+    /// The token's client, if its signature is good.
+    pub client: Option<String>,
 }
 
 /// An error in words.
@@ -72,7 +85,7 @@ pub(crate) struct ErrorText {
 impl Response {
     /// A response without headers and body.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), error: None }
+        Self { status, headers: Vec::new(), body: Vec::new(), error: None, refused: None }
     }
 
     /// A JSON response that must not be cached.

@@ -36,6 +36,10 @@ pub struct Settings {
     pub allow_plain_jwt: bool,
     /// Number of verified tokens to cache; 0 for none.
     pub cached_tokens: usize,
+    /// Whether responses have `Server-Timing`.
+    pub server_timing: bool,
+    /// Whether a trace begins here for requests without a valid `traceparent`.
+    pub starts_traces: bool,
     /// Identity with which the edge authenticates to the origin, which then shows its progress.
     pub edge: Option<EdgeIdentity>,
     /// Size of the precomputed tables for frequently used Ed25519 and P-256 keys.
@@ -59,10 +63,12 @@ const MAX_CACHED_TOKENS: u64 = 65_536;
 const REFRESH_AFTER_MS: &str = "TOLLGATE_EDGE_REFRESH_AFTER_MS";
 const MAX_STALENESS_MS: &str = "TOLLGATE_EDGE_MAX_STALENESS_MS";
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
+const SERVER_TIMING: &str = "TOLLGATE_EDGE_SERVER_TIMING";
+const START_TRACES: &str = "TOLLGATE_EDGE_START_TRACES";
 
 /// Name and description of each setting that [`Settings::from_lookup`] and
 /// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
-pub const SETTINGS: [(&str, &str); 15] = [
+pub const SETTINGS: [(&str, &str); 17] = [
     ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
     ("TOLLGATE_EDGE_UPSTREAM", "URL of the upstream that gets allowed requests, e.g. http://127.0.0.1:5000"),
     (
@@ -82,6 +88,8 @@ pub const SETTINGS: [(&str, &str); 15] = [
     ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "accept tokens of type JWT as access tokens: true or false [default: false]"),
     ("TOLLGATE_EDGE_CACHED_TOKENS", "number of verified tokens to cache, 0 to 65536 [default: 1024]"),
     ("TOLLGATE_EDGE_KEY_TABLES", "tables for frequently used keys: none, small or large [default: small]"),
+    (SERVER_TIMING, "tell clients in Server-Timing how long gate and upstream took: true or false [default: false]"),
+    (START_TRACES, "begin a trace (traceparent) for requests without a valid one: true or false [default: false]"),
     (EDGE_KEY, "key with which the edge authenticates to the origin (`tollgate edge add`) [default: none]"),
     (
         TRUSTED_PROXIES,
@@ -157,6 +165,8 @@ impl Settings {
                 1024,
                 0..=MAX_CACHED_TOKENS,
             )? as usize,
+            server_timing: flag(SERVER_TIMING, get(SERVER_TIMING).as_deref())?,
+            starts_traces: flag(START_TRACES, get(START_TRACES).as_deref())?,
             edge: get(EDGE_KEY).as_deref().map(edge_identity).transpose()?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
             origin,
@@ -320,6 +330,8 @@ mod tests {
             ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", "0"),
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "yes"),
             ("TOLLGATE_EDGE_CACHED_TOKENS", "65537"),
+            ("TOLLGATE_EDGE_SERVER_TIMING", "on"),
+            ("TOLLGATE_EDGE_START_TRACES", "1"),
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
             ("TOLLGATE_EDGE_KEY", "near"),
             ("TOLLGATE_EDGE_KEY", "near:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),

@@ -31,6 +31,16 @@ impl Gate {
     /// there is a change (long poll). The version says which messages this edge understands. An
     /// edge with a key signs the query.
     pub fn next_fetch(&self, wait_ms: u64, question: &Question) -> String {
+        self.fetch_target(wait_ms, question, None)
+    }
+
+    /// As [`next_fetch`](Self::next_fetch), with an [`EdgeReport`](tollgate_core::EdgeReport) of the
+    /// edge's work. Only an edge with a key sends it, and only in a request for deltas.
+    pub fn next_fetch_reporting(&self, wait_ms: u64, question: &Question, report: &str) -> String {
+        self.fetch_target(wait_ms, question, Some(report))
+    }
+
+    fn fetch_target(&self, wait_ms: u64, question: &Question, report: Option<&str>) -> String {
         let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
         let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}&version=3");
@@ -40,7 +50,12 @@ impl Gate {
         }
         if let Some(edge) = &self.settings().edge {
             let (name, number, at_ms) = (&edge.name, edge.number, question.asked_at_ms);
-            query = edge.key.sign(format!("{query}&edge={name}&number={number}&at={at_ms}"));
+            query.push_str(&format!("&edge={name}&number={number}&at={at_ms}"));
+            if let Some(report) = report {
+                query.push_str("&report=");
+                query.push_str(report);
+            }
+            query = edge.key.sign(query);
         }
         format!("/edge/v1/deltas?{query}")
     }
