@@ -1,7 +1,8 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
 use tollgate_core::{
-    Config, ConfigDigest, Refusal, ReplicaView, Route, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
+    Config, ConfigDigest, Refusal, ReplicaView, Route, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
+    verify_all,
 };
 
 use crate::bearer::{self, BearerToken};

@@ -192,6 +192,9 @@ impl Gate {
     /// missing, 400 if it was refused.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
         let result = if self.has_all_of_push(body) { Ok(()) } else { self.state.apply_deltas(body, None) };
+        if result.is_ok() {
+            self.count_current_routes();
+        }
         let progress = JsonObject::new().number("sequence", self.sequence());
         match result {
             Ok(()) => Response::json(200, progress),

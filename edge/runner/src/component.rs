@@ -3,23 +3,26 @@
 
 use crate::error_chain::error_chain;
 use crate::listener::ClientInfo;
+use crate::metrics::RunnerMetrics;
 use crate::pool::{Pool, Unavailable};
-use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
+use crate::request_id;
+use crate::response::{Body, BodyError, MadeByRunner, from_gate, json_error, now_ms};
 use crate::signatures::SignatureChecker;
 use crate::sync::ReplicaSync;
 use crate::upstream::Upstream;
-use crate::{Connection, Decision, OpenError, Program, Request, Response, Settings, StartError};
-use http::StatusCode;
+use crate::{Connection, Decision, OpenError, Program, RefusedRequest, Request, Response, Settings, StartError};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tollgate_gate::TrustedProxies;
 
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const MAX_CONCURRENT_PUSHES: usize = 4;
 const PUSH_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,11 @@ pub(crate) struct ComponentGate {
     signatures: SignatureChecker,
     upstream: Upstream,
     trusted_proxies: TrustedProxies,
+    pub(crate) metrics: Arc<RunnerMetrics>,
+    /// Whether responses have `Server-Timing`.
+    server_timing: bool,
+    /// Whether a trace begins here for requests without one.
+    starts_traces: bool,
     pushes: Semaphore,
     _sync_task: AbortOnDropHandle<()>,
 }
@@ -44,7 +52,8 @@ impl ComponentGate {
             OpenError::Trap(error) => StartError::Failed(format!("the component cannot run: {error:#}")),
         })?;
         let pool = Arc::new(pool);
-        let sync = ReplicaSync::new(Arc::clone(&pool), settings);
+        let metrics = Arc::new(RunnerMetrics::new());
+        let sync = ReplicaSync::new(Arc::clone(&pool), Arc::clone(&metrics), settings);
         let sync = Arc::new(sync.map_err(|error| StartError::Failed(error_chain(&error)))?);
         let sync_of_task = Arc::clone(&sync);
         let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
@@ -54,23 +63,69 @@ impl ComponentGate {
             signatures: SignatureChecker::default(),
             upstream: Upstream::new(settings),
             trusted_proxies: settings.trusted_proxies.clone(),
+            metrics,
+            server_timing: settings.server_timing,
+            starts_traces: settings.starts_traces,
             pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
             _sync_task: sync_task,
         })
     }
 
-    pub(crate) async fn handle(&self, request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
+    pub(crate) async fn handle(&self, mut request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
+        let trace = request_id::continue_trace(request.headers_mut(), self.starts_traces);
         let connection = Connection {
             is_https: client.scheme == "https",
             is_from_trusted_proxy: self.trusted_proxies.contains(client.address.ip()),
             client_certificate: client.certificate.map(Vec::from),
         };
-        match self.decide(&gate_request(&request, connection)).await {
-            Ok(Decision::Forward(allowed)) => self.upstream.forward(request, &allowed, client).await,
-            Ok(Decision::Answer(answer)) => from_gate(answer),
+        let started = Instant::now();
+        let decision = self.decide(&gate_request(&request, connection)).await;
+        let (decided, mut upstream_time) = (started.elapsed(), None);
+        let mut response = match decision {
+            Ok(Decision::Forward(allowed)) => {
+                let response = self.upstream.forward(request, &allowed, client).await;
+                upstream_time = Some(started.elapsed().saturating_sub(decided));
+                self.count_forwarded(&response, upstream_time.unwrap_or_default());
+                response
+            }
+            Ok(Decision::Answer(answer)) => {
+                if let Some(refused) = &answer.refused {
+                    self.log_refusal(refused, answer.status, request.headers(), trace.as_deref());
+                }
+                from_gate(answer)
+            }
             Ok(Decision::Push) => self.push(request).await,
             // A request that has waited gets another decision.
             Ok(Decision::Wait) | Err(Unavailable) => unavailable(),
+        };
+        if self.server_timing
+            && let Ok(timing) = HeaderValue::try_from(tollgate_gate::server_timing(decided, upstream_time))
+        {
+            response.headers_mut().append(SERVER_TIMING, timing);
+        }
+        response
+    }
+
+    /// Counts the outcome of a request that passed.
+    fn count_forwarded(&self, response: &http::Response<Body>, took: Duration) {
+        let counters = &self.metrics.counters;
+        match (response.extensions().get::<MadeByRunner>(), response.status()) {
+            (None, _) => counters.upstream_responded(took),
+            (Some(_), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => counters.upstream_failed(),
+            (Some(_), StatusCode::TOO_MANY_REQUESTS) => counters.refused("rate_limited", None),
+            (Some(_), StatusCode::PAYLOAD_TOO_LARGE) => counters.refused("body_too_large", None),
+            (Some(_), _) => {}
+        }
+    }
+
+    /// Writes one line about a refused request, unless there were many for this reason lately.
+    fn log_refusal(&self, refused: &RefusedRequest, status: u16, headers: &HeaderMap, trace: Option<&str>) {
+        if let Some(omitted) = self.metrics.acquire_refusal_line(&refused.reason) {
+            let request_id = request_id::for_log(headers);
+            let RefusedRequest { reason, route, client } = refused;
+            let client_id = client.as_deref();
+            let route = route.as_deref();
+            tracing::info!(reason, status, request_id, route, client_id, trace_id = trace, omitted, "request refused");
         }
     }
 

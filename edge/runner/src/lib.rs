@@ -13,6 +13,7 @@ mod error_chain;
 mod files;
 mod health;
 mod listener;
+mod metrics;
 mod pool;
 mod request_id;
 mod response;
@@ -33,8 +34,8 @@ pub use settings::{
     Sources, find_component,
 };
 pub use validator::{
-    Connection, Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh, Request,
-    Response, StreamPolicy, Validator, Verdict,
+    Activity, Connection, Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh,
+    RefusedRequest, Request, Response, StreamPolicy, Validator, Verdict,
 };
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The request's ID. A request without one gets a new one, which the upstream then receives.
 pub(crate) fn of_request(headers: &mut HeaderMap) -> HeaderValue {
@@ -15,6 +17,27 @@ pub(crate) fn of_request(headers: &mut HeaderMap) -> HeaderValue {
     let id = HeaderValue::try_from(new_id()).unwrap_or(HeaderValue::from_static(""));
     headers.insert(REQUEST_ID, id.clone());
     id
+}
+
+/// The request's ID for the log, at most 128 characters: a client may have chosen it.
+pub(crate) fn for_log(headers: &HeaderMap) -> &str {
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tollgate_gate::request_id_for_log(id)
+}
+
+/// The ID of the trace that the request belongs to. A valid `traceparent` is passed on unchanged.
+/// If there is none, and `starts_traces` is set, a new trace begins.
+pub(crate) fn continue_trace(headers: &mut HeaderMap, starts_traces: bool) -> Option<String> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    if let (Some(parent), None) = (parents.next(), parents.next())
+        && let Some(trace) = parent.to_str().ok().and_then(tollgate_gate::trace_id)
+    {
+        return Some(trace.to_owned());
+    }
+    let (trace, traceparent) = starts_traces.then(new_trace)?;
+    headers.insert(TRACEPARENT, HeaderValue::try_from(traceparent).ok()?);
+    headers.remove(TRACESTATE);
+    Some(trace)
 }
 
 /// Tells the client the request's ID, unless the upstream told it another.
@@ -61,6 +84,34 @@ mod tests {
         set_on_response(&mut response, first.clone());
         set_on_response(&mut response, HeaderValue::from_static("other"));
         assert_eq!(response.get_all(REQUEST_ID).iter().collect::<Vec<_>>(), [&first]);
+    }
+
+    #[test]
+    fn traces_are_continued_and_begin_only_where_that_is_set() {
+        let with = |parents: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for parent in parents {
+                headers.append(TRACEPARENT, HeaderValue::from_static(parent));
+            }
+            headers.insert(TRACESTATE, HeaderValue::from_static("a=b"));
+            headers
+        };
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        for starts_traces in [false, true] {
+            let mut headers = with(&[valid]);
+            let trace = continue_trace(&mut headers, starts_traces);
+            assert_eq!(trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+            assert_eq!(headers, with(&[valid]), "passed on unchanged");
+        }
+        for parents in [vec![], vec!["malformed"], vec![valid, valid]] {
+            let mut headers = with(&parents);
+            assert_eq!(continue_trace(&mut headers, false), None);
+            assert_eq!(headers, with(&parents));
+            let trace = continue_trace(&mut headers, true).expect("a new trace");
+            let parent =
+                headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok()).and_then(tollgate_gate::trace_id);
+            assert_eq!((parent, headers.get(TRACESTATE)), (Some(trace.as_str()), None));
+        }
     }
 
     #[test]

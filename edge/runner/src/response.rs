@@ -14,10 +14,15 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
+/// Marks a response that the runner made itself, in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MadeByRunner;
+
 /// An error of the runner itself, in the form of the gate's errors.
 pub(crate) fn json_error(status: StatusCode, code: &str, description: &str) -> http::Response<Body> {
     let error = tollgate_gate::Response::error(status.as_u16(), code, description);
     let mut response = http::Response::new(full(error.body));
+    response.extensions_mut().insert(MadeByRunner);
     *response.status_mut() = status;
     for (name, value) in error.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -4,6 +4,7 @@
 //! fails.
 
 use crate::files;
+use crate::metrics::RunnerMetrics;
 use crate::pool::Pool;
 use crate::request_id;
 use crate::response::now_ms;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tollgate_gate::BackOff;
+use tollgate_gate::{BackOff, EdgeReport};
 
 /// The origin refuses waits above 30 seconds.
 const MAX_POLL_WAIT: Duration = Duration::from_secs(20);
@@ -42,6 +43,9 @@ pub(crate) struct ReplicaSync {
     snapshot_file: Option<PathBuf>,
     /// Sent after every fetch, with its result.
     fetched: watch::Sender<BackOff>,
+    /// Reported to the origin, if the edge has a key.
+    metrics: Arc<RunnerMetrics>,
+    is_registered: bool,
 }
 
 /// An answer of the origin.
@@ -52,7 +56,11 @@ struct Answer {
 }
 
 impl ReplicaSync {
-    pub(crate) fn new(pool: Arc<Pool>, settings: &Settings) -> reqwest::Result<ReplicaSync> {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        metrics: Arc<RunnerMetrics>,
+        settings: &Settings,
+    ) -> reqwest::Result<ReplicaSync> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(crate::upstream::tls_config())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -66,6 +74,8 @@ impl ReplicaSync {
                 .unwrap_or_default(),
             snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
             fetched: watch::Sender::new(BackOff::default()),
+            metrics,
+            is_registered: settings.is_registered,
         })
     }
 
@@ -107,8 +117,9 @@ impl ReplicaSync {
     /// instance. Then replaces instances that are out of service.
     async fn sync(&self, mut wait_ms: u64) -> Result<(), String> {
         for _ in 0..MAX_MESSAGES {
+            let report = self.due_report().await?;
             let question = new_question()?;
-            let Some((leader, target)) = self.next_fetch(wait_ms, question) else {
+            let Some((leader, target)) = self.next_fetch(wait_ms, question, report.as_ref()) else {
                 break;
             };
             let answer = match self.get(&target, question).await {
@@ -120,8 +131,11 @@ impl ReplicaSync {
             };
             let (pool, answer_of_task) = (Arc::clone(&self.pool), Arc::clone(&answer));
             let has_more = run_blocking(move || apply_to_all(&pool, leader, &answer_of_task)).await?;
-            if answer.status == 200 && target == SNAPSHOT_PATH {
-                self.store_snapshot(&answer.body).await;
+            match report {
+                _ if answer.status != 200 => {}
+                _ if target == SNAPSHOT_PATH => self.store_snapshot(&answer.body).await,
+                Some(report) => self.metrics.reported(&report),
+                None => {}
             }
             if !has_more {
                 break;
@@ -131,12 +145,23 @@ impl ReplicaSync {
         self.replace_retired().await
     }
 
+    /// The report that the next fetch sends.
+    async fn due_report(&self) -> Result<Option<EdgeReport>, String> {
+        if !self.is_registered {
+            return Ok(None);
+        }
+        let (metrics, pool) = (Arc::clone(&self.metrics), Arc::clone(&self.pool));
+        run_blocking(move || Ok(metrics.due_report(&pool))).await
+    }
+
     /// The first instance in service, and the target of its next fetch.
-    fn next_fetch(&self, wait_ms: u64, question: Question) -> Option<(usize, String)> {
-        (0..self.pool.size()).find_map(|index| {
-            let target = self.pool.on(index, |validator| validator.next_fetch(wait_ms, question)).ok()?;
-            Some((index, target))
-        })
+    fn next_fetch(&self, wait_ms: u64, question: Question, report: Option<&EdgeReport>) -> Option<(usize, String)> {
+        let report = report.map(EdgeReport::to_string);
+        let next_fetch = |validator: &mut Validator| match &report {
+            Some(report) => validator.next_fetch_reporting(wait_ms, question, report),
+            None => validator.next_fetch(wait_ms, question),
+        };
+        (0..self.pool.size()).find_map(|index| Some((index, self.pool.on(index, next_fetch).ok()?)))
     }
 
     /// Replaces instances that are out of service. A new instance syncs by itself before it serves.

@@ -3,6 +3,7 @@
 
 use crate::wasm::{self, Program};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Store, StoreLimits};
 
@@ -11,8 +12,9 @@ mod bindings {
 }
 
 pub use bindings::exports::tollgate::validator::validator::{
-    Connection, Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh, Request,
-    Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Verdict,
+    Activity, Connection, Decision, Forward, ForwardRoute, IssuedTicket, Question, RateLimit, RateLimitKey, Refresh,
+    RefusedRequest, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict,
+    Verdict,
 };
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
@@ -47,6 +49,7 @@ pub struct Validator {
     store: Store<StoreLimits>,
     bindings: bindings::Tollgate,
     gate: ResourceAny,
+    number: u64,
 }
 
 impl Validator {
@@ -64,7 +67,19 @@ impl Validator {
         let opened =
             bindings.tollgate_validator_validator().gate().call_open(&mut store, settings).map_err(OpenError::Trap)?;
         let gate = opened.map_err(OpenError::Setting)?;
-        Ok(Validator { store, bindings, gate })
+        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+        Ok(Validator { store, bindings, gate, number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Number that no other instance of this process has.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What the gate did since it was opened, and the state of its replica.
+    pub fn activity(&mut self, now_ms: u64) -> wasmtime::Result<Activity> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        self.bindings.tollgate_validator_validator().gate().call_activity(&mut self.store, self.gate, now_ms)
     }
 
     /// Whether a fetch is due.
@@ -78,6 +93,13 @@ impl Validator {
         self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_next_fetch(&mut self.store, self.gate, wait_ms, question)
+    }
+
+    /// As [`next_fetch`](Self::next_fetch), with a report of the edge's work.
+    pub fn next_fetch_reporting(&mut self, wait_ms: u64, question: Question, report: &str) -> wasmtime::Result<String> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_next_fetch_reporting(&mut self.store, self.gate, wait_ms, question, report)
     }
 
     /// Applies the origin's answer; true if the next fetch must follow without delay. The inner

@@ -79,6 +79,10 @@ pub struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) upstream_timeouts: UpstreamTimeouts,
     pub(crate) max_staleness: Duration,
+    /// Whether the edge has a key, by which it authenticates to its origin.
+    pub(crate) is_registered: bool,
+    pub(crate) server_timing: bool,
+    pub(crate) starts_traces: bool,
     /// The gate's own settings: names and unparsed values.
     pub(crate) gate_settings: Vec<(String, String)>,
 }
@@ -125,6 +129,9 @@ impl Settings {
                 Duration::from_millis(gate_settings.upstream_timeout_ms),
             )?,
             max_staleness: Duration::from_millis(gate_settings.max_staleness_ms),
+            is_registered: gate_settings.edge.is_some(),
+            server_timing: gate_settings.server_timing,
+            starts_traces: gate_settings.starts_traces,
             gate_settings: unparsed,
         })
     }
