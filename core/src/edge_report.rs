@@ -8,10 +8,10 @@
 //! total  = decimal digits, at most 2^64 - 1
 //! ```
 //!
-//! Totals only grow within a run, so that a report that is lost, repeated or late does no harm: the
-//! next one has all that it had. Totals of 0 are left out. A counter that the reader does not know
-//! is skipped, and a reason that it does not know counts as `other`, because edges may be newer than
-//! their origin.
+//! Totals only grow within a run, so that a report that is lost, repeated or late does no harm:
+//! the next one has all that it had. Totals of 0 are left out. A counter that the reader does not
+//! know is skipped, and a reason that it does not know counts as `other`, because edges may be
+//! newer than their origin.
 
 use alloc::string::String;
 use core::fmt;

@@ -130,8 +130,8 @@ pub struct Cors {
 }
 
 impl Route {
-    /// Position in [`Config::routes`](crate::Config::routes). None for the route of requests that no
-    /// rule matches.
+    /// Position in [`Config::routes`](crate::Config::routes). None for the route of requests that
+    /// no rule matches.
     pub fn index(&self) -> Option<usize> {
         self.index
     }

@@ -1,5 +1,5 @@
-//! Limit of log lines about refused requests, so that a flood does not fill the log. Each reason has
-//! a limit of its own, so that a flood of one reason hides no other.
+//! Limit of log lines about refused requests, so that a flood does not fill the log. Each reason
+//! has a limit of its own, so that a flood of one reason hides no other.
 
 use tollgate_core::{REFUSAL_REASONS, RateLimit, RateLimitKey, refusal_reason_index};
 
@@ -7,8 +7,8 @@ use crate::json::JsonObject;
 use crate::message::RefusedRequest;
 use crate::rate_limiter::{RateLimitBucket, RateLimiter};
 
-/// Lines of one reason: 60 in a burst, ten a minute on average, some megabytes a day at most. As the
-/// origin's.
+/// Lines of one reason: 60 in a burst, ten a minute on average, some megabytes a day at most. As
+/// the origin's.
 const LINES: RateLimit = RateLimit { requests: 60, seconds: 360, by: RateLimitKey::Address };
 /// Longest ID of a request in a line, in characters. A client may choose it.
 const MAX_REQUEST_ID: usize = 128;
@@ -41,8 +41,8 @@ impl RefusalLog {
     }
 }
 
-/// A line about a refused request as JSON, for hosts whose log is text. It has neither the token nor
-/// the path.
+/// A line about a refused request as JSON, for hosts whose log is text. It has neither the token
+/// nor the path.
 pub fn refusal_line(refused: &RefusedRequest, status: u16, request_id: &str, omitted: u64) -> String {
     let mut line = JsonObject::new()
         .text("message", "request refused")

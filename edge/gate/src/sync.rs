@@ -34,8 +34,8 @@ impl Gate {
         self.fetch_target(wait_ms, question, None)
     }
 
-    /// As [`next_fetch`](Self::next_fetch), with an [`EdgeReport`](tollgate_core::EdgeReport) of the
-    /// edge's work. Only an edge with a key sends it, and only in a request for deltas.
+    /// As [`next_fetch`](Self::next_fetch), with an [`EdgeReport`](tollgate_core::EdgeReport) of
+    /// the edge's work. Only an edge with a key sends it, and only in a request for deltas.
     pub fn next_fetch_reporting(&self, wait_ms: u64, question: &Question, report: &str) -> String {
         self.fetch_target(wait_ms, question, Some(report))
     }

@@ -1,5 +1,5 @@
-//! Metrics of the runner: what all instances of the gate did, and what the runner counts itself. For
-//! the admin listener in the text format of Prometheus, and as a report for the origin.
+//! Metrics of the runner: what all instances of the gate did, and what the runner counts itself.
+//! For the admin listener in the text format of Prometheus, and as a report for the origin.
 
 use crate::pool::Pool;
 use crate::response::now_ms;
@@ -82,8 +82,8 @@ impl RunnerMetrics {
         *lock(&self.reported) = Some((Instant::now(), report.totals));
     }
 
-    /// If a line about a refusal for this reason may be written: the number of such refusals without
-    /// a line before it.
+    /// If a line about a refusal for this reason may be written: the number of such refusals
+    /// without a line before it.
     pub(crate) fn acquire_refusal_line(&self, reason: &str) -> Option<u64> {
         lock(&self.refusal_log).acquire_line(reason, now_ms())
     }
