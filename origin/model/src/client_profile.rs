@@ -126,6 +126,7 @@ impl ClientMetadata {
         // Their defaults are RS256.
         self.id_token_signed_response_alg.get_or_insert(TokenAlg::Es256);
         self.authorization_signed_response_alg.get_or_insert(TokenAlg::Es256);
+        self.introspection_signed_response_alg.get_or_insert(TokenAlg::Es256);
         self.require_pushed_authorization_requests = true;
         self.require_pkce = Some(PkceRequirement::Always);
         self.rotate_refresh_tokens = Some(false);
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(checked.pkce_requirement(), PkceRequirement::Always);
         assert!(!checked.rotates_refresh_tokens() && !bank().rotates_refresh_tokens(), "stored earlier, too");
         assert_eq!((checked.id_token_alg(), checked.authorization_response_alg()), (TokenAlg::Es256, TokenAlg::Es256));
+        assert_eq!(checked.introspection_signed_response_alg, Some(TokenAlg::Es256));
         let by_certificate = ClientMetadata { tls_client_certificate_bound_access_tokens: true, ..bank() };
         assert!(!by_certificate.checked().expect("good").dpop_bound_access_tokens);
         assert_eq!(checked.clone().checked(), Ok(checked), "checking again changes nothing");
