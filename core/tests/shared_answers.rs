@@ -256,7 +256,8 @@ impl Origin {
     fn fresh_edge(&self) -> Replica {
         let mut replica = Replica::new(self.snapshot(), ISSUER).expect("the same issuer");
         while replica.sequence() < self.deltas.len() as u64 {
-            apply(&mut replica, &self.answer(replica.sequence()));
+            let answer = self.answer(replica.sequence());
+            apply(&mut replica, &answer);
         }
         replica
     }
@@ -291,7 +292,8 @@ fn memory_after_a_million_revocations_is_within_half_of_a_fresh_edges() {
         if !revoked.is_multiple_of(1000) {
             continue;
         }
-        apply(&mut edge, &origin.answer(edge.sequence()));
+        let answer = origin.answer(edge.sequence());
+        apply(&mut edge, &answer);
         assert_eq!(edge.sequence(), revoked);
         if let Some(announced) = edge.snapshot_to_fold() {
             assert_eq!(announced, origin.info);
