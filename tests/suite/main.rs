@@ -11,6 +11,7 @@ mod deploy;
 mod dist_builds;
 mod doctor;
 mod end_to_end;
+mod feed_at_scale;
 mod first_run;
 mod gateway;
 mod imports;

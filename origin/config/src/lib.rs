@@ -85,6 +85,8 @@ pub struct Settings {
     pub hsts: u64,
     /// Concurrent connections.
     pub max_connections: usize,
+    /// Whether requests for deltas must be signed with the key of a registered edge.
+    pub registered_edges_only: bool,
     pub accounts: AccountSettings,
     pub appearance: AppearanceSettings,
     pub telemetry: TelemetrySettings,
@@ -140,6 +142,7 @@ impl Settings {
             redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::checked_redis_url)?,
             hsts: sources.parse("TOLLGATE_HSTS", checked_hsts)?.unwrap_or(DEFAULT_HSTS),
             max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::checked_connections)?.unwrap_or(10_000),
+            registered_edges_only: sources.parse("TOLLGATE_REGISTERED_EDGES_ONLY", checked_flag)?.unwrap_or(false),
             accounts: AccountSettings::from_sources(sources)?,
             appearance: AppearanceSettings::from_sources(sources)?,
             telemetry: TelemetrySettings::from_sources(sources)?,

@@ -7,7 +7,7 @@ use tollgate_model::rate_limit::{Limit, Rate, Rule};
 use super::setting::{Secrecy, Setting};
 use super::sources::{SettingError, Sources};
 
-pub(super) const SETTINGS: [Setting; 12] = [
+pub(super) const SETTINGS: [Setting; 13] = [
     Setting::new("TOLLGATE_LIMITS", "limits", "Rate limits on or off").allowed_values("on or off", "off").default("on"),
     Setting::new("TOLLGATE_LIMIT_REQUESTS", "limit-requests", "Requests of an address")
         .allowed_values(RATE, "600/1m")
@@ -60,6 +60,13 @@ pub(super) const SETTINGS: [Setting; 12] = [
     Setting::new("TOLLGATE_MAX_CONNECTIONS", "max-connections", "Concurrent connections; further ones wait")
         .allowed_values("16 to 1000000", "2000")
         .default("10000"),
+    Setting::new(
+        "TOLLGATE_REGISTERED_EDGES_ONLY",
+        "registered-edges-only",
+        "Whether requests for deltas are answered only if they are signed with the key of a registered edge",
+    )
+    .allowed_values("true or false", "true")
+    .default("false"),
 ];
 
 /// The form of a rate.

@@ -1,7 +1,8 @@
 //! Limit of concurrent long polls, each of which holds a connection. Without it they could occupy
 //! all connections.
 //!
-//! At most half of the connections may be waiting polls, and an eighth those of one network. Polls
+//! At most half of the connections may be waiting polls, and an eighth those of one network, except
+//! for registered edges, which may be a fleet behind one address. Polls
 //! beyond are answered immediately with the current state, and the client polls again. Over
 //! HTTP/1.1 their connection is closed, to make room for another.
 
@@ -35,7 +36,8 @@ struct Waiting {
 /// Permit of a poll to wait, returned on drop.
 pub(super) struct LongPoll {
     polls: Arc<LongPolls>,
-    network: String,
+    /// None for a registered edge.
+    network: Option<String>,
     _waiting: Measurement,
 }
 
@@ -57,7 +59,21 @@ impl LongPolls {
         }
         waiting.total += 1;
         waiting.by_network.insert(network.clone(), of_network + 1);
-        Some(LongPoll { polls: Arc::clone(self), network, _waiting: measure(Part::LongPoll, "long poll") })
+        Some(self.permit(Some(network)))
+    }
+
+    /// Permits the poll of an edge that has proven which one it is; none if too many wait already.
+    pub(super) fn begin_authenticated(self: &Arc<LongPolls>) -> Option<LongPoll> {
+        let mut waiting = self.lock();
+        if waiting.total >= self.max {
+            return None;
+        }
+        waiting.total += 1;
+        Some(self.permit(None))
+    }
+
+    fn permit(self: &Arc<LongPolls>, network: Option<String>) -> LongPoll {
+        LongPoll { polls: Arc::clone(self), network, _waiting: measure(Part::LongPoll, "long poll") }
     }
 
     /// Number of waiting polls.
@@ -75,10 +91,11 @@ impl Drop for LongPoll {
     fn drop(&mut self) {
         let mut waiting = self.polls.lock();
         waiting.total = waiting.total.saturating_sub(1);
-        if let Some(of_network) = waiting.by_network.get_mut(&self.network) {
+        let Some(network) = &self.network else { return };
+        if let Some(of_network) = waiting.by_network.get_mut(network) {
             *of_network = of_network.saturating_sub(1);
             if *of_network == 0 {
-                waiting.by_network.remove(&self.network);
+                waiting.by_network.remove(network);
             }
         }
     }
@@ -114,8 +131,18 @@ mod tests {
         assert_eq!(others.iter().map(Vec::len).sum::<usize>(), 55, "all of them together");
         assert_eq!(polls.waiting_count(), 100);
         assert!(polls.begin(address("192.0.2.200")).is_none() && polls.begin(None).is_none());
+        assert!(polls.begin_authenticated().is_none(), "registered edges, too");
         drop((one, six, others));
         assert_eq!((polls.waiting_count(), polls.lock().by_network.len()), (0, 0), "all permits are returned");
+    }
+
+    #[test]
+    fn registered_edges_of_one_network_may_use_the_whole_limit() {
+        let polls = LongPolls::new(200);
+        let fleet: Vec<LongPoll> = (0..200).filter_map(|_| polls.begin_authenticated()).collect();
+        assert_eq!((fleet.len(), polls.waiting_count()), (100, 100));
+        drop(fleet);
+        assert_eq!(polls.waiting_count(), 0);
     }
 
     #[test]

@@ -95,19 +95,27 @@ impl From<WriteError> for Problem {
 
 impl From<FeedError> for Problem {
     fn from(error: FeedError) -> Problem {
-        let status = match &error {
-            FeedError::Gone => StatusCode::GONE,
-            FeedError::Ahead { .. } => StatusCode::CONFLICT,
-            FeedError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Superseded => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
+        let status = feed_error_status(&error);
         if status.is_client_error() {
             return Problem::new(status, &error.to_string());
         }
-        tracing::error!(%error, "the revocation feed failed");
+        // An error of many requests was logged once.
+        if !matches!(error, FeedError::Shared(_)) {
+            tracing::error!(%error, "the revocation feed failed");
+        }
         Problem::new(status, "the feed cannot be read now")
+    }
+}
+
+fn feed_error_status(error: &FeedError) -> StatusCode {
+    match error {
+        FeedError::Gone => StatusCode::GONE,
+        FeedError::Ahead { .. } => StatusCode::CONFLICT,
+        FeedError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Superseded => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        FeedError::Shared(error) => feed_error_status(error),
     }
 }
 

@@ -66,10 +66,7 @@ fn interface() -> OpenApiRouter<RouterState> {
         .routes(routes!(health::deep))
         .routes(routes!(health::live))
         .routes(routes!(health::ready));
-    let snapshots = OpenApiRouter::new()
-        .routes(routes!(snapshot::get))
-        .layer(CompressionLayer::new())
-        .layer(map_response(snapshot::set_compressed_etag));
+    let snapshots = OpenApiRouter::new().routes(routes!(snapshot::get));
     let status_lists = OpenApiRouter::new()
         .routes(routes!(status_list::all))
         .routes(routes!(status_list::get))

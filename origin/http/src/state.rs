@@ -23,7 +23,7 @@ use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::RateLimiter;
 use tollgate_services::request_objects::RequestObjectCache;
-use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
+use tollgate_services::revocation_feed::{DeltaPolls, EdgeHeartbeats, FeedResponder, RegisteredEdges};
 use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::status_lists::StatusLists;
@@ -35,7 +35,7 @@ use crate::admin_api::auth::AdminApi;
 use crate::allowed_origins::AllowedOrigins;
 use crate::console::admin_session::ConsoleState;
 use crate::edge_api::deltas::DeltaEndpoint;
-use crate::edge_api::edge_feed::{EdgeFeed, HeartbeatRecorder};
+use crate::edge_api::edge_feed::{EdgeAuthenticator, EdgeFeed};
 use crate::edge_api::edge_rules::EdgeRules;
 use crate::extract::proxies::Proxies;
 use crate::failed_authentication::FailedAuthentications;
@@ -106,6 +106,9 @@ pub struct IssuerServices {
     pub admin: Administration,
     /// Snapshots and deltas for edges.
     pub feed: Arc<FeedResponder>,
+    pub delta_polls: Arc<DeltaPolls>,
+    /// Whether requests for deltas are answered only if an edge's key has signed them.
+    pub registered_edges_only: bool,
     /// Token status lists.
     pub status_lists: StatusLists,
     /// Whether access tokens have a `status` claim.
@@ -219,7 +222,9 @@ impl RouterState {
     /// Composes the parts.
     pub(crate) fn new(services: IssuerServices) -> RouterState {
         let IssuerServices { grants, tls, accounts, external_users, outbound, .. } = services;
-        let IssuerServices { feed, edge_heartbeats, feed_changes, long_polls, stop, .. } = services;
+        let IssuerServices { feed, delta_polls, edge_heartbeats, feed_changes, long_polls, stop, .. } = services;
+        let registered_edges =
+            services.registered_edges_only.then(|| RegisteredEdges::new(services.store.clone(), feed_changes.clone()));
         let IssuerServices { status_lists, transmitter, span_exporter, metrics_public, draining, .. } = services;
         let IssuerServices { metric_sources, slow_request, .. } = services;
         let common = Common {
@@ -252,9 +257,8 @@ impl RouterState {
             common.cache.clone(),
             grants.registration == RegistrationMode::Open,
         ));
-        let edge_feed =
-            Arc::new(EdgeFeed { responder: Arc::clone(&feed), changes: feed_changes.clone(), stop: stop.clone() });
-        let deltas = common.delta_endpoint(&edge_feed, edge_heartbeats, &long_polls);
+        let edge_feed = Arc::new(EdgeFeed { responder: Arc::clone(&feed), polls: delta_polls });
+        let deltas = common.delta_endpoint(&edge_feed, edge_heartbeats, registered_edges, &long_polls);
         let operations = part!(Operations {
             database: DatabaseStatus::new(common.store.clone()),
             feed,
@@ -394,11 +398,12 @@ impl Common {
         &self,
         feed: &Arc<EdgeFeed>,
         heartbeats: Arc<EdgeHeartbeats>,
+        registered: Option<RegisteredEdges>,
         long_polls: &Arc<LongPolls>,
     ) -> DeltaEndpoint {
         DeltaEndpoint {
             feed: Arc::clone(feed),
-            heartbeats: HeartbeatRecorder::new(heartbeats, self.keys.clone(), self.clock.clone()),
+            edges: EdgeAuthenticator::new(heartbeats, self.keys.clone(), self.clock.clone(), registered),
             long_polls: Arc::clone(long_polls),
             proxies: Arc::clone(&self.proxies),
         }

@@ -7,17 +7,21 @@
 //! query, an HMAC over everything before it. `tollgate edge list` then shows the progress of the
 //! edge. The response does not depend on it: an invalid proof only records nothing.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::Version;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use tollgate_core::{EdgeReport, Nonce};
+use futures::stream;
+use tollgate_core::{ConfigDigest, EdgeReport, Nonce};
 use tollgate_model::{EdgeHeartbeat, Malformed};
+use tollgate_services::revocation_feed::{DeltaAnswer, DeltaRequest};
 
-use super::edge_feed::{EdgeFeed, HeartbeatRecorder};
+use super::edge_feed::{EdgeAuthenticator, EdgeFeed};
 use crate::extract::proxies::Proxies;
 use crate::long_polls::{self, LongPolls};
 use crate::oauth::caller::Caller;
@@ -28,11 +32,15 @@ use crate::problem::Problem;
 
 /// Below the idle timeouts of common proxies.
 const MAX_WAIT_SECONDS: f64 = 30.0;
+/// The version of messages that may answer many requests.
+const SHARED_VERSION: u8 = 3;
+/// Larger messages are not copied for each edge.
+const MAX_COPIED_BYTES: usize = 16 * 1024;
 
 /// State of the endpoint for deltas.
 pub(crate) struct DeltaEndpoint {
     pub(crate) feed: Arc<EdgeFeed>,
-    pub(crate) heartbeats: HeartbeatRecorder,
+    pub(crate) edges: EdgeAuthenticator,
     pub(crate) long_polls: Arc<LongPolls>,
     pub(crate) proxies: Arc<Proxies>,
 }
@@ -47,6 +55,12 @@ pub(crate) struct DeltaEndpoint {
             "nonce" = Option<String>,
             Query,
             description = "128 random bits, as 32 lower-case hexadecimal digits; returned in the response",
+        ),
+        ("version" = Option<u8>, Query, description = "Newest version of messages that the edge understands"),
+        (
+            "config" = Option<String>,
+            Query,
+            description = "Digest of the edge's configuration: the response may contain a newer one",
         ),
         ("edge" = Option<String>, Query, description = "Name of a registered edge"),
         ("number" = Option<u64>, Query, description = "Number of the registration, from the edge's key"),
@@ -65,6 +79,12 @@ pub(crate) struct DeltaEndpoint {
     responses(
         (status = 200, description = "Signed changes", body = Vec<u8>, content_type = "application/octet-stream"),
         BadRequest, Conflict, Unavailable,
+        (
+            status = 403,
+            description = "Only registered edges are answered",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
         (
             status = 410,
             description = "The sequence is too old: fetch the snapshot",
@@ -96,19 +116,36 @@ pub(crate) async fn get(
     let nonce = query.get("nonce").map(|text| Nonce::from_hex(text).ok_or(text)).transpose();
     let nonce = nonce.map_err(|_| Problem::bad_request("nonce must be 32 lower-case hexadecimal digits"))?;
     let heartbeat = parse_heartbeat(&query, after).map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let config = query.get("config").map(|text| ConfigDigest::from_hex(text).ok_or(text)).transpose();
+    let config = config.map_err(|_| Problem::bad_request("config must be 32 lower-case hexadecimal digits"))?;
+    let newest_version: u8 = query.get("version").and_then(|text| text.parse().ok()).unwrap_or_default();
 
-    let poll = endpoint.long_polls.begin(caller.address(&endpoint.proxies)).filter(|_| !wait.is_zero());
+    let edge = endpoint.edges.authenticate(&text, heartbeat).await?;
+    let poll = match (wait.is_zero(), &edge) {
+        (true, _) => None,
+        (false, Some(_)) => endpoint.long_polls.begin_authenticated(),
+        (false, None) => endpoint.long_polls.begin(caller.address(&endpoint.proxies)),
+    };
     let allowed_wait = if poll.is_some() { wait } else { Duration::ZERO };
-    let message = endpoint.feed.wait_for_deltas(after, nonce, allowed_wait).await?;
-    if let Some(heartbeat) = heartbeat {
-        endpoint.heartbeats.record(&text, heartbeat);
+    let request = DeltaRequest { after, nonce, takes_shared: newest_version >= SHARED_VERSION, config };
+    let answer = endpoint.feed.deltas(request, allowed_wait).await?;
+    if let Some(edge) = edge {
+        endpoint.edges.record(edge);
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
-    let mut response = (headers, message.bytes).into_response();
+    let mut response = (headers, body(answer)).into_response();
     if allowed_wait < wait {
         long_polls::close_connection(version, &mut response);
     }
     Ok(response)
+}
+
+fn body(answer: DeltaAnswer) -> Body {
+    let DeltaAnswer { shared, rest } = answer;
+    match shared.len() <= MAX_COPIED_BYTES {
+        true => [shared.as_ref(), &rest].concat().into(),
+        false => Body::from_stream(stream::iter([shared, rest.into()].map(Ok::<Bytes, Infallible>))),
+    }
 }
 
 /// The unverified heartbeat of a request, if it has all of its parameters.

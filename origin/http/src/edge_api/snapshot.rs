@@ -38,7 +38,20 @@ pub(crate) async fn get(State(feed): State<Arc<EdgeFeed>>, headers: HeaderMap) -
         return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, etag)]).into_response());
     }
     let media_type = [(CONTENT_TYPE, "application/octet-stream")];
+    if let Some(compressed) = snapshot.gzip().filter(|_| accepts_gzip(&headers)) {
+        let encoding = [(CONTENT_ENCODING, "gzip".to_owned()), (ETAG, compressed_etag(&snapshot.etag))];
+        return Ok((common, media_type, encoding, compressed.clone()).into_response());
+    }
     Ok((common, media_type, [(ETAG, snapshot.etag.clone())], snapshot.bytes.clone()).into_response())
+}
+
+/// Whether the client accepts gzip (RFC 9110 §12.5.3). `*` is not taken for it.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    header_list::members(headers, ACCEPT_ENCODING).any(|member| {
+        let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
+        let is_refused = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.parse::<f64>() == Ok(0.0));
+        coding.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
 }
 
 /// Replaces the entity tag of a compressed response.
@@ -66,4 +79,26 @@ pub(crate) fn matching_etag(headers: &HeaderMap, plain: &str) -> Option<String> 
         "*" => Some(plain.to_owned()),
         tag => [plain, &compressed].contains(&tag).then(|| tag.to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_clients_that_name_it() {
+        for (value, accepts) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("identity, gzip ; q=1", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000", false),
+            ("*", false),
+            ("x-gzip", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            assert_eq!(accepts_gzip(&headers), accepts, "{value}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
@@ -18,6 +19,7 @@ use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, EdgeActivity, EdgeName, KeyState};
 use tollgate_services::cache::CacheStatistics;
 use tollgate_services::rate_limit::RateLimiter;
+use tollgate_services::revocation_feed::FeedWork;
 use tollgate_services::telemetry::{
     AddressClass, CredentialKind, LabelledCounter, LabelledHistogram, Metric, MetricKind as Kind, MetricSource,
     Metrics, Number, Profiler,
@@ -330,6 +332,13 @@ impl MetricList {
         self.gauge("tollgate_feed_watching", help, u8::from(is_watching));
         let help = "Whether snapshots for edges are published.";
         self.gauge("tollgate_feed_publishing", help, u8::from(!operations.feed.is_failing()));
+        let FeedWork { answers, signatures, reads } = operations.feed.work();
+        let help = "Requests of edges for deltas that were answered.";
+        self.counter("tollgate_feed_answers_total", help, answers.load(Relaxed));
+        let help = "Messages of deltas signed, for one edge or many.";
+        self.counter("tollgate_feed_signatures_total", help, signatures.load(Relaxed));
+        let help = "Reads of the revocation log for messages of deltas.";
+        self.counter("tollgate_feed_reads_total", help, reads.load(Relaxed));
         let help = "Whether this machine's clock agrees with the database's.";
         self.gauge("tollgate_clock_trusted", help, u8::from(operations.database.is_clock_trusted()));
     }

@@ -19,7 +19,7 @@ use tollgate_storage::Store;
 /// Interval of writes to the database. Edges send several requests a second.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// Edges in memory between two writes.
-const MAX_EDGES: usize = 4096;
+const MAX_EDGES: usize = 16 * 1024;
 /// Runs of an edge whose reports are in memory between two writes.
 const MAX_RUNS: usize = 64;
 /// Maximum difference between the clocks of edge and origin. A heartbeat is recorded with the time
@@ -40,13 +40,20 @@ struct Unwritten {
 }
 
 impl EdgeHeartbeats {
-    /// Records a heartbeat if `query` has the signature of the edge's key.
-    pub fn record(&self, query: &str, heartbeat: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
+    /// Whether `query`, from which the heartbeat was read, has the signature of the edge's key and
+    /// the present time.
+    #[must_use]
+    pub fn is_authentic(query: &str, heartbeat: &EdgeHeartbeat, keys: &KeyRing, now_ms: u64) -> bool {
         let key = EdgeKey::new(&keys.edge_secret(&heartbeat.name, heartbeat.number));
-        if !key.has_signed(query) || heartbeat.at_ms.abs_diff(now_ms) > MAX_CLOCK_DIFFERENCE_MS {
+        let is_authentic = key.has_signed(query) && heartbeat.at_ms.abs_diff(now_ms) <= MAX_CLOCK_DIFFERENCE_MS;
+        if !is_authentic {
             tracing::debug!(edge = %heartbeat.name, "heartbeat ignored: its signature or time is not valid");
-            return;
         }
+        is_authentic
+    }
+
+    /// Records an authentic heartbeat.
+    pub fn record(&self, heartbeat: EdgeHeartbeat, now_ms: u64) {
         let mut edges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let edge = (heartbeat.name.clone(), heartbeat.number);
         if edges.len() < MAX_EDGES || edges.contains_key(&edge) {

@@ -166,7 +166,7 @@ impl EdgePusher {
     async fn catch_up(&self, edge: &Edge, mut cursor: u64, pushed_at_ms: &mut u64) -> Result<u64, PushError> {
         let mut has_responded = false;
         loop {
-            let message = match self.feed.deltas(cursor, None).await {
+            let message = match self.feed.push(cursor).await {
                 // The deltas are deleted already, so the edge needs the snapshot. Pushes continue
                 // from the newest sequence.
                 Err(FeedError::Gone) => return Ok(self.store.get_feed_head().await?.sequence),

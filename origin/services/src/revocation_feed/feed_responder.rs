@@ -1,21 +1,27 @@
-//! Responds to edges: with the newest published snapshot, and with deltas signed for each request.
+//! Responds to edges: with the newest published snapshot, and with signed deltas.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch::{Receiver, Sender};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
-use tollgate_core::{BuildError, ConfigDigest, DeltaParts, Nonce, build_deltas};
+use tokio::sync::watch::Sender;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+use tollgate_core::{
+    BuildError, ConfigDigest, Delta, DeltaParts, HashChain, MAX_DOCUMENT_BYTES, Nonce, SharedParts, SnapshotInfo,
+    build_deltas, build_shared_deltas,
+};
 use tollgate_model::Audience;
 use tollgate_model::encoding::base64url;
 use tollgate_storage::{FeedPage, PublishedSnapshot, Store, StoreError};
 
 use super::edge_config::{self, SignedConfig};
 use super::snapshot_content::{SnapshotContent, SnapshotError};
-use crate::feed_change::FeedChange;
 use crate::signing_keys::SigningKeys;
 
 /// Longest wait for a snapshot with the newest configuration. An edge requests a snapshot because
@@ -27,6 +33,9 @@ const CONFIG_TIMEOUT: Duration = Duration::from_millis(500);
 /// from shorter failures.
 const MAX_FAILURE_DURATION: Duration = Duration::from_secs(10);
 
+/// Snapshots up to this size are compressed before they are served, larger ones in the background.
+const MAX_BYTES_COMPRESSED_FIRST: usize = 1024 * 1024;
+
 /// A signed snapshot.
 #[derive(Debug)]
 pub struct SnapshotFile {
@@ -35,6 +44,65 @@ pub struct SnapshotFile {
     /// Strong entity tag, with quotes.
     pub etag: String,
     config: ConfigDigest,
+    info: SnapshotInfo,
+    /// The configuration document; empty if it is not known, or too large for a message of deltas.
+    document: Bytes,
+    /// The compressed message, once it is made; empty if compression saves too little.
+    gzip: OnceLock<Bytes>,
+}
+
+impl SnapshotFile {
+    fn new(published: PublishedSnapshot, document: Bytes) -> SnapshotFile {
+        let etag = format!("\"{}\"", base64url(&Sha256::digest(&published.message)));
+        let info = SnapshotInfo {
+            sequence: published.sequence,
+            as_of_ms: published.as_of_ms,
+            bytes: published.message.len() as u64,
+        };
+        let (bytes, config) = (published.message.into(), published.config);
+        SnapshotFile { bytes, etag, config, info, document, gzip: OnceLock::new() }
+    }
+
+    /// The message compressed with gzip, if it is ready and smaller.
+    #[must_use]
+    pub fn gzip(&self) -> Option<&Bytes> {
+        self.gzip.get().filter(|compressed| !compressed.is_empty())
+    }
+
+    /// Compresses the message, once for all responses. Filters and ids are random and hardly become
+    /// smaller; the configuration does.
+    fn compress(&self) {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let compressed = encoder.write_all(&self.bytes).and_then(|()| encoder.finish()).unwrap_or_default();
+        let is_smaller = !compressed.is_empty() && compressed.len() < self.bytes.len();
+        // Nothing else sets it: a file is compressed once.
+        let _ = self.gzip.set(if is_smaller { compressed.into() } else { Bytes::new() });
+    }
+}
+
+/// The state of the log after a sequence, as read from the database.
+pub(super) struct FeedState {
+    /// Read before the database, so that no message claims to be newer than its content.
+    now_ms: u64,
+    after: u64,
+    head: u64,
+    chain: HashChain,
+    /// The deltas that follow, at most as many as one message contains.
+    pub(super) deltas: Vec<Delta>,
+    epoch: u32,
+    /// The configuration of the newest published snapshot.
+    pub(super) config: ConfigDigest,
+}
+
+/// Work of the feed since the start.
+#[derive(Debug, Default)]
+pub struct FeedWork {
+    /// Answers to edges that asked for deltas.
+    pub answers: AtomicU64,
+    /// Signed messages of deltas, pushes included.
+    pub signatures: AtomicU64,
+    /// Reads of the database for messages of deltas.
+    pub reads: AtomicU64,
 }
 
 /// A signed message of deltas.
@@ -45,7 +113,6 @@ pub struct DeltaMessage {
     pub last_sequence: u64,
     /// Whether the message has no delta, and only proves freshness.
     pub is_heartbeat: bool,
-    config: ConfigDigest,
 }
 
 /// Why an edge receives no message.
@@ -65,6 +132,20 @@ pub enum FeedError {
     Superseded,
     #[error("the configuration cannot be encoded: {0}")]
     Config(#[from] serde_json::Error),
+    /// The error of several requests.
+    #[error(transparent)]
+    Shared(Arc<FeedError>),
+}
+
+impl FeedError {
+    /// The error for one of the requests that it concerns.
+    pub(super) fn for_request(self: &Arc<FeedError>) -> FeedError {
+        match &**self {
+            FeedError::Gone => FeedError::Gone,
+            FeedError::Ahead { newest } => FeedError::Ahead { newest: *newest },
+            _ => FeedError::Shared(Arc::clone(self)),
+        }
+    }
 }
 
 impl From<SnapshotError> for FeedError {
@@ -87,6 +168,9 @@ pub struct FeedResponder {
     served: Sender<Option<Arc<SnapshotFile>>>,
     /// Since when publishing fails.
     failing_since: Mutex<Option<Instant>>,
+    /// The configuration as last read for a request of a snapshot, and when that read began.
+    last_config: tokio::sync::Mutex<Option<(Instant, ConfigDigest)>>,
+    work: FeedWork,
 }
 
 impl FeedResponder {
@@ -94,7 +178,26 @@ impl FeedResponder {
     /// [`FeedResponder::run`] runs.
     #[must_use]
     pub fn new(store: Store, keys: SigningKeys, issuer: String, audience: Audience) -> FeedResponder {
-        FeedResponder { store, keys, issuer, audience, served: Sender::new(None), failing_since: Mutex::default() }
+        FeedResponder {
+            store,
+            keys,
+            issuer,
+            audience,
+            served: Sender::new(None),
+            failing_since: Mutex::default(),
+            last_config: tokio::sync::Mutex::default(),
+            work: FeedWork::default(),
+        }
+    }
+
+    /// What the feed has done since the start.
+    #[must_use]
+    pub fn work(&self) -> &FeedWork {
+        &self.work
+    }
+
+    pub(super) fn count_answer(&self) {
+        self.work.answers.fetch_add(1, Relaxed);
     }
 
     /// Whether publishing has failed for so long that edges are affected.
@@ -117,7 +220,7 @@ impl FeedResponder {
     /// # Errors
     /// When the database fails.
     pub async fn snapshot(&self) -> Result<Arc<SnapshotFile>, FeedError> {
-        let newest_config = self.config().await?.digest();
+        let newest_config = self.newest_config().await?;
         let mut served = self.served.subscribe();
         let is_newest =
             |file: &Option<Arc<SnapshotFile>>| file.as_ref().is_some_and(|file| file.config == newest_config);
@@ -128,6 +231,22 @@ impl FeedResponder {
         }
         let file = served.wait_for(Option::is_some).await.map_err(|_| FeedError::Interrupted)?;
         file.as_ref().map(Arc::clone).ok_or(FeedError::Interrupted)
+    }
+
+    /// Digest of the current configuration. Concurrent requests share a read that begins after each
+    /// of them has arrived.
+    async fn newest_config(&self) -> Result<ConfigDigest, FeedError> {
+        let arrived = Instant::now();
+        let mut last = self.last_config.lock().await;
+        if let Some((begun, digest)) = *last
+            && begun >= arrived
+        {
+            return Ok(digest);
+        }
+        let begun = Instant::now();
+        let digest = self.config().await?.digest();
+        *last = Some((begun, digest));
+        Ok(digest)
     }
 
     /// Builds a snapshot of the current state without publishing it.
@@ -150,21 +269,36 @@ impl FeedResponder {
     }
 
     /// Serves a published snapshot from now on.
-    pub(super) fn serve(&self, published: PublishedSnapshot) {
-        let etag = format!("\"{}\"", base64url(&Sha256::digest(&published.message)));
-        let file = SnapshotFile { bytes: published.message.into(), etag, config: published.config };
-        self.served.send_replace(Some(Arc::new(file)));
-    }
-
-    /// The message for an edge at sequence `after`: the deltas that follow, or a heartbeat. A nonce
-    /// makes it the response to one request only.
     ///
     /// # Errors
-    /// When there are no deltas for that sequence, the database fails or the message cannot be
-    /// built.
-    pub async fn deltas(&self, after: u64, nonce: Option<Nonce>) -> Result<DeltaMessage, FeedError> {
-        // The time is read before the database, so that the message never claims to be newer than
-        // its content.
+    /// When the configuration cannot be read.
+    pub(super) async fn serve(&self, published: PublishedSnapshot) -> Result<(), FeedError> {
+        let config = self.config().await?;
+        let is_known = config.digest() == published.config && config.document.len() <= MAX_DOCUMENT_BYTES;
+        let document = if is_known { config.document.into() } else { Bytes::new() };
+        let file = Arc::new(SnapshotFile::new(published, document));
+        let (shared, is_small) = (Arc::clone(&file), file.bytes.len() <= MAX_BYTES_COMPRESSED_FIRST);
+        let compressed = spawn_blocking(move || shared.compress());
+        if is_small {
+            // Without a compressed message, the plain one is served.
+            let _ = compressed.await;
+        }
+        self.served.send_replace(Some(file));
+        Ok(())
+    }
+
+    /// The configuration document with this digest, if it is in the served snapshot; else empty.
+    pub(super) fn served_document(&self, config: ConfigDigest) -> Bytes {
+        let served = self.served.borrow();
+        served.as_ref().filter(|file| file.config == config).map(|file| file.document.clone()).unwrap_or_default()
+    }
+
+    /// Reads the state of the log after a sequence.
+    ///
+    /// # Errors
+    /// When there are no deltas for that sequence, or the database fails.
+    pub(super) async fn read(&self, after: u64) -> Result<FeedState, FeedError> {
+        self.work.reads.fetch_add(1, Relaxed);
         let now_ms = self.store.read_clocks().now_ms;
         let page = self.store.get_feed_page(after).await?;
         if after > page.head.sequence {
@@ -179,50 +313,47 @@ impl FeedResponder {
             Some(digest) => digest,
             None => self.config().await?.digest(),
         };
-        let parts = DeltaParts {
-            issuer: &self.issuer,
-            after,
-            head: head.sequence,
-            as_of_ms: now_ms,
-            chain,
-            config,
-            epoch,
-            deltas: &deltas,
-            nonce,
-        };
-        let bytes = build_deltas(&parts, self.keys.current().snapshot_signer())?;
-        let last_sequence = deltas.last().map_or(after, |delta| delta.sequence);
-        Ok(DeltaMessage { bytes, last_sequence, is_heartbeat: deltas.is_empty(), config })
+        Ok(FeedState { now_ms, after, head: head.sequence, chain, deltas, epoch, config })
     }
 
-    /// Returns as soon as there are deltas or a new configuration, after `wait`, or at `stop`.
+    fn parts<'a>(&'a self, state: &'a FeedState, nonce: Option<Nonce>) -> DeltaParts<'a> {
+        DeltaParts {
+            issuer: &self.issuer,
+            after: state.after,
+            head: state.head,
+            as_of_ms: state.now_ms,
+            chain: state.chain,
+            config: state.config,
+            epoch: state.epoch,
+            deltas: &state.deltas,
+            nonce,
+        }
+    }
+
+    /// Signs a push, or the answer to one request.
+    pub(super) fn build(&self, state: &FeedState, nonce: Option<Nonce>) -> Result<Vec<u8>, FeedError> {
+        self.work.signatures.fetch_add(1, Relaxed);
+        Ok(build_deltas(&self.parts(state, nonce), self.keys.current().snapshot_signer())?)
+    }
+
+    /// Signs the answer to all requests whose nonces have this root. `document` is the
+    /// configuration, for edges that have another one; otherwise empty.
+    pub(super) fn build_shared(&self, state: &FeedState, document: &[u8], root: Nonce) -> Result<Vec<u8>, FeedError> {
+        self.work.signatures.fetch_add(1, Relaxed);
+        let published = self.served.borrow().as_ref().map(|file| file.info);
+        let shared = SharedParts { published, document, nonce: root };
+        Ok(build_shared_deltas(&self.parts(state, None), &shared, self.keys.current().snapshot_signer())?)
+    }
+
+    /// The push for an edge at sequence `after`: the deltas that follow, or a heartbeat.
     ///
     /// # Errors
-    /// As for [`FeedResponder::deltas`].
-    pub async fn wait_for_deltas(
-        &self,
-        after: u64,
-        nonce: Option<Nonce>,
-        wait: Duration,
-        mut changes: Receiver<FeedChange>,
-        stop: &CancellationToken,
-    ) -> Result<DeltaMessage, FeedError> {
-        let deadline = Instant::now() + wait;
-        changes.mark_unchanged();
-        let mut message = self.deltas(after, nonce).await?;
-        let first_config = message.config;
-        loop {
-            let has_news = !message.is_heartbeat || message.config != first_config;
-            if has_news || stop.is_cancelled() || Instant::now() >= deadline {
-                return Ok(message);
-            }
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return Ok(message) },
-                () = sleep_until(deadline) => {}
-                () = stop.cancelled() => {}
-            }
-            changes.mark_unchanged();
-            message = self.deltas(after, nonce).await?;
-        }
+    /// When there are no deltas for that sequence, the database fails or the message cannot be
+    /// built.
+    pub async fn push(&self, after: u64) -> Result<DeltaMessage, FeedError> {
+        let state = self.read(after).await?;
+        let bytes = self.build(&state, None)?;
+        let last_sequence = state.deltas.last().map_or(after, |delta| delta.sequence);
+        Ok(DeltaMessage { bytes, last_sequence, is_heartbeat: state.deltas.is_empty() })
     }
 }

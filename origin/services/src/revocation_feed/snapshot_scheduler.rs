@@ -97,23 +97,28 @@ impl FeedResponder {
     async fn serve_published(&self, mut changes: Receiver<FeedChange>) {
         let mut number = 0;
         loop {
-            match self.store.find_published_snapshot().await {
-                Ok(published) => {
-                    if let Some(published) = published.filter(|published| published.number > number) {
-                        number = published.number;
-                        self.serve(published);
-                    }
-                    // An error means that the origin shuts down.
-                    if changes.wait_for(|change| change.head.snapshot > number).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(error = with_causes(&error), "the published snapshot cannot be read");
-                    sleep(RETRY_DELAY).await;
-                }
+            if let Err(error) = self.serve_newest(&mut number).await {
+                tracing::error!(error = with_causes(&error), "the published snapshot cannot be read");
+                sleep(RETRY_DELAY).await;
+                continue;
+            }
+            // An error means that the origin shuts down.
+            if changes.wait_for(|change| change.head.snapshot > number).await.is_err() {
+                return;
             }
         }
+    }
+
+    /// Serves the newest published snapshot, if its number is above `number`, which it becomes.
+    async fn serve_newest(&self, number: &mut u64) -> Result<(), FeedError> {
+        if let Some(published) = self.store.find_published_snapshot().await?
+            && published.number > *number
+        {
+            let newest = published.number;
+            self.serve(published).await?;
+            *number = newest;
+        }
+        Ok(())
     }
 
     /// Publishes a snapshot whenever one is due, until publishing fails.

@@ -21,7 +21,7 @@ use tollgate_services::feed_change::{self, FeedChange};
 use tollgate_services::outbound_http::OutboundClient;
 use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
 use tollgate_services::rate_limit::{LimitStore, RateLimiter};
-use tollgate_services::revocation_feed::{EdgeHeartbeats, EdgePusher, FeedResponder, count_revocations};
+use tollgate_services::revocation_feed::{DeltaPolls, EdgeHeartbeats, EdgePusher, FeedResponder, count_revocations};
 use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
 use tollgate_services::signing_keys::{SigningKeys, SigningPool, run_rotation};
 use tollgate_services::status_lists::StatusLists;
@@ -111,6 +111,8 @@ impl RunningIssuer {
         tasks.spawn(run_rotation(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
         let feed = Arc::new(FeedResponder::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
         tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
+        let delta_polls = DeltaPolls::new(Arc::clone(&feed));
+        tasks.spawn(Arc::clone(&delta_polls).run(feed_changes.clone(), stop.clone()));
         // Administrators see clients as they are registered, all others as the profile makes them.
         let serving = store.with_client_profile(settings.grants.profile);
         let (writer, cache, edge_heartbeats) = start_store_tasks(&tasks, &serving, &stop);
@@ -164,6 +166,8 @@ impl RunningIssuer {
             external_users: settings.accounts.external_users.clone().map(ExternalUserDirectory::new).transpose()?,
             edge_heartbeats,
             feed,
+            delta_polls,
+            registered_edges_only: settings.registered_edges_only,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
             status_claim: settings.status_list,
             transmitter,
