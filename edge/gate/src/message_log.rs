@@ -19,6 +19,8 @@
 //! ```
 //! Numbers are big-endian.
 
+use std::fmt::Write as _;
+
 use crate::gate::Gate;
 use crate::replica_state::FetchError;
 
@@ -104,8 +106,37 @@ impl MessageLog {
         self.snapshot == snapshot_id(gate)
     }
 
+    /// Name of the snapshot before the changes, for a store.
+    pub fn snapshot_name(&self) -> String {
+        self.snapshot.iter().fold(String::new(), |mut name, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+            name
+        })
+    }
+
+    /// Whether a new instance becomes as fresh by the log as its writer was.
+    pub fn has_proof(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// Whether other instances should keep this log instead of `other`. A proof with a time in the
+    /// future only shows that the clock was set back.
+    pub fn is_newer_than(&self, other: &Self, now_ms: u64) -> bool {
+        let order = |log: &Self| {
+            let asked_at_ms = log.proof.as_ref().map(|proof| proof.asked_at_ms).filter(|at_ms| *at_ms <= now_ms);
+            (log.start, asked_at_ms, log.last_sequence())
+        };
+        order(self) > order(other)
+    }
+
+    /// Whether the log has changes that `gate` lacks, or can make it fresher.
+    pub fn has_news_for(&self, gate: &Gate, now_ms: u64) -> bool {
+        Some(self.last_sequence()) > gate.sequence() || self.is_fresher_than(gate, now_ms)
+    }
+
     /// Whether the log can make `gate` fresher. To a gate that was never fresh, any log is of use.
-    pub fn is_fresher_than(&self, gate: &Gate, now_ms: u64) -> bool {
+    fn is_fresher_than(&self, gate: &Gate, now_ms: u64) -> bool {
         let age = self.proof.as_ref().and_then(|proof| now_ms.checked_sub(proof.asked_at_ms));
         match (age, gate.state.age_ms(now_ms)) {
             (_, None) => true,

@@ -15,6 +15,10 @@ pub(crate) struct Edge {
     pub(crate) is_refreshing: Cell<bool>,
     /// Whether the last poll of the origin, by any instance, failed.
     pub(crate) has_failed: Cell<bool>,
+    /// Time of the last look for messages of other instances, in Unix milliseconds.
+    pub(crate) looked_at_ms: Cell<u64>,
+    /// Name of the snapshot that this instance read from the key-value store or wrote to it.
+    pub(crate) stored_snapshot: RefCell<String>,
     /// Number of pushes whose bodies are being read.
     pub(crate) pushes: Cell<usize>,
 }

@@ -27,30 +27,38 @@ const SHARED_LOG_POLL_INTERVAL_NS: u64 = 5_000_000;
 const READ_TIMEOUT_NS: u64 = 1_500_000_000;
 /// Limit on the whole body of the origin's answer.
 const BODY_TIMEOUT_NS: u64 = 30_000_000_000;
+/// Interval at which an instance that gets requests looks for messages of other instances: so much
+/// later than the instance that got a push do the others know of it.
+const LOOK_INTERVAL_MS: u64 = 20;
 /// Target of a fetch for the snapshot.
 const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
 /// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
 
-/// Starts a refresh unless one is running; returns whether it did. The refresh outlives the
-/// request.
-pub(crate) fn start_refresh(edge: &Rc<Edge>) -> bool {
-    if edge.is_refreshing.replace(true) {
-        return false;
+/// Keeps the replica fresh in the background: by messages of other instances, and by a fetch if a
+/// refresh is due.
+pub(crate) fn keep_fresh(edge: &Rc<Edge>) {
+    let is_look_due = now_ms().abs_diff(edge.looked_at_ms.get()) >= LOOK_INTERVAL_MS;
+    if is_look_due || edge.gate().freshness(now_ms()) != Freshness::Fresh {
+        start_refresh(edge);
     }
-    let guard = RefreshGuard(Rc::clone(edge));
-    wasip3::spawn(async move { refresh(&guard.0).await });
-    true
+}
+
+/// Starts a refresh unless one is running. It outlives the request.
+fn start_refresh(edge: &Rc<Edge>) {
+    if !edge.is_refreshing.replace(true) {
+        let guard = RefreshGuard(Rc::clone(edge));
+        wasip3::spawn(async move { refresh(&guard.0).await });
+    }
 }
 
 /// Waits until the replica is no longer stale or a refresh, of any instance, has failed; at most
-/// [`FETCH_WAIT_NS`]. After a failure, only the request that starts a refresh waits for it.
+/// [`FETCH_WAIT_NS`]. After a failure, refreshes run in the background and no request waits.
 pub(crate) async fn wait_for_refresh(edge: &Rc<Edge>) {
     let deadline = monotonic_clock::now().saturating_add(FETCH_WAIT_NS);
     loop {
-        let is_starter = start_refresh(edge);
-        let may_wait = || is_starter || !edge.has_failed.get();
-        while may_wait() && edge.is_refreshing.get() && monotonic_clock::now() < deadline {
+        start_refresh(edge);
+        while !edge.has_failed.get() && edge.is_refreshing.get() && monotonic_clock::now() < deadline {
             monotonic_clock::wait_for(POLL_INTERVAL_NS).await;
         }
         let is_stale = edge.gate().freshness(now_ms()) == Freshness::Stale;
@@ -88,7 +96,7 @@ async fn refresh(edge: &Edge) {
             let is_complete = sync_with_origin(edge).await;
             edge.has_failed.set(!is_complete);
             if is_complete {
-                shared::store_log(edge).await;
+                shared::store(edge).await;
             }
             poll.finish(is_complete).await;
         }
@@ -153,13 +161,9 @@ async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>) -> bool {
                 return false;
             }
         };
-        if status == 200 {
-            let is_snapshot = target == SNAPSHOT_PATH;
-            if is_snapshot {
-                shared::store_snapshot(&body).await;
-            } else {
-                log.borrow_mut().append(&gate.borrow(), before, &body, (!has_more).then_some(question.asked_at_ms));
-            }
+        let is_snapshot = target == SNAPSHOT_PATH;
+        if status == 200 && !is_snapshot {
+            log.borrow_mut().append(&gate.borrow(), before, &body, (!has_more).then_some(question.asked_at_ms));
         }
         if !has_more {
             return true;

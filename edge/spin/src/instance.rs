@@ -26,6 +26,8 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
         log: RefCell::default(),
         is_refreshing: Cell::new(false),
         has_failed: Cell::new(false),
+        looked_at_ms: Cell::new(0),
+        stored_snapshot: RefCell::default(),
         pushes: Cell::new(0),
     });
     shared::initialize(&edge).await;

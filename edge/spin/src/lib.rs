@@ -19,7 +19,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use std::rc::Rc;
-use tollgate_gate::{Connection, Decision, Freshness};
+use tollgate_gate::{Connection, Decision};
 
 /// Called by Spin for each request.
 #[http_service]
@@ -40,18 +40,15 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
     }
 }
 
-/// Decides on a request, after a refresh if the decision needs one. Otherwise a refresh that is due
-/// runs in the background.
+/// Decides on a request, after a refresh if the decision needs one. Otherwise the replica is kept
+/// fresh in the background.
 async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
     let decision = decide(edge, request, false);
     if decision == Decision::Wait {
         fetch::wait_for_refresh(edge).await;
         return decide(edge, request, true);
     }
-    let freshness = edge.gate().freshness(now_ms());
-    if freshness != Freshness::Fresh {
-        fetch::start_refresh(edge);
-    }
+    fetch::keep_fresh(edge);
     decision
 }
 
@@ -94,9 +91,11 @@ async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> 
     shared::catch_up(edge).await;
     let before = edge.gate().sequence();
     let response = edge.gate_mut().push(&message, now_ms());
-    if edge.gate().sequence() > before {
+    // A log of another snapshot would begin anew, without a proof of freshness.
+    let can_be_shared = edge.log.borrow().has_snapshot_of(&edge.gate());
+    if edge.gate().sequence() > before && can_be_shared {
         edge.log.borrow_mut().append(&edge.gate(), before, &message, None);
-        shared::store_log(edge).await;
+        shared::store(edge).await;
     }
     http::from_gate(response)
 }

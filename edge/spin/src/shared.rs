@@ -3,6 +3,10 @@
 //! requests or an idle second, and runs many in parallel. Without shared state, each would start
 //! stale and poll by itself.
 //!
+//! The log names its snapshot, and the snapshot is written first. So a new instance finds both or
+//! neither, and is as fresh as the instance that wrote them, also when the origin has become
+//! unreachable meanwhile.
+//!
 //! Only times are trusted in the store: every message is verified again
 //! ([`tollgate_gate::MessageLog`]). If the store fails, each instance polls by itself.
 
@@ -11,16 +15,22 @@ use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value::Store;
 use tollgate_gate::MessageLog;
 
-/// Key of the newest snapshot. A new wire format needs a new key.
-const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
+/// Key of a snapshot, before its name. A new wire format needs a new key.
+const SNAPSHOT_KEY: &str = "tollgate/snapshot/v2/";
 /// Key of the message log, which contains its own version.
 const LOG_KEY: &str = "tollgate/record";
 /// Key of [`OriginPoll`].
-const POLL_KEY: &str = "tollgate/questions/v1";
+const POLL_KEY: &str = "tollgate/questions/v2";
 /// Minimum interval between the polls of all instances: four a second.
 const MIN_POLL_INTERVAL_MS: u64 = 250;
+/// Minimum interval while polls fail.
+const MIN_RETRY_INTERVAL_MS: u64 = 1_000;
+/// Age at which a poll without a result counts as lost: its instance may have ended.
+const POLL_TIMEOUT_MS: u64 = 2_000;
 /// Age at which a failure is ignored.
 const FAILURE_EXPIRY_MS: u64 = 10_000;
+/// Attempts to replace the log while other instances do so, too.
+const MAX_STORE_ATTEMPTS: usize = 3;
 
 /// Which instance polls the origin.
 pub(crate) enum PollClaim {
@@ -38,22 +48,24 @@ pub(crate) struct OriginPoll {
     asked_at_ms: u64,
     /// Time of the last failure, if no poll succeeded after it; else 0.
     failed_at_ms: u64,
+    /// Whether the poll has ended. Until then, no other instance polls.
+    is_finished: bool,
 }
 
 /// Initializes a new instance with the shared state.
 pub(crate) async fn initialize(edge: &Edge) {
-    load_snapshot(edge).await;
     catch_up(edge).await;
 }
 
-/// Applies the messages of other instances, if these make the replica fresher.
+/// Applies the messages of other instances, if these bring changes or make the replica fresher.
 pub(crate) async fn catch_up(edge: &Edge) {
+    edge.looked_at_ms.set(now_ms());
     let Some(log) = read(LOG_KEY).await.and_then(|bytes| MessageLog::from_bytes(&bytes)) else { return };
-    if !log.is_fresher_than(&edge.gate(), now_ms()) {
+    if !log.has_news_for(&edge.gate(), now_ms()) {
         return;
     }
     if !log.has_snapshot_of(&edge.gate()) {
-        load_snapshot(edge).await;
+        load_snapshot(edge, &log).await;
     }
     let applied = log.apply_to(&mut edge.gate_mut(), now_ms());
     match applied {
@@ -65,18 +77,48 @@ pub(crate) async fn catch_up(edge: &Edge) {
     }
 }
 
-/// Shares the snapshot with other instances.
-pub(crate) async fn store_snapshot(snapshot: &[u8]) {
-    write(SNAPSHOT_KEY, snapshot).await;
+/// Shares the snapshot and the message log with other instances, unless theirs are newer.
+pub(crate) async fn store(edge: &Edge) {
+    let log = edge.log.borrow().clone();
+    if !log.has_proof() || !log.has_snapshot_of(&edge.gate()) {
+        return; // new instances would be less fresh than by the stored one
+    }
+    let name = log.snapshot_name();
+    if *edge.stored_snapshot.borrow() != name {
+        let snapshot = edge.gate().snapshot().map(<[u8]>::to_vec).unwrap_or_default();
+        if !write(&snapshot_key(&name), &snapshot).await {
+            return;
+        }
+        edge.stored_snapshot.replace(name.clone());
+    }
+    match replace_log(&log) {
+        Ok(Some(replaced)) if replaced != name => delete(&snapshot_key(&replaced)).await,
+        Ok(_) => {}
+        Err(error) => eprintln!("tollgate: {LOG_KEY} cannot be written to the key-value store: {error:?}"),
+    }
 }
 
-/// Shares the message log with other instances.
-pub(crate) async fn store_log(edge: &Edge) {
-    let bytes = edge.log.borrow().to_bytes();
-    write(LOG_KEY, &bytes).await;
+/// Replaces the stored log, unless it is newer. Returns the name of the snapshot of the replaced
+/// one.
+fn replace_log(log: &MessageLog) -> Result<Option<String>, store::Error> {
+    let bucket = store::open("default")?;
+    let mut cas = atomics::Cas::new(&bucket, LOG_KEY)?;
+    for _ in 0..MAX_STORE_ATTEMPTS {
+        let stored = cas.current()?.as_deref().and_then(MessageLog::from_bytes);
+        if stored.as_ref().is_some_and(|stored| !log.is_newer_than(stored, now_ms())) {
+            return Ok(None);
+        }
+        match atomics::swap(cas, &log.to_bytes()) {
+            Ok(()) => return Ok(stored.map(|stored| stored.snapshot_name())),
+            Err(atomics::CasError::CasFailed(next)) => cas = next,
+            Err(atomics::CasError::StoreError(error)) => return Err(error),
+        }
+    }
+    Ok(None) // the others' logs are as new
 }
 
-/// Claims the next poll of the origin for this instance, unless another one polled a moment ago.
+/// Claims the next poll of the origin for this instance, unless another one polls now or polled a
+/// moment ago.
 pub(crate) fn claim_poll(min_interval_ms: u64) -> PollClaim {
     try_claim_poll(now_ms(), min_interval_ms.min(MIN_POLL_INTERVAL_MS)).unwrap_or_else(|error| {
         eprintln!("tollgate: the last poll cannot be read from the key-value store: {error:?}");
@@ -89,11 +131,16 @@ fn try_claim_poll(now_ms: u64, min_interval_ms: u64) -> Result<PollClaim, store:
     let cas = atomics::Cas::new(&bucket, POLL_KEY)?;
     let last = cas.current()?.as_deref().and_then(OriginPoll::from_bytes).unwrap_or_default();
     let of_other = || if last.is_failing(now_ms) { PollClaim::Failing } else { PollClaim::Other };
+    let min_interval_ms = match last.is_finished {
+        false => POLL_TIMEOUT_MS,
+        true if last.is_failing(now_ms) => MIN_RETRY_INTERVAL_MS,
+        true => min_interval_ms,
+    };
     // The distance, so that after setting the clock back, polls resume after one interval.
     if now_ms.abs_diff(last.asked_at_ms) < min_interval_ms {
         return Ok(of_other());
     }
-    let ours = OriginPoll { asked_at_ms: now_ms, ..last };
+    let ours = OriginPoll { asked_at_ms: now_ms, is_finished: false, ..last };
     match atomics::swap(cas, &ours.to_bytes()) {
         Ok(()) => Ok(PollClaim::Ours(ours)),
         Err(atomics::CasError::CasFailed(_)) => Ok(of_other()),
@@ -107,33 +154,43 @@ impl OriginPoll {
         now_ms.abs_diff(self.failed_at_ms) < FAILURE_EXPIRY_MS
     }
 
-    /// Shares the result of this instance's poll, if it differs from that of the last one.
+    /// Shares the result of this instance's poll.
     pub(crate) async fn finish(self, is_answered: bool) {
-        if !is_answered || self.failed_at_ms != 0 {
-            let failed_at_ms = if is_answered { 0 } else { now_ms() };
-            write(POLL_KEY, &Self { failed_at_ms, ..self }.to_bytes()).await;
-        }
+        let failed_at_ms = if is_answered { 0 } else { now_ms() };
+        write(POLL_KEY, &Self { failed_at_ms, is_finished: true, ..self }.to_bytes()).await;
     }
 
     fn to_bytes(self) -> Vec<u8> {
-        [self.asked_at_ms.to_be_bytes(), self.failed_at_ms.to_be_bytes()].concat()
+        let times = [self.asked_at_ms.to_be_bytes(), self.failed_at_ms.to_be_bytes()];
+        [times.as_flattened(), &[u8::from(self.is_finished)]].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (asked_at, rest) = bytes.split_first_chunk()?;
-        let failed_at = rest.try_into().ok()?;
-        Some(Self { asked_at_ms: u64::from_be_bytes(*asked_at), failed_at_ms: u64::from_be_bytes(failed_at) })
+        let (failed_at, rest) = rest.split_first_chunk()?;
+        let [is_finished] = rest.try_into().ok()?;
+        Some(Self {
+            asked_at_ms: u64::from_be_bytes(*asked_at),
+            failed_at_ms: u64::from_be_bytes(*failed_at),
+            is_finished: is_finished == 1,
+        })
     }
 }
 
-/// Installs the shared snapshot, if it is newer than the gate's.
-async fn load_snapshot(edge: &Edge) {
-    if let Some(snapshot) = read(SNAPSHOT_KEY).await {
+/// Installs the snapshot of a log, if it is newer than the gate's.
+async fn load_snapshot(edge: &Edge, log: &MessageLog) {
+    let name = log.snapshot_name();
+    if let Some(snapshot) = read(&snapshot_key(&name)).await {
         let warmed = edge.gate_mut().warm(&snapshot);
-        if let Err(error) = warmed {
-            eprintln!("tollgate: the stored snapshot was refused: {error}");
+        match warmed {
+            Ok(()) => _ = edge.stored_snapshot.replace(name),
+            Err(error) => eprintln!("tollgate: the stored snapshot was refused: {error}"),
         }
     }
+}
+
+fn snapshot_key(name: &str) -> String {
+    format!("{SNAPSHOT_KEY}{name}")
 }
 
 async fn read(key: &str) -> Option<Vec<u8>> {
@@ -144,9 +201,18 @@ async fn read(key: &str) -> Option<Vec<u8>> {
     })
 }
 
-async fn write(key: &str, value: &[u8]) {
+/// Returns whether the value was written.
+async fn write(key: &str, value: &[u8]) -> bool {
     let written = async { Store::open_default().await?.set(key, value).await };
-    if let Err(error) = written.await {
-        eprintln!("tollgate: {key} cannot be written to the key-value store: {error}");
+    written
+        .await
+        .inspect_err(|error| eprintln!("tollgate: {key} cannot be written to the key-value store: {error}"))
+        .is_ok()
+}
+
+async fn delete(key: &str) {
+    let deleted = async { Store::open_default().await?.delete(key).await };
+    if let Err(error) = deleted.await {
+        eprintln!("tollgate: {key} cannot be deleted from the key-value store: {error}");
     }
 }

@@ -25,12 +25,12 @@ fn log_makes_a_new_instance_as_fresh_as_its_writer() {
     let (origin, log) = log_of_three();
     let mut next = gate();
     next.warm(&origin.snapshot()).expect("the same snapshot");
-    assert!(log.has_snapshot_of(&next) && log.is_fresher_than(&next, NOW + 5000));
+    assert!(log.has_snapshot_of(&next) && log.has_news_for(&next, NOW + 5000));
     assert_eq!(log.apply_to(&mut next, NOW + 5000), Ok(()));
     assert_eq!((next.sequence(), next.freshness(NOW + 100)), (Some(3), Freshness::Fresh));
     assert_eq!(next.freshness(NOW + 5000), Freshness::Stale, "no fresher than its writer");
     assert_eq!(status(&next, "/", "token-3", NOW + 5000), 401);
-    assert!(!log.is_fresher_than(&next, NOW + 5000), "its messages are applied already");
+    assert!(!log.has_news_for(&next, NOW + 5000), "its messages are applied already");
 }
 
 #[test]
@@ -94,4 +94,29 @@ fn long_or_incomplete_log_should_be_compacted() {
     assert!(!log.should_be_compacted(&gate));
     assert_eq!(gate.accept(200, &Origin::with(20).deltas(19), &asked(NOW)), Ok(false));
     assert!(log.should_be_compacted(&gate), "it lacks a change");
+}
+
+#[test]
+fn log_after_a_push_brings_the_change_and_an_older_proof() {
+    let (origin, mut log) = log_of_three();
+    let mut writer = gate();
+    writer.warm(&origin.snapshot()).expect("the snapshot");
+    log.apply_to(&mut writer, NOW).expect("its messages");
+    let push = Origin::with(4).message(3, None);
+    assert_eq!(writer.push(&push, NOW + 100).status, 200);
+    log.append(&writer, Some(3), &push, None);
+
+    let mut other = gate();
+    other.warm(&origin.snapshot()).expect("the snapshot");
+    log_of_three().1.apply_to(&mut other, NOW).expect("the log before the push");
+    assert!(log.has_news_for(&other, NOW + 100) && log.has_proof());
+    assert!(log.is_newer_than(&log_of_three().1, NOW + 100) && !log_of_three().1.is_newer_than(&log, NOW + 100));
+    assert_eq!(log.apply_to(&mut other, NOW + 100), Ok(()));
+    assert_eq!((other.sequence(), other.freshness(NOW + 100)), (Some(4), Freshness::Fresh));
+
+    let mut next = gate();
+    next.warm(&origin.snapshot()).expect("the snapshot");
+    assert_eq!(log.apply_to(&mut next, NOW + 5000), Ok(()));
+    assert_eq!(status(&next, "/", "token-4", NOW + 5000), 401);
+    assert_eq!(next.freshness(NOW + 100), Freshness::Fresh, "complete as of its writer's proof");
 }
