@@ -327,15 +327,16 @@ resource-removed = تمت إزالة خادم الموارد { $name }.
 
 ## المسارات
 
-routes-lead = ما تشترطه الحواف في الطلبات. يُعتمد أطول مسار مطابق؛ وتُقدَّم القاعدة الخاصة بطريقة على القاعدة العامة.
+routes-lead = ما تشترطه الحواف في الطلبات. تُعتمد القاعدة الأكثر تحديدًا: حسب المضيف، ثم المسار، ثم الطريقة.
 routes-none = لا توجد قواعد: يحتاج كل طلب إلى رمز صالح بأي نطاق.
 route-new = قاعدة جديدة
 route-create = إنشاء القاعدة
 route-requests = الطلبات
 route-path = المسار
-route-path-hint = المسار نفسه أو كل ما تحته: { $example }
+route-path-hint = المسار نفسه، أو كل ما تحته، أو مع معاملات يطابق كل منها جزءًا واحدًا: { $example }
 route-methods = الطرق
 route-methods-hint = مفصولة بمسافات، مثل { $example }. اتركها فارغة للكل.
+route-hosts = المضيفون
 route-requirements = المتطلبات
 route-scope-hint = قيم النطاق التي يجب أن تكون كلها في الرمز. اتركها فارغة لقبول أي رمز صالح.
 route-public = عام
@@ -346,6 +347,10 @@ route-on-stale = إذا كانت النسخة قديمة
 route-on-not-covered = إذا كان الرمز أحدث من النسخة
 route-deny = رفض
 route-allow = سماح
+route-introspect = الاستعلام من خادم الإصدار
+route-more = متطلبات وإعدادات أخرى
+route-more-label = عناصر أخرى للقاعدة، في صورة كائن JSON
+route-more-hint = مثل scope_any أو audience أو clients أو claims أو acr أو max_age أو binding أو upstream أو max_body_bytes أو timeout_ms أو rate_limit أو streams أو cors أو headers أو token.
 route-remove-title = هل تريد إزالة القاعدة؟
 route-remove = إزالة القاعدة
 route-remove-consequence = تستخدم الحواف عندئذٍ القاعدة المطابقة التالية، وإن لم توجد تشترط رمزًا صالحًا بأي نطاق.

@@ -330,15 +330,16 @@ resource-removed = Resource-Server { $name } entfernt.
 
 ## Routen
 
-routes-lead = Was Edges von Anfragen verlangen. Der längste passende Pfad gilt; eine Regel für eine Methode geht einer für alle Methoden vor.
+routes-lead = Was Edges von Anfragen verlangen. Es gilt die genaueste Regel: nach Host, dann nach Pfad, dann nach Methode.
 routes-none = Es gibt keine Regeln: Jede Anfrage braucht ein gültiges Token mit beliebigem Scope.
 route-new = Neue Regel
 route-create = Regel erstellen
 route-requests = Anfragen
 route-path = Pfad
-route-path-hint = Genau, oder alles darunter: { $example }
+route-path-hint = Genau, alles darunter, oder mit Parametern für je ein Segment: { $example }
 route-methods = Methoden
 route-methods-hint = Durch Leerzeichen getrennt, etwa { $example }. Leer lassen für alle.
+route-hosts = Hosts
 route-requirements = Anforderungen
 route-scope-hint = Scope-Werte, die das Token haben muss, und zwar alle. Leer lassen für jedes gültige Token.
 route-public = Öffentlich
@@ -349,6 +350,10 @@ route-on-stale = Bei veralteter Replik
 route-on-not-covered = Bei einem Token, das neuer ist als die Replik
 route-deny = Ablehnen
 route-allow = Erlauben
+route-introspect = Beim Origin nachfragen (Introspection)
+route-more = Weitere Anforderungen und Einstellungen
+route-more-label = Weitere Angaben der Regel als JSON-Objekt
+route-more-hint = Etwa scope_any, audience, clients, claims, acr, max_age, binding, upstream, max_body_bytes, timeout_ms, rate_limit, streams, cors, headers oder token.
 route-remove-title = Regel entfernen?
 route-remove = Regel entfernen
 route-remove-consequence = Edges nehmen dann die nächste passende Regel oder verlangen ohne eine solche ein gültiges Token mit beliebigem Scope.

@@ -359,17 +359,18 @@ resource-removed = Resource server { $name } removed.
 
 ## Routes
 
-routes-lead = What edges require of requests. The longest matching path wins; a rule for a method comes before one for all methods.
+routes-lead = What edges require of requests. The most specific rule applies: by host, then by path, then by method.
 routes-none = There are no rules: every request needs a valid token, with any scope.
 route-new = New rule
 route-create = Create rule
 route-requests = Requests
 route-path = Path
 # $example: a path.
-route-path-hint = Exact, or everything below it: { $example }
+route-path-hint = Exact, everything below it, or with parameters for one segment each: { $example }
 route-methods = Methods
 # $example: methods.
 route-methods-hint = Separated by spaces, such as { $example }. Leave empty for all.
+route-hosts = Hosts
 route-requirements = Requirements
 route-scope-hint = Scope values that the token must have, all of them. Leave empty for any valid token.
 route-public = Public
@@ -380,6 +381,10 @@ route-on-stale = If the replica is stale
 route-on-not-covered = If the token is newer than the replica
 route-deny = Refuse
 route-allow = Allow
+route-introspect = Introspect at the origin
+route-more = Further requirements and settings
+route-more-label = Further members of the rule, as a JSON object
+route-more-hint = Such as scope_any, audience, clients, claims, acr, max_age, binding, upstream, max_body_bytes, timeout_ms, rate_limit, streams, cors, headers or token.
 route-remove-title = Remove the rule?
 route-remove = Remove rule
 route-remove-consequence = Edges then use the next matching rule or, without one, require a valid token with any scope.

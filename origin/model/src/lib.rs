@@ -90,7 +90,7 @@ pub use response_type::{ResponseMode, ResponseType};
 pub use revocation::{
     Actor, NewReinstatement, NewRevocation, Reason, Reinstatement, Revocation, RevocationSelector, Target,
 };
-pub use route::{OnStale, Route};
+pub use route::{OnStale, Route, RouteDocument};
 pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
 pub use sender::{Sender, SenderName};
@@ -101,4 +101,4 @@ pub use token_form::TokenForm;
 pub use token_lifetime::{MAX_TOKEN_LIFETIME, RefreshTokenPolicy};
 pub use token_profile::TokenProfile;
 pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
-pub use views::{AuditView, ClientView, EdgeActivityView, EdgeView, RevocationView, RouteView, SecretView, UserView};
+pub use views::{AuditView, ClientView, EdgeActivityView, EdgeView, RevocationView, SecretView, UserView};

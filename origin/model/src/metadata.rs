@@ -2,7 +2,6 @@
 //! Registration requests and the database use the same form.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,52 +25,6 @@ const MAX_REQUEST_URIS: usize = 32;
 
 /// Contacts of a client.
 const MAX_CONTACTS: usize = 8;
-
-/// An enum with a fixed name for each variant, in both directions.
-macro_rules! named_values {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $default:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),+
-        }
-
-        impl $name {
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-
-            /// The registered name.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $($name::$variant => $text),+
-                }
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> $name {
-                $name::$default
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Malformed;
-
-            fn from_str(text: &str) -> Result<$name, Malformed> {
-                let named = $name::ALL.iter().find(|one| one.as_str() == text);
-                named.copied().ok_or(Malformed::new($what, "is not supported"))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        json_as_text!($name);
-    };
-}
 
 named_values! {
     /// Client authentication method (RFC 7591 §2, RFC 8705 §2, OpenID Connect Core §9).

@@ -11,7 +11,6 @@ use super::client::{Client, ClientStatus, StoredSecret};
 use super::edge::{Edge, EdgeActivity};
 use super::metadata::ClientMetadata;
 use super::revocation::{Revocation, Target};
-use super::route::Route;
 use super::user::{User, UserClaims};
 
 /// A client.
@@ -112,38 +111,6 @@ impl From<&User> for UserView {
             is_admin: user.is_admin,
             created_at: user.created_at,
             disabled_at: user.disabled_at,
-        }
-    }
-}
-
-/// A rule for requests at edges.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct RouteView {
-    /// Path, ending in `/*` for a prefix.
-    pub path: String,
-    /// Methods; empty for all.
-    pub methods: Vec<String>,
-    /// Scope that tokens must have.
-    pub scope: String,
-    /// Whether requests need no token.
-    pub public: bool,
-    /// Decision if the replica is stale: `deny` or `allow`.
-    #[schema(value_type = String)]
-    pub on_stale: &'static str,
-    /// Decision if a token is newer than a stale replica: `deny` or `allow`.
-    #[schema(value_type = String)]
-    pub on_not_covered: &'static str,
-}
-
-impl From<&Route> for RouteView {
-    fn from(route: &Route) -> RouteView {
-        RouteView {
-            path: route.path().to_owned(),
-            methods: route.methods().iter().cloned().collect(),
-            scope: route.scope.to_string(),
-            public: route.public,
-            on_stale: route.on_stale.as_str(),
-            on_not_covered: route.on_not_covered.as_str(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! `/admin/routes`: lists, creates and removes the rules by which edges check requests.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope};
+use serde_json::{Map, Value, json};
+use tollgate_model::{Malformed, OnStale, Route, RouteDocument, Scope, text};
 use tollgate_services::admin::AdminError;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -16,6 +19,8 @@ use crate::pages::error::WebError;
 use crate::pages::page::Layout;
 
 const PATH: &str = "/admin/routes";
+/// Members of a rule that the form has fields for.
+const FIELD_MEMBERS: [&str; 7] = ["path", "methods", "hosts", "scope", "public", "on_stale", "on_not_covered"];
 
 #[derive(Template)]
 #[template(path = "console/routes.html")]
@@ -26,9 +31,12 @@ struct ListPage {
 }
 
 struct Row {
-    view: RouteView,
+    rule: RouteDocument,
     methods: String,
-    /// The path and methods, as one text.
+    hosts: String,
+    /// What it requires and sets beyond the columns of the table.
+    details: Vec<String>,
+    /// Path, methods and hosts, as one text.
     label: String,
     /// The query that identifies it in a path.
     query: String,
@@ -41,10 +49,12 @@ struct FormPage<'a> {
     layout: Layout,
     path: &'a str,
     methods: &'a str,
+    hosts: &'a str,
     scope: &'a str,
     public: bool,
     on_stale: &'a str,
     on_not_covered: &'a str,
+    more: &'a str,
     problem: &'a str,
 }
 
@@ -52,13 +62,15 @@ struct FormPage<'a> {
 #[utoipa::path(get, path = "/admin/routes", responses(HtmlPage, ConsolePage), security(("session" = [])))]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let row = |route: &Route| {
-        let view = RouteView::from(route);
-        let methods = view.methods.join(" ");
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("path", &view.path)
-            .append_pair("methods", &methods)
-            .finish();
-        Row { label: route.to_string(), view, methods, query }
+        let joined = |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let (methods, hosts) = (joined(route.methods()), joined(route.hosts()));
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("path", route.path()).append_pair("methods", &methods);
+        if !hosts.is_empty() {
+            query.append_pair("hosts", &hosts);
+        }
+        let (rule, query) = (route.document().clone(), query.finish());
+        Row { label: route.to_string(), details: rule.details(), rule, methods, hosts, query }
     };
     let routes = admin.commands().list_routes().await?;
     Ok(admin.show(&ListPage {
@@ -99,6 +111,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     params(
         ("path" = String, Query, description = "The path as it was added"),
         ("methods" = Option<String>, Query, description = "The methods as they were added"),
+        ("hosts" = Option<String>, Query, description = "The hosts as they were added"),
     ),
     responses(HtmlPage, PageNotFound, ConsolePage), security(("session" = [])),
 )]
@@ -110,7 +123,8 @@ pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError
         .dangerous()
         .posts("/admin/routes/remove", PATH)
         .carries("path", route.path())
-        .carries("methods", admin.param("methods"));
+        .carries("methods", admin.param("methods"))
+        .carries("hosts", admin.param("hosts"));
     Ok(admin.show(&confirm))
 }
 
@@ -130,9 +144,17 @@ fn unusable(error: Malformed) -> AdminError {
     AdminError::from(error)
 }
 
+/// Names in a field, separated by spaces, commas or lines.
+fn names<'a>(admin: &'a AdminSession, field: &str) -> impl Iterator<Item = &'a str> {
+    admin.param(field).split([' ', ',', '\n', '\r']).filter(|name| !name.is_empty())
+}
+
 fn methods(admin: &AdminSession) -> Vec<String> {
-    let typed = admin.param("methods").split([' ', ',', '\n', '\r']);
-    typed.filter(|method| !method.is_empty()).map(str::to_ascii_uppercase).collect()
+    names(admin, "methods").map(str::to_ascii_uppercase).collect()
+}
+
+fn hosts(admin: &AdminSession) -> Vec<String> {
+    names(admin, "hosts").map(str::to_ascii_lowercase).collect()
 }
 
 /// The rule of the form, checked as the admin API checks a body.
@@ -140,14 +162,27 @@ fn parse(admin: &AdminSession) -> Result<Route, AdminError> {
     let scope = admin.param("scope").split_whitespace().collect::<Vec<_>>().join(" ");
     let scope = Scope::parse(&scope).map_err(unusable)?;
     let policy = |name: &str| admin.find_param(name).map_or(Ok(OnStale::Deny), str::parse).map_err(unusable);
-    let (path, public) = (admin.param("path").trim(), admin.is_checked("public"));
-    let route = Route::new(path, &methods(admin), scope, public, policy("on_stale")?).map_err(unusable)?;
-    Ok(route.on_not_covered(policy("on_not_covered")?))
+    let more = admin.param("more").trim();
+    let more = if more.is_empty() { "{}" } else { more };
+    let invalid = |error: serde_json::Error| AdminError::Invalid(error.to_string());
+    let mut members: Map<String, Value> = text::json(more.as_bytes()).map_err(invalid)?;
+    if let Some(name) = FIELD_MEMBERS.iter().find(|name| members.contains_key(**name)) {
+        return Err(AdminError::Invalid(format!("{name} has a field of its own: remove it from the other members")));
+    }
+    members.insert("path".to_owned(), json!(admin.param("path").trim()));
+    members.insert("methods".to_owned(), json!(methods(admin)));
+    members.insert("hosts".to_owned(), json!(hosts(admin)));
+    let document: RouteDocument = serde_json::from_value(Value::Object(members)).map_err(invalid)?;
+    let (on_stale, on_not_covered) = (policy("on_stale")?, policy("on_not_covered")?);
+    let public = admin.is_checked("public");
+    Route::try_from(RouteDocument { scope, public, on_stale, on_not_covered, ..document }).map_err(unusable)
 }
 
-/// The rule that a form or address identifies by its path and methods.
+/// The rule that a form or address identifies by its path, methods and hosts.
 fn identified(admin: &AdminSession) -> Result<Route, AdminError> {
-    Route::new(admin.param("path"), &methods(admin), Scope::default(), false, OnStale::Deny).map_err(unusable)
+    let (methods, hosts) = (methods(admin).into_iter().collect(), hosts(admin).into_iter().collect());
+    let path = admin.param("path").to_owned();
+    Route::try_from(RouteDocument { path, methods, hosts, ..RouteDocument::default() }).map_err(unusable)
 }
 
 fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
@@ -156,10 +191,12 @@ fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Respo
         layout: admin.layout("routes"),
         path: admin.param("path"),
         methods: admin.param("methods"),
+        hosts: admin.param("hosts"),
         scope: admin.param("scope"),
         public: admin.is_checked("public"),
         on_stale: admin.param("on_stale"),
         on_not_covered: admin.param("on_not_covered"),
+        more: admin.param("more"),
         problem: &problem,
     };
     admin.show_with(status, &page)

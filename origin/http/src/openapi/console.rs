@@ -178,12 +178,16 @@ pub(crate) struct RouteForm {
     path: String,
     /// Separated by spaces; by default all.
     methods: Option<String>,
+    /// Separated by spaces; by default all.
+    hosts: Option<String>,
     scope: Option<String>,
     public: Option<String>,
-    /// `deny` or `allow`
+    /// `deny`, `allow` or `introspect`
     on_stale: Option<String>,
-    /// `deny` or `allow`
+    /// `deny`, `allow` or `introspect`
     on_not_covered: Option<String>,
+    /// Further members of the rule, as a JSON object.
+    more: Option<String>,
 }
 
 /// Form to delete a rule.
@@ -192,6 +196,7 @@ pub(crate) struct RouteNameForm {
     csrf: String,
     path: String,
     methods: Option<String>,
+    hosts: Option<String>,
 }
 
 /// Filter of the audit log.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tollgate_core::ConfigDigest;
 use tollgate_keys::{Jwk, KeyRing};
 use tollgate_model::{AccessTokenType, Resource, Route};
@@ -12,7 +13,7 @@ use tollgate_model::{AccessTokenType, Resource, Route};
 struct Config<'a> {
     audience: &'a str,
     jwks: Jwks<'a>,
-    routes: Vec<RouteRule<'a>>,
+    routes: Vec<Map<String, Value>>,
 }
 
 /// JWK set of the keys that sign tokens. Edges before the member that follows ignore it, because
@@ -23,29 +24,6 @@ struct Jwks<'a> {
     /// Audiences whose access tokens may have the `typ` `JWT`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tollgate_plain_jwt_audiences: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-struct RouteRule<'a> {
-    methods: Vec<&'a str>,
-    on_not_covered: &'static str,
-    on_stale: &'static str,
-    path: &'a str,
-    public: bool,
-    scope: Vec<&'a str>,
-}
-
-impl<'a> From<&'a Route> for RouteRule<'a> {
-    fn from(route: &'a Route) -> RouteRule<'a> {
-        RouteRule {
-            methods: route.methods().iter().map(String::as_str).collect(),
-            on_not_covered: route.on_not_covered.as_str(),
-            on_stale: route.on_stale.as_str(),
-            path: route.path(),
-            public: route.public,
-            scope: route.scope.values().collect(),
-        }
-    }
 }
 
 /// A configuration document, with the keys that it contains and that sign the snapshot.
@@ -71,7 +49,7 @@ pub fn document(
     routes: &[Route],
     resources: &[Resource],
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let routes = routes.iter().map(RouteRule::from).collect();
+    let routes = routes.iter().map(|route| route.document().to_edge_rule()).collect::<Result<_, _>>()?;
     let plain = resources.iter().filter(|resource| resource.tokens.token_type == Some(AccessTokenType::Jwt));
     let tollgate_plain_jwt_audiences = plain.map(|resource| resource.audience.as_str()).collect();
     serde_json::to_vec(&Config { audience, jwks: Jwks { keys, tollgate_plain_jwt_audiences }, routes })

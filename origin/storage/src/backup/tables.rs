@@ -47,7 +47,7 @@ pub(crate) static TABLES: [Table; 30] = [
     table("audit", &["number"]),
     table("edges", &["name"]),
     table("edge_reports", &["edge", "number", "run"]),
-    table("routes", &["path", "methods"]),
+    table("routes", &["path", "methods", "hosts"]),
     table("issuers", &["name"]),
     table("upkeep", &["one"]),
 ];

@@ -1,10 +1,17 @@
 //! Route rules.
 
-use tollgate_model::{AuditAction, AuditKind, Route, Scope};
+use std::collections::BTreeSet;
+
+use tollgate_model::{AuditAction, AuditKind, Route, RouteDocument, Scope};
 
 use crate::database::Tx;
+use crate::database::values::{from_json, to_json};
 use crate::error::StoreError;
 use crate::store::Store;
+
+/// In the column `on_stale` of a rule with a document: programs from before that column refuse the
+/// rule by it, instead of applying a part of it.
+const EXTENDED: &str = "extended";
 
 /// A route rule was not added.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,8 @@ pub(crate) struct RouteRow {
     public: bool,
     on_stale: String,
     on_not_covered: String,
+    /// The whole rule as JSON, if the other columns cannot say it.
+    document: Option<String>,
 }
 
 impl TryFrom<RouteRow> for Route {
@@ -34,6 +43,9 @@ impl TryFrom<RouteRow> for Route {
 
     fn try_from(row: RouteRow) -> Result<Route, StoreError> {
         let corrupt = StoreError::corrupt("routes");
+        if let Some(document) = row.document {
+            return Route::try_from(from_json::<RouteDocument>(&document, "routes")?).map_err(&corrupt);
+        }
         let methods: Vec<String> = row.methods.split_whitespace().map(str::to_owned).collect();
         let scope = Scope::parse(&row.scope).map_err(&corrupt)?;
         let on_stale = row.on_stale.parse().map_err(&corrupt)?;
@@ -64,14 +76,21 @@ impl Store {
                 return Err(AddRouteError::Conflict(Box::new(other)));
             }
         }
+        let document = if route.is_extended() { Some(to_json(route.document())?) } else { None };
+        let on_stale = document.as_ref().map_or(route.document().on_stale.as_str(), |_| EXTENDED);
         with_connection!(&mut tx, connection => {
-            sqlx::query("INSERT INTO routes (path, methods, scope, public, on_stale, on_not_covered) VALUES ($1, $2, $3, $4, $5, $6)")
+            sqlx::query(
+                "INSERT INTO routes (path, methods, hosts, scope, public, on_stale, on_not_covered, document)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
                 .bind(route.path())
-                .bind(methods(route))
-                .bind(route.scope.to_string())
-                .bind(route.public)
-                .bind(route.on_stale.as_str())
-                .bind(route.on_not_covered.as_str())
+                .bind(joined(route.methods()))
+                .bind(joined(route.hosts()))
+                .bind(route.document().scope.to_string())
+                .bind(route.document().public)
+                .bind(on_stale)
+                .bind(route.document().on_not_covered.as_str())
+                .bind(document)
                 .execute(connection)
                 .await
                 .map_err(StoreError::from)?;
@@ -85,13 +104,14 @@ impl Store {
         self.begin_read().await?.routes().await
     }
 
-    /// Deletes the rule with the same path and methods. Returns false if it does not exist.
+    /// Deletes the rule with the same path, methods and hosts. Returns false if it does not exist.
     pub async fn delete_route(&self, route: &Route) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let deleted = with_connection!(&mut tx, connection => {
-            sqlx::query("DELETE FROM routes WHERE path = $1 AND methods = $2")
+            sqlx::query("DELETE FROM routes WHERE path = $1 AND methods = $2 AND hosts = $3")
                 .bind(route.path())
-                .bind(methods(route))
+                .bind(joined(route.methods()))
+                .bind(joined(route.hosts()))
                 .execute(connection)
                 .await?
                 .rows_affected()
@@ -114,17 +134,17 @@ impl Tx {
         });
         let mut routes = rows.into_iter().map(Route::try_from).collect::<Result<Vec<_>, _>>()?;
         // Sorted here, because the database's collation would decide the order and thus the digest.
-        routes.sort_by(|a, b| (a.path(), a.methods()).cmp(&(b.path(), b.methods())));
+        routes.sort_by(|a, b| (a.path(), a.methods(), a.hosts()).cmp(&(b.path(), b.methods(), b.hosts())));
         Ok(routes)
     }
 }
 
-fn methods(route: &Route) -> String {
-    let methods: Vec<&str> = route.methods().iter().map(String::as_str).collect();
-    methods.join(" ")
+fn joined(values: &BTreeSet<String>) -> String {
+    values.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Name of a rule in the audit log: its methods, if it has any, and its path.
+/// Name of a rule in the audit log: its methods, if it has any, its hosts and its path.
 fn name(route: &Route) -> String {
-    format!("{} {}", methods(route), route.path()).trim_start().to_owned()
+    let hosts = joined(route.hosts()).replace(' ', ",");
+    format!("{} {hosts}{}", joined(route.methods()), route.path()).trim_start().to_owned()
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tollgate_core::{EdgeCounter, EdgeReport, EdgeTotals};
-use tollgate_model::{Edge, EdgeHeartbeat, OnStale, Route, Scope};
+use tollgate_model::{Edge, EdgeHeartbeat, OnStale, Route, RouteDocument, Scope};
 use tollgate_storage::{LeaderRole, StoreError};
 
 use crate::database::Database;
@@ -16,6 +17,7 @@ on_both_databases!(
     totals_of_edges_never_decrease,
     many_runs_of_an_edge_are_summed_up,
     conflicting_routes_are_refused,
+    rules_of_one_path_differ_by_host,
 );
 
 async fn acknowledged_sequence_never_decreases(database: &Database) {
@@ -139,6 +141,23 @@ async fn conflicting_routes_are_refused(database: &Database) {
     assert!(database.store.delete_route(&route("/b", &[])).await.expect("removed"));
     assert!(!database.store.delete_route(&route("/b", &[])).await.expect("asked"));
     assert!(database.store.get_feed_head().await.expect("a head").version > before, "edges are notified");
+}
+
+async fn rules_of_one_path_differ_by_host(database: &Database) {
+    let rule = |hosts: &[&str], acr: &[&str]| {
+        let document = json!({ "path": "/a", "hosts": hosts, "acr": acr, "rate_limit": { "requests": 1, "seconds": 2, "by": "client" } });
+        Route::try_from(serde_json::from_value::<RouteDocument>(document).expect("a document")).expect("a rule")
+    };
+    let (plain, one, other) =
+        (rule(&[], &["gold"]), rule(&["a.example"], &[]), rule(&["b.example", "*.c.example"], &[]));
+    for added in [&plain, &one, &other] {
+        database.store.create_route(added).await.expect("added");
+    }
+    assert!(database.store.create_route(&one).await.is_err(), "it exists");
+    let routes = database.store.list_routes().await.expect("listed");
+    assert_eq!(routes, [plain.clone(), other.clone(), one.clone()], "sorted by hosts, whole");
+    assert!(database.store.delete_route(&one).await.expect("removed"));
+    assert_eq!(database.store.list_routes().await.expect("listed"), [plain, other]);
 }
 
 #[tokio::test]
