@@ -92,7 +92,7 @@ pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use nonce_tree::{MAX_TREE_NONCES, NonceTree};
 pub use policy::{
     AmbiguousRequest, ClaimCondition, ClaimRule, ClaimValue, Config, ConfigError, Cors, MAX_ROUTES, RateLimit,
-    RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy,
+    RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy, may_carry_identity,
 };
 pub use possession::Possession;
 pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};

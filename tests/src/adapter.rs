@@ -10,11 +10,12 @@ use reqwest::Method;
 use serde_json::Value;
 use tollgate_edge::{Program, Validator};
 use tollgate_gate::{
-    Connection, Decision, Gate, Nonce, Peer, Question, Request, RequestHeaderPolicy, Settings, TrustedProxies,
+    Connection, Decision, Gate, Header, Nonce, Peer, Question, Request, RequestHeaderPolicy, Settings, TrustedProxies,
+    added_response_headers,
 };
 
 use crate::conformance::{Answer, Case, Exchange};
-use crate::echo_upstream::{self, ECHO, joined};
+use crate::echo_upstream::{self, ANSWER_WITH, ECHO, joined};
 use crate::edge::{EdgeKind, TestEdge};
 use crate::environment::{now_ms, required_env};
 
@@ -135,8 +136,10 @@ fn native_exchange(gate: &Gate, proxies: &TrustedProxies, case: &Case) -> Result
     let request = Request { method: case.method, target: &case.target, headers: &headers, connection };
     Ok(match gate.decide(&request, now_ms(), true) {
         Decision::Forward(forward) => {
-            let identity = forward.identity.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            forwarded(upstream_headers(case, proxies, identity, forward.route.removes_token), BTreeMap::new())
+            let text = |(name, value): Header| (name.into_owned(), value);
+            let identity = forward.identity.into_iter().map(text).collect();
+            let response_headers = forward.response_headers.into_iter().map(text).collect();
+            forwarded_by_function(case, proxies, identity, &forward.removed_headers, response_headers)
         }
         Decision::Answer(answer) => answered(answer.status, joined(answer.headers), answer.body),
         Decision::Push | Decision::Wait => anyhow::bail!("no case of the table pushes or waits"),
@@ -151,8 +154,9 @@ fn component_exchange(validator: &mut Validator, proxies: &TrustedProxies, case:
     let request = tollgate_edge::Request { method, target, headers, connection };
     Ok(match validator.decide(&request, now_ms(), true).map_err(trap)? {
         tollgate_edge::Decision::Forward(forward) => {
-            let identity = text_headers(forward.identity)?;
-            forwarded(upstream_headers(case, proxies, identity, forward.route.removes_token), BTreeMap::new())
+            let (identity, response_headers) =
+                (text_headers(forward.identity)?, text_headers(forward.response_headers)?);
+            forwarded_by_function(case, proxies, identity, &forward.removed_headers, response_headers)
         }
         tollgate_edge::Decision::Answer(answer) => {
             answered(answer.status, joined(text_headers(answer.headers)?), answer.body)
@@ -163,26 +167,30 @@ fn component_exchange(validator: &mut Validator, proxies: &TrustedProxies, case:
     })
 }
 
-/// The headers that a host sends to the upstream for this decision: those of the client that the
-/// gate's policy passes, and those that it adds.
-fn upstream_headers(
+/// What a host makes of this decision: it sends the headers of the client that the gate's policy
+/// passes and those that it adds, and the upstream answers.
+fn forwarded_by_function(
     case: &Case,
     proxies: &TrustedProxies,
     identity: Vec<(String, String)>,
-    removes_token: bool,
-) -> BTreeMap<String, String> {
+    removed_headers: &[String],
+    response_headers: Vec<(String, String)>,
+) -> Exchange {
     let values = |name: &str| -> Vec<&[u8]> {
         let named = case.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_slice()).collect()
     };
     let peer = Peer { address: Some(CLIENT), scheme: "http", host: Some(b"127.0.0.1") };
-    let policy = RequestHeaderPolicy::new(peer, proxies, values("connection"));
+    let policy = RequestHeaderPolicy::new(peer, proxies, values("connection")).without(removed_headers);
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let passes = |name: &str| policy.passes(name) && !(removes_token && name.eq_ignore_ascii_case("authorization"));
-    let passed = case.headers.iter().filter(|(name, _)| passes(name));
+    let passed = case.headers.iter().filter(|(name, _)| policy.passes(name));
     let passed = passed.map(|(name, value)| (name.to_ascii_lowercase(), text(value)));
     let added = policy.forwarding_headers(values).into_iter().map(|(name, value)| (name.to_owned(), text(&value)));
-    joined(passed.chain(added).chain(identity).collect::<Vec<_>>())
+    let upstream_headers = joined(passed.chain(added).chain(identity).collect::<Vec<_>>());
+    let of_upstream = echo_upstream::answer_headers(values(ANSWER_WITH));
+    let has = |name: &str| of_upstream.iter().any(|(known, _)| known == name);
+    let added = added_response_headers(&response_headers, has).to_vec();
+    forwarded(upstream_headers, joined(of_upstream.into_iter().chain(added)))
 }
 
 async fn http_exchange(edge: &TestEdge, client: &reqwest::Client, case: &Case) -> Result<Exchange> {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 /// Response header by which a client knows that the upstream answered.
 pub const ECHO: &str = "x-echo";
 /// Request header with a header that the response must have: `name: value`. It may be repeated.
-const ANSWER_WITH: &str = "x-answer-with";
+pub const ANSWER_WITH: &str = "x-answer-with";
 
 /// HTTP server, stopped when dropped.
 pub struct EchoUpstream {
@@ -48,14 +48,18 @@ async fn echo(method: Method, uri: Uri, headers: HeaderMap, _body: String) -> Re
     let received = json!({ "method": method.as_str(), "target": uri.to_string(), "headers": joined(text(&headers)) });
     let mut response = Json(received).into_response();
     response.headers_mut().insert(ECHO, HeaderValue::from_static("1"));
-    for line in headers.get_all(ANSWER_WITH) {
-        let line = line.to_str().unwrap_or_default().split_once(": ");
-        let parsed = line.and_then(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?)));
-        if let Some((name, value)) = parsed {
+    for (name, value) in answer_headers(headers.get_all(ANSWER_WITH).iter().map(HeaderValue::as_bytes)) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
             response.headers_mut().append(name, value);
         }
     }
     response
+}
+
+/// The headers that these values of [`ANSWER_WITH`] name.
+pub fn answer_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
+    let lines = values.into_iter().map(|value| String::from_utf8_lossy(value).into_owned());
+    lines.filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
 /// The headers as text, in their order.

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy};
-use super::{UnknownStatusPolicy, host, pattern};
+use super::{UnknownStatusPolicy, host, may_carry_identity, pattern};
 use crate::claims::is_scope_value;
 use crate::json::{self, JsonError, Reader};
 
@@ -205,7 +205,7 @@ fn cors(reader: &mut Reader<'_>) -> Result<Cors, JsonError> {
     let mut cors = Cors::default();
     reader.object(|name, reader| {
         match name {
-            "origins" => cors.origins = list(reader, is_printable)?,
+            "origins" => cors.origins = list(reader, is_origin)?,
             "methods" => cors.methods = list(reader, is_name)?,
             "headers" => cors.headers = list(reader, is_name)?,
             "expose" => cors.expose = list(reader, is_name)?,
@@ -215,7 +215,13 @@ fn cors(reader: &mut Reader<'_>) -> Result<Cors, JsonError> {
         }
         Ok(())
     })?;
-    if cors.origins.is_empty() { Err(JsonError::OutOfRange) } else { Ok(cors) }
+    // With credentials, `*` would let every page act as the user (Fetch standard, section 3.3.5).
+    let is_for_all = cors.origins.iter().any(|origin| origin == "*");
+    if cors.origins.is_empty() || (is_for_all && cors.allows_credentials) {
+        Err(JsonError::OutOfRange)
+    } else {
+        Ok(cors)
+    }
 }
 
 /// Pairs of a header's name and a claim's name.
@@ -225,7 +231,8 @@ fn headers(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, JsonError> 
         if headers.len() == MAX_ENTRIES {
             return Err(JsonError::TooMany);
         }
-        if name.len() > MAX_TEXT_BYTES || !is_name(name) {
+        let is_repeated = headers.iter().any(|(known, _): &(String, String)| known.eq_ignore_ascii_case(name));
+        if is_repeated || !may_carry_identity(name) || !has_free_name(name) {
             return Err(JsonError::OutOfRange);
         }
         headers.push((name.to_string(), text(reader, is_identifier)?));
@@ -240,8 +247,23 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
-fn is_printable(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+/// Whether `text` is an origin as browsers write it, `*`, or an origin whose host begins with `*.`.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once(':') else { return text == "*" };
+    let Some(authority) = authority.strip_prefix("//") else { return false };
+    let host = authority.strip_prefix("*.").unwrap_or(authority);
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !scheme.is_empty()
+        && scheme.bytes().all(|byte| is_lower(byte) || b"+-.".contains(&byte))
+        && !host.is_empty()
+        && host.bytes().all(|byte| is_lower(byte) || b"-._:[]".contains(&byte))
+}
+
+/// Whether the gate sends no header of this name for every token.
+fn has_free_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let taken = ["issuer", "subject", "client-id", "scope", "token-id", "expires-at", "identity"];
+    !name.strip_prefix("x-tollgate-").is_some_and(|rest| taken.contains(&rest))
 }
 
 /// Whether a token's claim can have this identifier: 1 to 255 bytes without control characters.

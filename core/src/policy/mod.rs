@@ -4,6 +4,7 @@
 
 mod document;
 mod host;
+mod identity_header;
 mod pattern;
 mod rule;
 
@@ -14,6 +15,7 @@ use core::fmt;
 use crate::json::{self, JsonError};
 use crate::key::{JwksError, KeySet};
 
+pub use identity_header::may_carry_identity;
 pub use rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules};
 
 /// Most routes of a configuration.
@@ -81,6 +83,7 @@ pub struct Config {
     /// The same routes with their paths as [`lenient_path`] reads them.
     lenient_routes: Vec<Route>,
     has_method_routes: bool,
+    header_names: Vec<String>,
     /// For requests that no route matches: requires a valid token and a fresh replica.
     default_route: Route,
 }
@@ -118,6 +121,10 @@ impl Config {
         let lenient = |route: &Route| Route { path: lenient_path(&route.path), ..route.clone() };
         let lenient_routes = routes.iter().map(lenient).collect();
         let has_method_routes = routes.iter().any(|route| !route.methods.is_empty());
+        let mut header_names: Vec<String> =
+            routes.iter().flat_map(Route::headers).map(|(name, _)| name.to_ascii_lowercase()).collect();
+        header_names.sort_unstable();
+        header_names.dedup();
         Ok(Self {
             audience,
             keys,
@@ -125,6 +132,7 @@ impl Config {
             routes,
             lenient_routes,
             has_method_routes,
+            header_names,
             default_route: Route::default(),
         })
     }
@@ -169,6 +177,12 @@ impl Config {
             return Err(AmbiguousRequest::Method);
         }
         Ok(matching.and_then(|index| self.routes.get(index)).unwrap_or(&self.default_route))
+    }
+
+    /// Names of the headers by which routes send claims to the upstream, in lower case. It must get
+    /// none of them from a client, on any route.
+    pub fn header_names(&self) -> &[String] {
+        &self.header_names
     }
 
     /// Whether a route applies to some methods only.

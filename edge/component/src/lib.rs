@@ -189,9 +189,11 @@ fn verdict<T>(verdict: &Result<T, gate::Refusal>) -> Verdict {
 }
 
 fn wit_forward(forward: gate::Forward) -> Forward {
-    let gate::ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, removes_token, streams } = forward.route;
-    let rate_limit = rate_limit.map(|gate::RouteRateLimit { rule, limit }| RateLimit {
+    let gate::Forward { identity, removed_headers, response_headers, route } = forward;
+    let gate::ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, streams } = route;
+    let rate_limit = rate_limit.map(|gate::RouteRateLimit { rule, limit, holder }| RateLimit {
         rule,
+        holder,
         requests: limit.requests,
         seconds: limit.seconds,
         by: match limit.by {
@@ -204,8 +206,9 @@ fn wit_forward(forward: gate::Forward) -> Forward {
         gate::StreamPolicy::End => StreamPolicy::End,
         gate::StreamPolicy::Continue => StreamPolicy::Continue,
     };
-    let route = ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, removes_token, streams };
-    Forward { identity: header_list(forward.identity), route }
+    let route = ForwardRoute { upstream, timeout_ms, max_body_bytes, rate_limit, streams };
+    let (identity, response_headers) = (header_list(identity), header_list(response_headers));
+    Forward { identity, removed_headers, response_headers, route }
 }
 
 fn wit_decision(decision: gate::Decision) -> Decision {
@@ -228,5 +231,5 @@ fn wit_response(response: gate::Response) -> Response {
 }
 
 fn header_list(headers: Vec<gate::Header>) -> Vec<Header> {
-    headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect()
+    headers.into_iter().map(|(name, value)| (name.into_owned(), value.into_bytes())).collect()
 }

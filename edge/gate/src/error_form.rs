@@ -102,6 +102,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use crate::message::Connection;
+    use crate::message::Connection;
 
     fn prefers(accept: &[&str]) -> bool {
         let headers: Vec<(&str, &[u8])> = accept.iter().map(|value| ("Accept", value.as_bytes())).collect();
@@ -165,7 +166,7 @@ mod tests {
             br#"{"title":"Bad Request","status":400,"detail":"the path is not UTF-8","error":"invalid_request"}"#
         );
         let header = |response: &Response, name: &str| {
-            response.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+            response.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
         };
         assert_eq!(header(&problem, "content-type").as_deref(), Some("application/problem+json"));
         assert_eq!(header(&problem, "www-authenticate"), header(&refusal, "www-authenticate"));

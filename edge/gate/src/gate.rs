@@ -1,11 +1,14 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
+use std::borrow::Cow;
+
 use tollgate_core::{
     Config, ConfigDigest, Refusal, ReplicaView, Route, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
     verify_all,
 };
 
 use crate::bearer::{self, BearerToken};
+use crate::cors::{self, Preflight};
 use crate::counters::{Counters, RouteTotals};
 use crate::error_form;
 use crate::json::JsonObject;
@@ -98,7 +101,7 @@ impl Gate {
             }
             _ => match self.authorize(request, now_ms, has_waited) {
                 Authorization::Allowed(forward) => Decision::Forward(forward),
-                Authorization::Refused(response) => Decision::Answer(response),
+                Authorization::Refused(response) | Authorization::Preflight(response) => Decision::Answer(response),
                 Authorization::NeedsFreshReplica => Decision::Wait,
             },
         }
@@ -136,15 +139,25 @@ impl Gate {
             }
         };
         Decision::Answer(match self.authorize(&original, now_ms, has_waited) {
-            Authorization::Allowed(Forward { identity, .. }) => {
-                let value = |name| identity.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-                let headers = IDENTITY_HEADERS.map(|name| (name, value(name).unwrap_or_default())).into_iter();
-                let headers = headers.chain([("cache-control", "no-store".to_owned())]).collect();
-                Response { headers, ..Response::new(200) }
-            }
-            Authorization::Refused(response) => response,
+            Authorization::Allowed(Forward { identity, .. }) => self.allow_proxy(identity),
+            // The upstream answers it.
+            Authorization::Preflight(response) if response.status == 204 => self.allow_proxy(Vec::new()),
+            Authorization::Refused(response) | Authorization::Preflight(response) => response,
             Authorization::NeedsFreshReplica => return Decision::Wait,
         })
+    }
+
+    /// Allows a proxy to forward a request with this identity. The response has the headers that the
+    /// request has no value for, too, without value: the proxy overwrites those of its client.
+    fn allow_proxy(&self, mut identity: Vec<Header>) -> Response {
+        let mapped = self.state.replica().map_or(&[][..], |replica| replica.config().header_names());
+        let names = self.settings.identity_headers.names().iter().cloned();
+        for name in names.chain(mapped.iter().map(|name| Cow::Owned(name.clone()))) {
+            if !identity.iter().any(|(known, _)| *known == name) {
+                identity.push((name, String::new()));
+            }
+        }
+        Response { headers: identity, ..Response::new(200) }.with("cache-control", "no-store")
     }
 
     /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the
@@ -203,9 +216,47 @@ impl Gate {
             Some(replica) => replica,
             None => return refuse(bearer::unavailable("this edge has no snapshot yet"), "no_snapshot", None, None),
         };
-        let route = match find_route(replica.config(), request.method, &path) {
+        let config = replica.config();
+        if let Some(preflight) = Preflight::read(request)
+            && let Ok(route) = find_route(config, preflight.method, &path)
+            && let Some(cors) = route.cors()
+        {
+            return Authorization::Preflight(preflight.answer(cors));
+        }
+        let route = match find_route(config, request.method, &path) {
             Ok(route) => route,
             Err(why) => return invalid(&why),
+        };
+        match self.authorize_on_route(route, bearer_token, now_ms, has_waited) {
+            Authorization::Allowed(mut forward) => {
+                forward.removed_headers = self.removed_headers(config, route);
+                forward.response_headers =
+                    route.cors().map_or_else(Vec::new, |cors| cors::response_headers(cors, request));
+                Authorization::Allowed(forward)
+            }
+            Authorization::Refused(mut response) => {
+                if let Some(cors) = route.cors() {
+                    response.headers.extend(cors::response_headers(cors, request));
+                }
+                Authorization::Refused(response)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Decides on a request by its route rule and its token.
+    fn authorize_on_route(
+        &self,
+        route: &Route,
+        bearer_token: BearerToken<'_>,
+        now_ms: u64,
+        has_waited: bool,
+    ) -> Authorization {
+        let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
+        let forward = |verified: Option<&VerifiedToken>| {
+            let identity = verified.map(|verified| self.settings.identity_headers.of(verified, route));
+            let (identity, route) = (identity.unwrap_or_default(), ForwardRoute::new(route, verified));
+            Forward { identity, route, ..Forward::default() }
         };
         let allowed = |forward| {
             self.counters.passed(route.index());
@@ -213,37 +264,50 @@ impl Gate {
         };
         let BearerToken::Token(token) = bearer_token else {
             return match route.is_public() {
-                true => allowed(Forward::without_token(route)),
-                false => refuse(bearer::missing_token(), "missing_token", Some(route), None),
+                true => allowed(forward(None)),
+                false => {
+                    Authorization::Refused(self.refused(bearer::missing_token(), "missing_token", Some(route), None))
+                }
             };
         };
         let when_unknown = [route.on_stale(), route.on_not_covered()];
         let mut was_cached = false;
         let verdict = self.requirements(route.scope(), when_unknown, now_ms).and_then(|(requirements, view)| {
             let mut verifier = self.state.verifier();
-            let verdict = verifier.verify(token, &requirements, &view, now_ms / 1000).map(identity);
+            let forward = verifier.verify(token, &requirements, &view, now_ms / 1000).map(|token| forward(Some(token)));
             was_cached = verifier.was_cached();
-            verdict
+            forward
         });
         let decided = || {
             self.counters.token_verified(was_cached);
             self.counters.decided(has_waited, self.freshness(now_ms) == Freshness::Stale);
         };
         match verdict {
-            Ok(identity) if !may_wait => {
+            Ok(forward) if !may_wait => {
                 decided();
-                allowed(Forward { identity, route: ForwardRoute::new(route) })
+                allowed(forward)
             }
             Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => {
                 decided();
                 if route.is_public() {
-                    return allowed(Forward::without_token(route));
+                    return allowed(forward(None));
                 }
                 let client = self.state.verifier().client_of_cached(token).map(str::to_owned);
-                refuse(bearer::refused_token(&refusal), refusal.code(), Some(route), client)
+                let response = bearer::refused_token(&refusal);
+                Authorization::Refused(self.refused(response, refusal.code(), Some(route), client))
             }
             _ => Authorization::NeedsFreshReplica,
         }
+    }
+
+    /// Headers of the client that the upstream must not get. Most edges have none.
+    fn removed_headers(&self, config: &Config, route: &Route) -> Vec<String> {
+        let mut removed: Vec<String> = self.settings.identity_headers.own_names().collect();
+        removed.extend_from_slice(config.header_names());
+        if route.removes_token() {
+            removed.push("authorization".to_owned());
+        }
+        removed
     }
 
     /// Counts a refused request, and notes what the log says of it.
@@ -351,6 +415,8 @@ enum Authorization {
     Allowed(Forward),
     /// The request is refused with this response.
     Refused(Response),
+    /// The request is a preflight request, which this response answers.
+    Preflight(Response),
     /// The outcome depends on a fresher replica.
     NeedsFreshReplica,
 }
@@ -398,29 +464,4 @@ fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &
         (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(|_| "a header of the proxy is not text"),
         (Some(_), Some(_)) => Err("a header of the proxy is repeated"),
     }
-}
-
-pub(crate) const SUBJECT_HEADER: &str = "x-tollgate-subject";
-pub(crate) const CLIENT_ID_HEADER: &str = "x-tollgate-client-id";
-const IDENTITY_HEADERS: [&str; 6] = [
-    "x-tollgate-issuer",
-    SUBJECT_HEADER,
-    CLIENT_ID_HEADER,
-    "x-tollgate-scope",
-    "x-tollgate-token-id",
-    "x-tollgate-expires-at",
-];
-
-/// The identity headers of a verified token.
-fn identity(verified: &VerifiedToken) -> Vec<Header> {
-    let expires_at = verified.expires_at().to_string();
-    let values = [
-        verified.issuer(),
-        verified.subject(),
-        verified.client_id(),
-        verified.scope(),
-        verified.token_id(),
-        &expires_at,
-    ];
-    IDENTITY_HEADERS.into_iter().zip(values.map(path::encode_header_value)).collect()
 }

@@ -119,19 +119,28 @@ pub struct RequestHeaderPolicy<'a> {
     peer: Peer<'a>,
     is_from_trusted_proxy: bool,
     hop_by_hop: HopByHopHeaders,
+    removed: &'a [String],
 }
 
 impl<'a> RequestHeaderPolicy<'a> {
     /// The policy for a request with these `Connection` headers.
     pub fn new<'c>(peer: Peer<'a>, proxies: &TrustedProxies, connection: impl IntoIterator<Item = &'c [u8]>) -> Self {
         let is_from_trusted_proxy = peer.address.is_some_and(|address| proxies.contains(address));
-        Self { peer, is_from_trusted_proxy, hop_by_hop: HopByHopHeaders::new(connection) }
+        Self { peer, is_from_trusted_proxy, hop_by_hop: HopByHopHeaders::new(connection), removed: &[] }
+    }
+
+    /// Removes these headers, too: those of [`Forward`](crate::Forward).
+    #[must_use]
+    pub fn without(self, removed: &'a [String]) -> Self {
+        Self { removed, ..self }
     }
 
     /// Whether the client's header goes to the upstream unchanged.
     pub fn passes(&self, name: &str) -> bool {
-        let is_removed =
-            name.eq_ignore_ascii_case("host") || self.hop_by_hop.contains(name) || is_reserved_header(name);
+        let is_removed = name.eq_ignore_ascii_case("host")
+            || self.hop_by_hop.contains(name)
+            || is_reserved_header(name)
+            || self.removed.iter().any(|removed| is_named(name, removed));
         // A proxy does not remove a client's `x_forwarded_for`, because it does not know the
         // spelling.
         let may_be_of_proxy = self.is_from_trusted_proxy && !name.contains('_') && !is_named(name, FORWARDED_FOR);

@@ -18,12 +18,14 @@
 
 mod back_off;
 mod bearer;
+mod cors;
 mod counters;
 mod error_form;
 mod gate;
 mod headers;
 mod host_signatures;
 mod hub_spread;
+mod identity;
 mod json;
 mod message;
 mod message_log;
@@ -41,11 +43,13 @@ mod trace;
 pub mod verify_cli;
 
 pub use back_off::BackOff;
+pub use cors::added_response_headers;
 pub use counters::{Counters, RouteTotals, UPSTREAM_BUCKETS_MS};
 pub use gate::{Freshness, Gate};
 pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
 pub use host_signatures::SignatureCheck;
 pub use hub_spread::{HubLoad, HubSpread};
+pub use identity::IdentityHeaders;
 pub use json::JsonObject;
 pub use message::{
     Connection, Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response, RouteRateLimit,

@@ -1,6 +1,8 @@
 //! Requests and responses in the gate's own types: independent of the platform, without streaming.
 
-use tollgate_core::{RateLimit, Route, StreamPolicy};
+use std::borrow::Cow;
+
+use tollgate_core::{RateLimit, RateLimitKey, Route, StreamPolicy, VerifiedToken};
 
 use crate::json::JsonObject;
 
@@ -44,8 +46,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A header that the gate sets.
-pub type Header = (&'static str, String);
+/// A header that the gate sets: its name in lower case, and its value.
+pub type Header = (Cow<'static, str>, String);
 
 /// A response that the host sends unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl Response {
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.headers.push((name.into(), value.into()));
         self
     }
 }
@@ -121,17 +123,16 @@ impl Response {
 pub struct Forward {
     /// Headers with the verified identity; none on a public route without a token.
     pub identity: Vec<Header>,
+    /// Headers of the client that the upstream must not get, in addition to those that the
+    /// [`RequestHeaderPolicy`](crate::RequestHeaderPolicy) removes: names under which it gets the
+    /// identity, and `authorization` where the route removes the token.
+    pub removed_headers: Vec<String>,
+    /// Headers for the response, as far as
+    /// [`added_response_headers`](crate::added_response_headers) says. They are for responses of the
+    /// host to this request, too.
+    pub response_headers: Vec<Header>,
     /// What the route rule says about forwarding.
     pub route: ForwardRoute,
-}
-
-impl Forward {
-    /// Forwards a request on a public route of which no token was accepted: there is none whose end
-    /// could end a stream.
-    pub(crate) fn without_token(route: &Route) -> Self {
-        let route = ForwardRoute { streams: StreamPolicy::Continue, ..ForwardRoute::new(route) };
-        Self { identity: Vec::new(), route }
-    }
 }
 
 /// What a route rule says about forwarding. Where a member is absent, the host does as its settings
@@ -146,23 +147,29 @@ pub struct ForwardRoute {
     pub max_body_bytes: Option<u64>,
     /// The limit on the rate of such requests.
     pub rate_limit: Option<RouteRateLimit>,
-    /// Whether the upstream gets the request without `Authorization`.
-    pub removes_token: bool,
     /// What happens to the exchange when the token is revoked or expires while it is open. Without
     /// a token, it continues.
     pub streams: StreamPolicy,
 }
 
 impl ForwardRoute {
-    pub(crate) fn new(route: &Route) -> Self {
-        let rate_limit = |limit| RouteRateLimit { rule: [&*route.hosts().join(","), route.path()].concat(), limit };
+    /// Forwards a request with this token; without one, there is none whose end could end a stream.
+    pub(crate) fn new(route: &Route, token: Option<&VerifiedToken>) -> Self {
+        let rate_limit = |limit: RateLimit| RouteRateLimit {
+            rule: [&*route.hosts().join(","), route.path()].concat(),
+            limit,
+            holder: token.and_then(|token| match limit.by {
+                RateLimitKey::Client => Some(token.client_id().to_owned()),
+                RateLimitKey::Subject => Some(token.subject().to_owned()),
+                RateLimitKey::Address => None,
+            }),
+        };
         Self {
             upstream: route.upstream().map(str::to_owned),
             timeout_ms: route.timeout_ms(),
             max_body_bytes: route.max_body_bytes(),
             rate_limit: route.rate_limit().map(rate_limit),
-            removes_token: route.removes_token(),
-            streams: route.streams(),
+            streams: if token.is_some() { route.streams() } else { StreamPolicy::Continue },
         }
     }
 }
@@ -174,6 +181,9 @@ pub struct RouteRateLimit {
     pub rule: String,
     /// The limit.
     pub limit: RateLimit,
+    /// Client or subject whose requests are counted together; none if they are counted by address,
+    /// as those without a token are.
+    pub holder: Option<String>,
 }
 
 /// What to do with a request.

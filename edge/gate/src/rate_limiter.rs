@@ -11,10 +11,9 @@ use std::hash::{Hash as _, Hasher as _};
 use std::mem;
 use std::net::IpAddr;
 
-use tollgate_core::{RateLimit, RateLimitKey};
+use tollgate_core::RateLimit;
 
-use crate::gate::{CLIENT_ID_HEADER, SUBJECT_HEADER};
-use crate::message::{Header, Response, RouteRateLimit};
+use crate::message::{Response, RouteRateLimit};
 
 /// Keys in memory: 3 MiB.
 const MAX_KEYS: usize = 65_536;
@@ -38,22 +37,16 @@ impl RateLimitBucket {
 }
 
 impl RouteRateLimit {
-    /// The bucket of a request with this identity from this address. Requests without a token are
-    /// counted by address, and addresses of IPv6 by network.
-    pub fn bucket(&self, identity: &[Header], address: Option<IpAddr>) -> RateLimitBucket {
-        let value = |header: &str| identity.iter().find(|(name, _)| *name == header).map(|(_, value)| value.as_str());
-        let holder = match self.limit.by {
-            RateLimitKey::Client => value(CLIENT_ID_HEADER),
-            RateLimitKey::Subject => value(SUBJECT_HEADER),
-            RateLimitKey::Address => None,
-        };
+    /// The bucket of a request from this address. Requests without a holder are counted by address,
+    /// and addresses of IPv6 by network.
+    pub fn bucket(&self, address: Option<IpAddr>) -> RateLimitBucket {
         let network = match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V6(address)) => Some(IpAddr::V6((address.to_bits() >> 64 << 64).into())),
             address => address,
         };
         let mut hasher = DefaultHasher::new();
         self.rule.hash(&mut hasher);
-        holder.ok_or(network).hash(&mut hasher);
+        self.holder.as_deref().ok_or(network).hash(&mut hasher);
         RateLimitBucket(hasher.finish())
     }
 }
@@ -99,6 +92,8 @@ pub fn rate_limited(retry_after_seconds: u64) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_core::RateLimitKey;
+
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_000_000;
@@ -152,18 +147,15 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_what_the_rule_says() {
-        let of = |by, subject: Option<&str>, address: &str| {
-            let limit = RateLimit { requests: 1, seconds: 1, by };
-            let identity: Vec<Header> =
-                subject.map(|subject| (SUBJECT_HEADER, subject.to_owned())).into_iter().collect();
-            RouteRateLimit { rule: "/a".to_owned(), limit }.bucket(&identity, address.parse().ok())
+        let of = |holder: Option<&str>, address: &str| {
+            let (rule, holder) = ("/a".to_owned(), holder.map(str::to_owned));
+            RouteRateLimit { rule, limit: limit(1, 1), holder }.bucket(address.parse().ok())
         };
-        let (subject, address) = (RateLimitKey::Subject, RateLimitKey::Address);
-        assert_eq!(of(subject, Some("u"), "192.0.2.1"), of(subject, Some("u"), "192.0.2.2"));
-        assert_ne!(of(subject, Some("u"), "192.0.2.1"), of(subject, Some("v"), "192.0.2.1"));
-        assert_ne!(of(subject, None, "192.0.2.1"), of(subject, None, "192.0.2.2"), "without a token by address");
-        assert_eq!(of(address, Some("u"), "192.0.2.1"), of(address, Some("v"), "::ffff:192.0.2.1"));
-        assert_eq!(of(address, None, "2001:db8::1"), of(address, None, "2001:db8::2:3"), "one network");
-        assert_ne!(of(address, None, "2001:db8::1"), of(address, None, "2001:db8:0:1::1"));
+        assert_eq!(of(Some("u"), "192.0.2.1"), of(Some("u"), "192.0.2.2"));
+        assert_ne!(of(Some("u"), "192.0.2.1"), of(Some("v"), "192.0.2.1"));
+        assert_ne!(of(None, "192.0.2.1"), of(None, "192.0.2.2"), "without a holder by address");
+        assert_eq!(of(None, "192.0.2.1"), of(None, "::ffff:192.0.2.1"));
+        assert_eq!(of(None, "2001:db8::1"), of(None, "2001:db8::2:3"), "one network");
+        assert_ne!(of(None, "2001:db8::1"), of(None, "2001:db8:0:1::1"));
     }
 }

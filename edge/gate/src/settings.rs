@@ -6,6 +6,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
+use crate::identity::IdentityHeaders;
 use crate::setting_error::SettingError;
 
 /// The settings of an edge.
@@ -42,6 +43,8 @@ pub struct Settings {
     pub starts_traces: bool,
     /// Identity with which the edge authenticates to the origin, which then shows its progress.
     pub edge: Option<EdgeIdentity>,
+    /// Names of the headers that carry the identity to the upstream.
+    pub identity_headers: IdentityHeaders,
     /// Size of the precomputed tables for frequently used Ed25519 and P-256 keys.
     pub key_tables: TableSize,
 }
@@ -63,12 +66,13 @@ const MAX_CACHED_TOKENS: u64 = 65_536;
 const REFRESH_AFTER_MS: &str = "TOLLGATE_EDGE_REFRESH_AFTER_MS";
 const MAX_STALENESS_MS: &str = "TOLLGATE_EDGE_MAX_STALENESS_MS";
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
+const IDENTITY_PREFIX: &str = "TOLLGATE_EDGE_IDENTITY_PREFIX";
 const SERVER_TIMING: &str = "TOLLGATE_EDGE_SERVER_TIMING";
 const START_TRACES: &str = "TOLLGATE_EDGE_START_TRACES";
 
 /// Name and description of each setting that [`Settings::from_lookup`] and
 /// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
-pub const SETTINGS: [(&str, &str); 17] = [
+pub const SETTINGS: [(&str, &str); 18] = [
     ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
     ("TOLLGATE_EDGE_UPSTREAM", "URL of the upstream that gets allowed requests, e.g. http://127.0.0.1:5000"),
     (
@@ -91,6 +95,7 @@ pub const SETTINGS: [(&str, &str); 17] = [
     (SERVER_TIMING, "tell clients in Server-Timing how long gate and upstream took: true or false [default: false]"),
     (START_TRACES, "begin a trace (traceparent) for requests without a valid one: true or false [default: false]"),
     (EDGE_KEY, "key with which the edge authenticates to the origin (`tollgate edge add`) [default: none]"),
+    (IDENTITY_PREFIX, "beginning of the names of identity headers for the upstream [default: X-Tollgate-]"),
     (
         TRUSTED_PROXIES,
         "proxies whose X-Forwarded-* headers are trusted: addresses or CIDR ranges, comma separated [default: none]",
@@ -168,6 +173,9 @@ impl Settings {
             server_timing: flag(SERVER_TIMING, get(SERVER_TIMING).as_deref())?,
             starts_traces: flag(START_TRACES, get(START_TRACES).as_deref())?,
             edge: get(EDGE_KEY).as_deref().map(edge_identity).transpose()?,
+            identity_headers: get(IDENTITY_PREFIX)
+                .as_deref()
+                .map_or(Ok(IdentityHeaders::default()), identity_headers)?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
             origin,
             refresh_after_ms,
@@ -227,6 +235,10 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
         name: "TOLLGATE_EDGE_SECRET_KEYS",
         problem: format!("must be a JWK set: {error}"),
     })
+}
+
+fn identity_headers(prefix: &str) -> Result<IdentityHeaders, SettingError> {
+    IdentityHeaders::with_prefix(prefix).map_err(|problem| SettingError { name: IDENTITY_PREFIX, problem })
 }
 
 fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
@@ -333,6 +345,8 @@ mod tests {
             ("TOLLGATE_EDGE_SERVER_TIMING", "on"),
             ("TOLLGATE_EDGE_START_TRACES", "1"),
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
+            ("TOLLGATE_EDGE_IDENTITY_PREFIX", "Auth"),
+            ("TOLLGATE_EDGE_IDENTITY_PREFIX", "X-Forwarded"),
             ("TOLLGATE_EDGE_KEY", "near"),
             ("TOLLGATE_EDGE_KEY", "near:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
             ("TOLLGATE_EDGE_KEY", "near:x:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),

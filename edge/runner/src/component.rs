@@ -6,7 +6,7 @@ use crate::listener::ClientInfo;
 use crate::metrics::RunnerMetrics;
 use crate::pool::{Pool, Unavailable};
 use crate::request_id;
-use crate::response::{Body, BodyError, MadeByRunner, from_gate, json_error, now_ms};
+use crate::response::{Body, BodyError, MadeByRunner, from_gate, json_error, now_ms, with_headers};
 use crate::signatures::SignatureChecker;
 use crate::sync::ReplicaSync;
 use crate::upstream::Upstream;
@@ -86,7 +86,7 @@ impl ComponentGate {
                 let response = self.upstream.forward(request, &allowed, client).await;
                 upstream_time = Some(started.elapsed().saturating_sub(decided));
                 self.count_forwarded(&response, upstream_time.unwrap_or_default());
-                response
+                with_headers(response, &allowed.response_headers)
             }
             Ok(Decision::Answer(answer)) => {
                 if let Some(refused) = &answer.refused {

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tollgate_gate::added_response_headers;
 
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -25,8 +26,8 @@ pub(crate) fn json_error(status: StatusCode, code: &str, description: &str) -> h
     response.extensions_mut().insert(MadeByRunner);
     *response.status_mut() = status;
     for (name, value) in error.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().append(HeaderName::from_static(name), value);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(&*name), HeaderValue::from_str(&value)) {
+            response.headers_mut().append(name, value);
         }
     }
     response
@@ -47,6 +48,16 @@ pub(crate) fn from_gate(gate_response: crate::Response) -> http::Response<Body> 
     converted.unwrap_or_else(|| {
         json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the gate's response is not valid HTTP")
     })
+}
+
+/// Adds the headers of a decision to the response: the upstream's, or the runner's own.
+pub(crate) fn with_headers(mut response: http::Response<Body>, headers: &[(String, Vec<u8>)]) -> http::Response<Body> {
+    for (name, value) in added_response_headers(headers, |name| response.headers().contains_key(name)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
 }
 
 /// Unix time in milliseconds.

@@ -6,7 +6,7 @@ use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
-use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy};
+use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, added_response_headers};
 
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Limit on each pause in the upstream's response; Spin has the same.
@@ -20,7 +20,7 @@ const MIN_BYTES_PER_SECOND: u64 = 500;
 pub(crate) async fn forward(edge: &Edge, request: Request, allowed: &Forward) -> Result<Response, ErrorCode> {
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
-    let headers = outbound_headers(edge, &request, &allowed.identity);
+    let headers = outbound_headers(edge, &request, allowed);
     let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_time_ms(&request));
     let send = async |headers, body| {
         let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(RESPONSE_READ_TIMEOUT_MS));
@@ -37,7 +37,7 @@ pub(crate) async fn forward(edge: &Edge, request: Request, allowed: &Forward) ->
         }
     };
     match result {
-        Ok(response) => pass_back(response),
+        Ok(response) => pass_back(response, allowed),
         Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
             http::json_error(504, "gateway_timeout", "the upstream did not answer in time")
         }
@@ -80,19 +80,20 @@ fn has_body(request: &Request) -> bool {
 
 /// The headers for the upstream: the client's that the policy passes, the forwarding headers and
 /// the identity.
-fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
+fn outbound_headers(edge: &Edge, request: &Request, allowed: &Forward) -> Vec<(String, Vec<u8>)> {
     let values = |name: &str| http::values(request, name).collect::<Vec<_>>();
     let scheme = if http::is_https(request) { "https" } else { "http" };
     let authority = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = http::values(request, "host").next().or_else(authority);
     let peer = Peer { address: http::client_address(request), scheme, host };
     let policy = RequestHeaderPolicy::new(peer, &edge.trusted_proxies, values("connection"));
+    let policy = policy.without(&allowed.removed_headers);
     let passes = |name: &str| policy.passes(name) && !name.starts_with("spin-");
     let passed = request.headers().iter().filter(|(name, _)| passes(name.as_str()));
     let mut headers: Vec<(String, Vec<u8>)> =
         passed.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     headers.extend(policy.forwarding_headers(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
-    headers.extend(identity.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
+    headers.extend(allowed.identity.iter().map(|(name, value)| (name.to_string(), value.clone().into_bytes())));
     headers
 }
 
@@ -105,13 +106,17 @@ fn request_body(request: Request) -> Option<Body> {
     Some(Body { contents, trailers, done })
 }
 
-/// The upstream's response without hop-by-hop headers. The host streams the body.
-fn pass_back(response: Response) -> Result<Response, ErrorCode> {
+/// The upstream's response without hop-by-hop headers, with those that the decision adds. The host
+/// streams the body.
+fn pass_back(response: Response, allowed: &Forward) -> Result<Response, ErrorCode> {
     let status = response.get_status_code();
     let mut headers = response.get_headers().copy_all();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
     let hop_by_hop = HopByHopHeaders::new(connection.map(|(_, value)| value.as_slice()));
     headers.retain(|(name, _)| !hop_by_hop.contains(name));
+    let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let added = added_response_headers(&allowed.response_headers, has);
+    headers.extend(added.iter().map(|(name, value)| (name.to_string(), value.clone().into_bytes())));
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = Response::consume_body(response, result);

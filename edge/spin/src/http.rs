@@ -103,7 +103,7 @@ pub(crate) fn request(
 /// Converts a response of the gate.
 pub(crate) fn from_gate(gate_response: tollgate_gate::Response) -> Result<Response, ErrorCode> {
     let mut headers: Vec<(String, Vec<u8>)> =
-        gate_response.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+        gate_response.headers.into_iter().map(|(name, value)| (name.into_owned(), value.into_bytes())).collect();
     headers.push(("content-length".to_owned(), gate_response.body.len().to_string().into_bytes()));
     let headers = Fields::from_list(&headers).map_err(internal)?;
     let (mut writer, contents) = wit_stream::new();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tollgate_gate::{Forward, Peer, RequestHeaderPolicy};
+use tollgate_gate::{Forward, Header, Peer, RequestHeaderPolicy, added_response_headers};
 use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
@@ -24,18 +24,38 @@ pub(crate) async fn forward(
     let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
-    init.set_headers_headers(&outbound_headers(isolate, request, &allowed.identity)?);
+    init.set_headers_headers(&outbound_headers(isolate, request, allowed)?);
     // The client follows redirects itself. The edge must not send its token to another host.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());
-    match http::fetch(&url, &init).await {
-        // Unchanged, so that the runtime streams the body without the Worker.
-        Ok(response) => Ok(response),
+    let response = match http::fetch(&url, &init).await {
+        Ok(response) => response,
         Err(why) => {
             console_error!("tollgate: the upstream cannot be reached: {why}");
-            http::json_error(502, "bad_gateway", "the upstream cannot be reached")
+            http::json_error(502, "bad_gateway", "the upstream cannot be reached")?
         }
+    };
+    with_headers(response, &allowed.response_headers)
+}
+
+/// Adds the headers of a decision to the response. Without any it stays as it is. In both cases the
+/// runtime streams the body without the Worker.
+fn with_headers(response: web_sys::Response, headers: &[Header]) -> Result<web_sys::Response> {
+    let has = |name: &str| response.headers().has(name).unwrap_or_default();
+    let added = added_response_headers(headers, has);
+    // A WebSocket cannot be built again, and needs no such headers.
+    if added.is_empty() || response.status() == 101 {
+        return Ok(response);
     }
+    let all = web_sys::Headers::new_with_headers(&response.headers())?;
+    for (name, value) in added {
+        all.append(name, value)?;
+    }
+    let init = web_sys::ResponseInit::new();
+    init.set_status(response.status());
+    init.set_status_text(&response.status_text());
+    init.set_headers_headers(&all);
+    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), &init)?)
 }
 
 /// Whether the client asks for a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may be
@@ -53,11 +73,7 @@ fn body(request: &web_sys::Request) -> Option<web_sys::ReadableStream> {
 
 /// The headers for the upstream: the client's that the policy passes, the forwarding headers and
 /// the identity. The runtime sets `Host`, and `Content-Length` by the body that it sends.
-fn outbound_headers(
-    isolate: &Isolate,
-    request: &web_sys::Request,
-    identity: &[(&'static str, String)],
-) -> Result<web_sys::Headers> {
+fn outbound_headers(isolate: &Isolate, request: &web_sys::Request, allowed: &Forward) -> Result<web_sys::Headers> {
     let inbound = http::headers(&request.headers());
     let values = |name: &str| -> Vec<&[u8]> {
         inbound.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_bytes()).collect()
@@ -69,7 +85,8 @@ fn outbound_headers(
         Peer { address: client_address(&inbound), scheme, host },
         &isolate.trusted_proxies,
         values("connection"),
-    );
+    )
+    .without(&allowed.removed_headers);
     let outbound = web_sys::Headers::new()?;
     for (name, value) in &inbound {
         if policy.passes(name) && name != "content-length" {
@@ -79,7 +96,7 @@ fn outbound_headers(
     for (name, value) in policy.forwarding_headers(values) {
         outbound.append(name, &String::from_utf8_lossy(&value))?;
     }
-    for (name, value) in identity {
+    for (name, value) in &allowed.identity {
         outbound.set(name, value)?;
     }
     Ok(outbound)

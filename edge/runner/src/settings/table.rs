@@ -107,7 +107,7 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 15] = [
 
 /// Options of the gate's settings: the option, the placeholder of its value and the setting.
 /// Secrets have none, because other users can see the arguments of a process.
-pub const GATE_FLAGS: [(&str, &str, &str); 15] = [
+pub const GATE_FLAGS: [(&str, &str, &str); 16] = [
     ("origin", "URL", "TOLLGATE_EDGE_ORIGIN"),
     ("upstream", "URL", "TOLLGATE_EDGE_UPSTREAM"),
     ("snapshot-key", "KEY", "TOLLGATE_EDGE_SNAPSHOT_KEY"),
@@ -119,6 +119,7 @@ pub const GATE_FLAGS: [(&str, &str, &str); 15] = [
     ("allow-plain-jwt", "BOOL", "TOLLGATE_EDGE_ALLOW_PLAIN_JWT"),
     ("cached-tokens", "COUNT", "TOLLGATE_EDGE_CACHED_TOKENS"),
     ("key-tables", "SIZE", "TOLLGATE_EDGE_KEY_TABLES"),
+    ("identity-prefix", "PREFIX", "TOLLGATE_EDGE_IDENTITY_PREFIX"),
     ("trusted-proxies", "ADDRESSES", "TOLLGATE_EDGE_TRUSTED_PROXIES"),
     ("upstream-timeout", "SECONDS", "TOLLGATE_EDGE_UPSTREAM_TIMEOUT"),
     ("server-timing", "BOOL", "TOLLGATE_EDGE_SERVER_TIMING"),

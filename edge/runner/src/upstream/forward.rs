@@ -60,7 +60,7 @@ impl Upstream {
             let why = "the request's target cannot be forwarded";
             return json_error(StatusCode::BAD_REQUEST, "invalid_request", why);
         };
-        let outbound = outbound_headers(request.headers(), &self.trusted_proxies, &allowed.identity, client);
+        let outbound = outbound_headers(request.headers(), &self.trusted_proxies, allowed, client);
         let Some(mut headers) = outbound else {
             let why = "the gate's identity headers are not valid HTTP";
             return json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", why);
@@ -219,21 +219,22 @@ fn is_upgrade<B>(request: &http::Request<B>) -> bool {
 fn outbound_headers(
     inbound: &HeaderMap,
     trusted_proxies: &TrustedProxies,
-    identity: &[(String, Vec<u8>)],
+    allowed: &Forward,
     client: &ClientInfo,
 ) -> Option<HeaderMap> {
     let values = |name: &str| inbound.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let host = inbound.get(header::HOST).map(HeaderValue::as_bytes);
     let peer = Peer { address: Some(client.address.ip().to_canonical()), scheme: client.scheme, host };
     let policy = RequestHeaderPolicy::new(peer, trusted_proxies, values("connection"));
-    let mut headers = HeaderMap::with_capacity(inbound.len() + identity.len());
+    let policy = policy.without(&allowed.removed_headers);
+    let mut headers = HeaderMap::with_capacity(inbound.len() + allowed.identity.len());
     for (name, value) in inbound.iter().filter(|(name, _)| policy.passes(name.as_str())) {
         headers.append(name, value.clone());
     }
     for (name, value) in policy.forwarding_headers(values) {
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(&value).ok()?);
     }
-    for (name, value) in identity {
+    for (name, value) in &allowed.identity {
         headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(headers)
@@ -257,6 +258,7 @@ fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ForwardRoute, StreamPolicy};
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -287,12 +289,24 @@ mod tests {
             ("host", "api.example"),
             ("x-forwarded-for", "192.0.2.1"),
             ("x-tollgate-subject", "forged"),
+            ("x-user", "forged"),
             ("authorization", "Bearer t"),
         ]);
-        let identity = [("x-tollgate-subject".to_owned(), b"alice".to_vec())];
+        let allowed = Forward {
+            identity: vec![("x-tollgate-subject".to_owned(), b"alice".to_vec())],
+            removed_headers: vec!["x-user".to_owned()],
+            response_headers: Vec::new(),
+            route: ForwardRoute {
+                upstream: None,
+                timeout_ms: None,
+                max_body_bytes: None,
+                rate_limit: None,
+                streams: StreamPolicy::End,
+            },
+        };
         let no_proxies = TrustedProxies::default();
         let client = ClientInfo { address: ([127, 0, 0, 1], 4000).into(), scheme: "https", certificate: None };
-        let outbound = outbound_headers(&inbound, &no_proxies, &identity, &client);
+        let outbound = outbound_headers(&inbound, &no_proxies, &allowed, &client);
         let expected = headers(&[
             ("authorization", "Bearer t"),
             ("x-forwarded-for", "127.0.0.1"),
