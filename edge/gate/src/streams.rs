@@ -1,9 +1,9 @@
 //! Open streams: whether the token with which a stream was opened is still good.
 //!
-//! A request is decided once, and a WebSocket, an event stream or a gRPC call may then stay open for
-//! hours. A host keeps a [`StreamTicket`] of each ([`Gate::stream_ticket`]) and asks
-//! [`Gate::check_stream`] about all of them when [`Gate::stream_schedule`] has changed or one of its
-//! times is reached, and about each when its ticket expires.
+//! A request is decided once, and a WebSocket, an event stream or a gRPC call may then stay open
+//! for hours. A host keeps a [`StreamTicket`] of each ([`Gate::stream_ticket`]) and asks
+//! [`Gate::check_stream`] about all of them when [`Gate::stream_schedule`] has changed or one of
+//! its times is reached, and about each when its ticket expires.
 
 use tollgate_core::{Refusal, ReplicaView, StreamTicket, UnknownStatusPolicy};
 
@@ -25,8 +25,8 @@ pub enum StreamVerdict {
     End(Refusal),
 }
 
-/// What must change before a check of open streams can have another result, apart from the expiry of
-/// their tickets.
+/// What must change before a check of open streams can have another result, apart from the expiry
+/// of their tickets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSchedule {
     /// Sequence of the replica; none without a snapshot. With another sequence, other tokens are
@@ -51,9 +51,9 @@ impl Gate {
         Some(ticket.with_policies(route.on_stale(), route.on_not_covered()))
     }
 
-    /// Whether the stream with this ticket may stay open at `now_ms`. Set `has_waited` after a fetch
-    /// was awaited for [`StreamVerdict::Wait`], or if none is to be awaited: then the gate decides
-    /// by the replica that it has.
+    /// Whether the stream with this ticket may stay open at `now_ms`. Set `has_waited` after a
+    /// fetch was awaited for [`StreamVerdict::Wait`], or if none is to be awaited: then the gate
+    /// decides by the replica that it has.
     pub fn check_stream(&self, ticket: &StreamTicket, now_ms: u64, has_waited: bool) -> StreamVerdict {
         let verdict = self.state.replica().ok_or(Refusal::Stale).and_then(|replica| {
             let view = ReplicaView { replica, is_fresh: self.freshness(now_ms) != Freshness::Stale };

@@ -8,9 +8,12 @@ use crate::pool::{Pool, Unavailable};
 use crate::request_id;
 use crate::response::{Body, BodyError, MadeByRunner, from_gate, json_error, now_ms, with_headers};
 use crate::signatures::SignatureChecker;
+use crate::streams::{Exchange, StreamWatcher, Streams};
 use crate::sync::ReplicaSync;
 use crate::upstream::Upstream;
-use crate::{Connection, Decision, OpenError, Program, RefusedRequest, Request, Response, Settings, StartError};
+use crate::{
+    Connection, Decision, OpenError, Program, RefusedRequest, Request, Response, Settings, StartError, StreamPolicy,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use std::pin::Pin;
@@ -39,7 +42,9 @@ pub(crate) struct ComponentGate {
     /// Whether a trace begins here for requests without one.
     starts_traces: bool,
     pushes: Semaphore,
+    streams: Arc<Streams>,
     _sync_task: AbortOnDropHandle<()>,
+    _stream_watcher: AbortOnDropHandle<()>,
 }
 
 impl ComponentGate {
@@ -57,6 +62,9 @@ impl ComponentGate {
         let sync = Arc::new(sync.map_err(|error| StartError::Failed(error_chain(&error)))?);
         let sync_of_task = Arc::clone(&sync);
         let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
+        let streams = Streams::new(settings.streams.max, Arc::clone(&metrics));
+        let watcher = StreamWatcher::new(Arc::clone(&streams), Arc::clone(&pool), Arc::clone(&sync));
+        let stream_watcher = AbortOnDropHandle::new(tokio::spawn(async move { watcher.run().await }));
         Ok(ComponentGate {
             pool,
             sync,
@@ -67,7 +75,9 @@ impl ComponentGate {
             server_timing: settings.server_timing,
             starts_traces: settings.starts_traces,
             pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
+            streams,
             _sync_task: sync_task,
+            _stream_watcher: stream_watcher,
         })
     }
 
@@ -79,11 +89,14 @@ impl ComponentGate {
             client_certificate: client.certificate.map(Vec::from),
         };
         let started = Instant::now();
-        let decision = self.decide(&gate_request(&request, connection)).await;
+        let gate_request = gate_request(&request, connection);
+        let decision = self.decide(&gate_request).await;
         let (decided, mut upstream_time) = (started.elapsed(), None);
         let mut response = match decision {
             Ok(Decision::Forward(allowed)) => {
-                let response = self.upstream.forward(request, &allowed, client).await;
+                let with_token = (allowed.route.streams == StreamPolicy::End).then_some(gate_request);
+                let exchange = Exchange::begin(&self.streams, with_token);
+                let response = self.upstream.forward(request, &allowed, client, exchange).await;
                 upstream_time = Some(started.elapsed().saturating_sub(decided));
                 self.count_forwarded(&response, upstream_time.unwrap_or_default());
                 with_headers(response, &allowed.response_headers)
@@ -127,6 +140,11 @@ impl ComponentGate {
             let route = route.as_deref();
             tracing::info!(reason, status, request_id, route, client_id, trace_id = trace, omitted, "request refused");
         }
+    }
+
+    /// Ends the tunnels, of which the server knows nothing, and waits until they have closed.
+    pub(crate) async fn end_tunnels(&self) {
+        self.streams.end_tunnels().await;
     }
 
     async fn decide(&self, request: &Request) -> Result<Decision, Unavailable> {
@@ -208,6 +226,7 @@ fn apply_push(pool: &Pool, body: &[u8]) -> Option<Response> {
             }
         }
     }
+    pool.announce_sequence();
     response
 }
 

@@ -20,6 +20,7 @@ mod response;
 mod settings;
 mod signatures;
 mod spin;
+mod streams;
 mod sync;
 mod timed_body;
 mod upstream;
@@ -34,8 +35,9 @@ pub use settings::{
     Sources, find_component,
 };
 pub use validator::{
-    Activity, Connection, Decision, Forward, ForwardRoute, OpenError, Question, RateLimit, RateLimitKey, Refresh,
-    RefusedRequest, Request, Response, StreamPolicy, Validator, Verdict,
+    Activity, Connection, Decision, Forward, ForwardRoute, IssuedTicket, OpenError, Question, RateLimit, RateLimitKey,
+    Refresh, RefusedRequest, Request, Response, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Validator,
+    Verdict,
 };
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

@@ -6,6 +6,7 @@ use crate::response::now_ms;
 use crate::{OpenError, Program, Validator};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use tokio::sync::watch;
 
 /// The instance trapped, or none is in service.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Pool {
     next: AtomicUsize,
     /// Locked while a message goes to every instance, so that all get messages in the same order.
     messages: Mutex<()>,
+    /// Sequence that the replicas of all instances have.
+    sequence: watch::Sender<Option<u64>>,
 }
 
 impl Pool {
@@ -29,7 +32,14 @@ impl Pool {
         let slots = (0..size)
             .map(|_| Ok(Mutex::new(Some(Validator::open(&program, &settings)?))))
             .collect::<Result<_, OpenError>>()?;
-        Ok(Pool { program, settings, slots, next: AtomicUsize::new(0), messages: Mutex::new(()) })
+        Ok(Pool {
+            program,
+            settings,
+            slots,
+            next: AtomicUsize::new(0),
+            messages: Mutex::new(()),
+            sequence: watch::Sender::new(None),
+        })
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -77,6 +87,20 @@ impl Pool {
     /// Locks out other messages while one is applied to all instances. Blocks the thread.
     pub(crate) fn lock_messages(&self) -> MutexGuard<'_, ()> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces a new sequence, after a message was applied to all instances, while
+    /// [`lock_messages`](Pool::lock_messages) is held.
+    pub(crate) fn announce_sequence(&self) {
+        let schedule = (0..self.size()).find_map(|index| self.on(index, Validator::stream_schedule).ok());
+        if let Some(schedule) = schedule {
+            self.sequence.send_if_modified(|known| std::mem::replace(known, schedule.sequence) != schedule.sequence);
+        }
+    }
+
+    /// The sequence of the replicas, which changes when all instances have a new one.
+    pub(crate) fn sequence(&self) -> watch::Receiver<Option<u64>> {
+        self.sequence.subscribe()
     }
 
     /// Takes an instance out of service.

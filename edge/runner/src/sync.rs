@@ -252,6 +252,7 @@ fn apply_to_all(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, Str
             pool.retire(index);
         }
     }
+    pool.announce_sequence();
     result.map_err(|error| format!("the origin's answer was refused: {error}"))
 }
 

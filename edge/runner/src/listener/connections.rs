@@ -391,7 +391,8 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
-    const TIMEOUTS: ClientTimeouts = ClientTimeouts { head: LIMIT, body: LIMIT, idle: LIMIT, write: Duration::ZERO };
+    const TIMEOUTS: ClientTimeouts =
+        ClientTimeouts { head: LIMIT, body: LIMIT, idle: LIMIT, write: Duration::ZERO, stream: LIMIT };
 
     #[tokio::test]
     async fn http2_connection_has_as_many_requests_as_there_may_be_connections() {

@@ -76,9 +76,10 @@ impl http_body::Body for GuardedBody {
                     Poll::Ready(Some(Ok(trailers)))
                 }
             },
-            Poll::Ready(None) => {
+            // An error of the body is not the client's doing either.
+            Poll::Ready(None | Some(Err(_))) => {
                 self.has_ended = true;
-                Poll::Ready(None)
+                polled
             }
             other => other,
         }

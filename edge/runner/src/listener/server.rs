@@ -11,6 +11,7 @@ use crate::request_id;
 use crate::response::{Body, BodyError, json_error};
 use crate::settings::ClientTimeouts;
 use crate::spin::SpinGate;
+use crate::streams::{TunnelHold, is_grpc};
 use crate::timed_body::TimedBody;
 use http::{StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -58,6 +59,14 @@ impl Gate {
             Gate::Spin(gate) => Box::pin(gate.handle(request, client)).await,
         }
     }
+
+    /// Ends upgraded connections, which are no running requests.
+    async fn end_tunnels(&self) {
+        match self {
+            Gate::Component(gate) => gate.end_tunnels().await,
+            Gate::Spin(_) => {}
+        }
+    }
 }
 
 /// Where connections come from, and their limits.
@@ -92,6 +101,7 @@ pub(crate) async fn serve(listener: Listener, gate: Gate, mut stop: oneshot::Rec
         });
     }
     drop(listener);
+    server.gate.end_tunnels().await;
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, running.shutdown()).await.is_err() {
         tracing::warn!("shutdown timeout: closing connections with running requests");
     }
@@ -196,10 +206,23 @@ async fn serve_http<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(move |request: http::Request<Incoming>| {
         let is_http2 = request.version() == Version::HTTP_2;
         let guard = connection.begin_request(is_http2);
-        let (server, body_timeout) = (Arc::clone(&server_of_requests), connection.timeouts().body);
+        let server = Arc::clone(&server_of_requests);
+        let (body_timeout, stream_timeout) = (connection.timeouts().body, connection.timeouts().stream);
         async move {
-            let request = request.map(|body| TimedBody::of_request(body, body_timeout).boxed_unsync());
-            let response = server.answer(request, &client, guard.as_ref()).await;
+            // A gRPC client may send a message an hour.
+            let is_stream = is_grpc(request.headers());
+            let request = request.map(|body| match is_stream {
+                true => TimedBody::with_read_timeout(body, stream_timeout).boxed_unsync(),
+                false => TimedBody::of_request(body, body_timeout).boxed_unsync(),
+            });
+            let mut response = server.answer(request, &client, guard.as_ref()).await;
+            let guard = match response.extensions_mut().remove::<TunnelHold>() {
+                Some(hold) => {
+                    hold.keep(guard);
+                    None
+                }
+                None => guard,
+            };
             Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, guard, is_http2)))
         }
     });

@@ -2,6 +2,7 @@
 
 use super::SettingError;
 use super::lookup::Lookup;
+use super::streams::StreamSettings;
 use super::table::{
     BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, TLS_CERTIFICATE, TLS_CLIENT_AUTH, TLS_CLIENT_CA, TLS_KEY, WRITE_TIMEOUT,
 };
@@ -84,6 +85,8 @@ pub(crate) struct ClientTimeouts {
     pub(crate) idle: Duration,
     /// Each pause in which the client reads nothing of a response.
     pub(crate) write: Duration,
+    /// Between two messages of a gRPC client, whose request may stay open for hours.
+    pub(crate) stream: Duration,
 }
 
 impl ClientTimeouts {
@@ -94,6 +97,7 @@ impl ClientTimeouts {
             body: get.seconds(BODY_TIMEOUT, 20, 1..=3600)?,
             idle: get.seconds(IDLE_TIMEOUT, 75, 1..=86_400)?,
             write: get.seconds(WRITE_TIMEOUT, 30, 1..=3600)?,
+            stream: StreamSettings::from_lookup(get)?.idle_timeout,
         })
     }
 }

@@ -6,12 +6,14 @@ mod component;
 mod listener;
 mod lookup;
 mod sources;
+mod streams;
 mod table;
 mod upstream;
 
 pub use component::{ComponentSource, find_component};
 pub(crate) use listener::{ClientTimeouts, TlsSettings};
 pub use sources::Sources;
+pub(crate) use streams::StreamSettings;
 pub use table::{DEPRECATED_FLAGS, GATE_FLAGS, RUNNER_SETTINGS, RunnerSetting};
 pub(crate) use upstream::{UpstreamTimeouts, UpstreamUrl};
 
@@ -78,6 +80,7 @@ pub struct Settings {
     pub(crate) upstream: UpstreamUrl,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) upstream_timeouts: UpstreamTimeouts,
+    pub(crate) streams: StreamSettings,
     pub(crate) max_staleness: Duration,
     /// Whether the edge has a key, by which it authenticates to its origin.
     pub(crate) is_registered: bool,
@@ -128,6 +131,7 @@ impl Settings {
                 lookup,
                 Duration::from_millis(gate_settings.upstream_timeout_ms),
             )?,
+            streams: StreamSettings::from_lookup(lookup)?,
             max_staleness: Duration::from_millis(gate_settings.max_staleness_ms),
             is_registered: gate_settings.edge.is_some(),
             server_timing: gate_settings.server_timing,

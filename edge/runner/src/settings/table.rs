@@ -29,9 +29,12 @@ pub(super) const WRITE_TIMEOUT: &str = "TOLLGATE_EDGE_WRITE_TIMEOUT";
 pub(super) const CONNECT_TIMEOUT: &str = "TOLLGATE_EDGE_CONNECT_TIMEOUT";
 pub(super) const READ_TIMEOUT: &str = "TOLLGATE_EDGE_READ_TIMEOUT";
 pub(super) const UPSTREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_UPSTREAM_IDLE_TIMEOUT";
+pub(super) const MAX_STREAMS: &str = "TOLLGATE_EDGE_MAX_STREAMS";
+pub(super) const STREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_STREAM_IDLE_TIMEOUT";
+pub(super) const UPGRADES: &str = "TOLLGATE_EDGE_UPGRADES";
 
 /// Settings that only `tollgate-edge` reads.
-pub const RUNNER_SETTINGS: [RunnerSetting; 15] = [
+pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
     setting(LISTEN, "listen", "ADDRESS", "address to listen on [default: 127.0.0.1:8787]"),
     setting(COMPONENT, "component", "FILE", "file of the component [default: in this program, or else in its folder]"),
     setting(STORE, "store", "FOLDER", "folder for the cold-start store [default: memory only]"),
@@ -102,6 +105,19 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 15] = [
         "upstream-idle-timeout",
         "SECONDS",
         "seconds for which an idle connection to an upstream is kept, 1 to 86400 [default: 30]",
+    ),
+    setting(MAX_STREAMS, "max-streams", "COUNT", "maximum number of open streams, 1 to 10000000 [default: 100000]"),
+    setting(
+        STREAM_IDLE_TIMEOUT,
+        "stream-idle-timeout",
+        "SECONDS",
+        "seconds without data after which a WebSocket ends, 1 to 86400 [default: 600]",
+    ),
+    setting(
+        UPGRADES,
+        "upgrades",
+        "PROTOCOLS",
+        "protocols to which clients may upgrade a connection, comma separated, or none [default: websocket]",
     ),
 ];
 

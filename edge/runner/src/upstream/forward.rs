@@ -2,10 +2,12 @@
 //! removed in both directions (RFC 9110 section 7.6.1).
 
 use super::client::{Client, HttpVersions, client};
+use super::upgrade::{Switch, Upgrade};
 use crate::error_chain::error_chain;
 use crate::listener::ClientInfo;
 use crate::response::{Body, BodyError, full, json_error};
-use crate::settings::{UpstreamTimeouts, UpstreamUrl};
+use crate::settings::{StreamSettings, UpstreamTimeouts, UpstreamUrl};
+use crate::streams::{Exchange, StreamedRequest, StreamedResponse, is_grpc, response_to_ended};
 use crate::timed_body::{TimedBody, TooSlow};
 use crate::{Forward, Settings};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies};
 
 /// The upstream that gets allowed requests.
@@ -29,6 +31,9 @@ pub(crate) struct Upstream {
     client: Client,
     /// Opens a new connection for each request.
     unpooled_client: Client,
+    /// Speaks HTTP/1.1 only, whose connections can be upgraded.
+    upgrade_client: Client,
+    streams: StreamSettings,
 }
 
 impl Upstream {
@@ -37,6 +42,8 @@ impl Upstream {
         Upstream {
             client: client(upstream.versions, usize::MAX, &timeouts),
             unpooled_client: client(upstream.versions, 0, &timeouts),
+            upgrade_client: client(HttpVersions::Http1, 0, &timeouts),
+            streams: settings.streams.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
             upstream,
             timeouts,
@@ -50,11 +57,13 @@ impl Upstream {
         mut request: http::Request<Body>,
         allowed: &Forward,
         client: &ClientInfo,
+        exchange: Exchange,
     ) -> http::Response<Body> {
-        if is_upgrade(&request) {
-            let why = "this edge does not support protocol upgrades";
+        if request.method() == Method::CONNECT {
+            let why = "this edge does not support tunnels to other hosts";
             return json_error(StatusCode::NOT_IMPLEMENTED, "not_implemented", why);
         }
+        let upgrade = Upgrade::take(&mut request, &self.streams.upgrades);
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let Ok(url) = format!("{}{target}", self.upstream.url).parse::<Uri>() else {
             let why = "the request's target cannot be forwarded";
@@ -71,24 +80,63 @@ impl Upstream {
         *request.uri_mut() = url;
         *request.version_mut() = http::Version::HTTP_11;
         *request.headers_mut() = headers;
-        match self.send(request).await {
-            Some(Ok(mut response)) => {
-                remove_hop_by_hop_headers(response.headers_mut());
-                *response.version_mut() = http::Version::HTTP_11;
-                response.map(|body| TimedBody::with_read_timeout(body, self.timeouts.read).boxed_unsync())
-            }
-            Some(Err(error)) if has_cause::<TooSlow>(&error) => {
-                json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body arrived too slowly")
-            }
-            Some(Err(error)) => {
-                tracing::warn!(error = error_chain(&error), "the upstream cannot be reached");
-                json_error(StatusCode::BAD_GATEWAY, "bad_gateway", "the upstream cannot be reached")
-            }
-            None => {
-                let why = "the upstream did not answer in time";
-                json_error(StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", why)
-            }
+        match upgrade {
+            Some(upgrade) => self.forward_upgrade(request, upgrade, exchange).await,
+            None => self.forward_request(request, exchange).await,
         }
+    }
+
+    async fn forward_request(&self, request: http::Request<Body>, mut exchange: Exchange) -> http::Response<Body> {
+        let asks_grpc = is_grpc(request.headers());
+        let request = request.map(|body| match body.is_end_stream() {
+            true => body,
+            false => StreamedRequest::new(body, &exchange).boxed_unsync(),
+        });
+        let outcome = exchange.run(pin!(self.send(request))).await;
+        match outcome {
+            Ok(Some(Ok(response))) => self.pass_back(response, exchange),
+            Ok(Some(Err(error))) => failed(&error),
+            Ok(None) => timed_out(),
+            Err(end) => response_to_ended(end, asks_grpc),
+        }
+    }
+
+    /// Forwards a request to upgrade the connection. If the upstream switches to the protocol, the
+    /// edge does too, and passes bytes both ways.
+    async fn forward_upgrade(
+        &self,
+        mut request: http::Request<Body>,
+        upgrade: Upgrade,
+        mut exchange: Exchange,
+    ) -> http::Response<Body> {
+        exchange.become_tunnel();
+        upgrade.offer_to_upstream(request.headers_mut());
+        let sending = timeout(self.timeouts.response, self.upgrade_client.request(request));
+        let outcome = exchange.run(pin!(sending)).await;
+        match outcome {
+            Ok(Ok(Ok(response))) => match upgrade.switch(response, exchange, self.streams.idle_timeout) {
+                Switch::Switched(response) => response,
+                Switch::Declined(response, exchange) => self.pass_back(response, exchange),
+                Switch::Invalid => {
+                    let why = "the upstream switched to another protocol than requested";
+                    json_error(StatusCode::BAD_GATEWAY, "bad_gateway", why)
+                }
+            },
+            Ok(Ok(Err(error))) => failed(&error),
+            Ok(Err(_)) => timed_out(),
+            Err(end) => response_to_ended(end, false),
+        }
+    }
+
+    /// The upstream's response for the client.
+    fn pass_back(&self, mut response: http::Response<Incoming>, exchange: Exchange) -> http::Response<Body> {
+        remove_hop_by_hop_headers(response.headers_mut());
+        *response.version_mut() = http::Version::HTTP_11;
+        let is_grpc = is_grpc(response.headers());
+        response.map(|body| {
+            let body = TimedBody::with_read_timeout(body, self.timeouts.read);
+            StreamedResponse::new(body, exchange, is_grpc).boxed_unsync()
+        })
     }
 
     /// Sends the request. If the upstream closed the pooled connection meanwhile, an idempotent
@@ -125,6 +173,20 @@ impl Upstream {
             }
         }
     }
+}
+
+/// The response if the upstream cannot be reached, or the client's body broke off.
+fn failed(error: &legacy::Error) -> http::Response<Body> {
+    if has_cause::<TooSlow>(error) {
+        return json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body arrived too slowly");
+    }
+    tracing::warn!(error = error_chain(error), "the upstream cannot be reached");
+    json_error(StatusCode::BAD_GATEWAY, "bad_gateway", "the upstream cannot be reached")
+}
+
+/// The response if the upstream does not respond in time.
+fn timed_out() -> http::Response<Body> {
+    json_error(StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", "the upstream did not answer in time")
 }
 
 /// Time since which the edge waits for the upstream to read the body or to answer; none while it
@@ -205,15 +267,6 @@ fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error +
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Whether the client asks for a tunnel or a WebSocket. Other offers of `Upgrade` (`h2c`,
-/// `TLS/1.2`) may be ignored (RFC 9110 section 7.8).
-fn is_upgrade<B>(request: &http::Request<B>) -> bool {
-    let offers = request.headers().get_all(header::UPGRADE);
-    let is_websocket = |offer: &[u8]| offer.trim_ascii().eq_ignore_ascii_case(b"websocket");
-    request.method() == Method::CONNECT
-        || offers.iter().any(|offers| offers.as_bytes().split(|byte| *byte == b',').any(is_websocket))
-}
-
 /// The headers for the upstream: the client's that the policy passes, the forwarding headers and
 /// the identity. The HTTP client adds `host`. None if an identity header is invalid.
 fn outbound_headers(
@@ -247,7 +300,7 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(header::TE).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_trailers))
 }
 
-fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
     let hop_by_hop = HopByHopHeaders::new(headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes));
     let names: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.contains(name.as_str())).cloned().collect();
     for name in names {

@@ -2,6 +2,7 @@
 
 mod client;
 mod forward;
+mod upgrade;
 
 pub(crate) use client::{Client, HttpVersions, client, tls_config};
 pub(crate) use forward::Upstream;
