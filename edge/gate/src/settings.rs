@@ -1,6 +1,7 @@
 //! An edge's settings, read from the environment, Worker vars or Spin variables.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
@@ -63,6 +64,7 @@ pub struct EdgeIdentity {
 /// Half a gigabyte if all cached tokens have the maximum length.
 const MAX_CACHED_TOKENS: u64 = 65_536;
 
+const ALLOW_HTTP_ORIGIN: &str = "TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN";
 const REFRESH_AFTER_MS: &str = "TOLLGATE_EDGE_REFRESH_AFTER_MS";
 const MAX_STALENESS_MS: &str = "TOLLGATE_EDGE_MAX_STALENESS_MS";
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
@@ -74,6 +76,10 @@ const START_TRACES: &str = "TOLLGATE_EDGE_START_TRACES";
 /// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
 pub const SETTINGS: [(&str, &str); 18] = [
     ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
+    (
+        ALLOW_HTTP_ORIGIN,
+        "reach an origin on another machine by http, over a network that you trust: true or false [default: false]",
+    ),
     ("TOLLGATE_EDGE_UPSTREAM", "URL of the upstream that gets allowed requests, e.g. http://127.0.0.1:5000"),
     (
         "TOLLGATE_EDGE_SNAPSHOT_KEY",
@@ -138,6 +144,13 @@ impl Settings {
         let get = |name: &'static str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let required = |name| get(name).ok_or(SettingError { name, problem: "is not set".into() });
         let origin = url("TOLLGATE_EDGE_ORIGIN", &required("TOLLGATE_EDGE_ORIGIN")?)?;
+        if !flag(ALLOW_HTTP_ORIGIN, get(ALLOW_HTTP_ORIGIN).as_deref())? && is_remote_http(&origin) {
+            let problem = format!(
+                "must begin with https://, not {origin:?}: others could read what edge and origin exchange; \
+                 set {ALLOW_HTTP_ORIGIN}=true if the network between them is trusted"
+            );
+            return Err(SettingError { name: "TOLLGATE_EDGE_ORIGIN", problem });
+        }
         let [(refresh_name, refresh_after), (staleness_name, max_staleness)] =
             DEPRECATED_SETTINGS.map(|(old, new)| match get(new) {
                 None => get(old).map_or((new, None), |value| (old, Some(value))),
@@ -197,6 +210,18 @@ fn url(name: &'static str, value: &str) -> Result<String, SettingError> {
     } else {
         Err(SettingError { name, problem: format!("must be a URL such as https://auth.example, not {value:?}") })
     }
+}
+
+/// Whether a URL leads by http to a machine that may be another one.
+fn is_remote_http(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let is_local_name = host.eq_ignore_ascii_case("localhost") || host.ends_with(".localhost");
+    !is_local_name && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Joins a URL and its path. Spin has two variables for them, because it allows no path in
@@ -327,6 +352,8 @@ mod tests {
             ("TOLLGATE_EDGE_ORIGIN", ""),
             ("TOLLGATE_EDGE_ORIGIN", "auth.example"),
             ("TOLLGATE_EDGE_ORIGIN", "https://a b"),
+            ("TOLLGATE_EDGE_ORIGIN", "http://auth.example"),
+            ("TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN", "yes"),
             ("TOLLGATE_EDGE_UPSTREAM", "ftp://x"),
             ("TOLLGATE_EDGE_UPSTREAM", "http://x?y"),
             ("TOLLGATE_EDGE_UPSTREAM", "http:///x"),
@@ -357,6 +384,30 @@ mod tests {
             let error = read(&[(name, value)]).expect_err(value);
             assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn http_leads_to_an_origin_on_this_machine_only_unless_it_is_allowed() {
+        for (origin, is_accepted) in [
+            ("https://auth.example", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://127.8.0.1/shop", true),
+            ("http://[::1]:8080", true),
+            ("http://localhost", true),
+            ("http://LOCALHOST:8080", true),
+            ("http://auth.localhost:8080", true),
+            ("http://origin:8080", false),
+            ("http://10.0.0.1", false),
+            ("http://[fd00::1]:8080", false),
+            ("http://127.0.0.1.example", false),
+            ("http://localhost.example", false),
+        ] {
+            assert_eq!(read(&[("TOLLGATE_EDGE_ORIGIN", origin)]).is_ok(), is_accepted, "{origin}");
+            let allowed = [("TOLLGATE_EDGE_ORIGIN", origin), ("TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN", "true")];
+            assert!(read(&allowed).is_ok(), "{origin}");
+        }
+        let error = read(&[("TOLLGATE_EDGE_ORIGIN", "http://origin:8080")]).expect_err("a remote origin");
+        assert!(error.contains("TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN=true"), "{error}");
     }
 
     #[test]

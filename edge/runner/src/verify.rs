@@ -103,7 +103,7 @@ fn read_keys(args: &VerifyArgs) -> Result<(Vec<Value>, Vec<Value>), String> {
 /// The gate's settings. Origin and upstream are required, but never called.
 fn gate_settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) -> Vec<(String, String)> {
     let mut settings = vec![
-        ("TOLLGATE_EDGE_ORIGIN", "http://origin.invalid".to_owned()),
+        ("TOLLGATE_EDGE_ORIGIN", "https://origin.invalid".to_owned()),
         ("TOLLGATE_EDGE_UPSTREAM", "http://upstream.invalid".to_owned()),
         ("TOLLGATE_EDGE_SNAPSHOT_KEY", base64url(&snapshot_key)),
         ("TOLLGATE_EDGE_ISSUER", args.issuer.clone()),

@@ -125,6 +125,7 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
 /// Secrets have none, because other users can see the arguments of a process.
 pub const GATE_FLAGS: [(&str, &str, &str); 16] = [
     ("origin", "URL", "TOLLGATE_EDGE_ORIGIN"),
+    ("allow-http-origin", "BOOL", "TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN"),
     ("upstream", "URL", "TOLLGATE_EDGE_UPSTREAM"),
     ("snapshot-key", "KEY", "TOLLGATE_EDGE_SNAPSHOT_KEY"),
     ("audience", "AUDIENCE", "TOLLGATE_EDGE_AUDIENCE"),
