@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin_process::OriginProcess;
+use tollgate_tests::process::raise_open_files;
 
 const CLIENTS: usize = 1000;
 /// The origin disconnects after 15 seconds. The test allows more, because a busy machine may be
