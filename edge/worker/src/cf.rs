@@ -1,6 +1,7 @@
 //! What Cloudflare knows about a request and its client, in `request.cf`. A Worker that calls this
 //! one by a service binding sets it itself, so it is trusted as this Worker is.
 
+use tollgate_gate::HubLocation;
 use worker::{js_sys::Reflect, wasm_bindgen::JsValue, web_sys};
 
 /// An object of `request.cf`; all members are absent if the runtime has set none.
@@ -14,6 +15,12 @@ impl Cf {
     /// A member that is a text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         member(self.0.as_ref()?, name)?.as_string()
+    }
+
+    /// The client's location.
+    pub(crate) fn location(&self) -> HubLocation {
+        let longitude = self.text("longitude").and_then(|degrees| degrees.parse().ok());
+        HubLocation::new(self.text("continent").as_deref(), self.text("country").as_deref(), longitude)
     }
 
     /// SHA-256 of the certificate with which the client has authenticated, if Cloudflare has

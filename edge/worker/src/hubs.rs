@@ -1,7 +1,7 @@
 //! The isolate's side of the hubs: fetching messages from its own hub, and handing
 //! pushes to the directory, which sends them to all hubs.
 //!
-//! Isolates of one [`Location`] share its hubs: one at first, more as their requests
+//! Isolates of one [`HubLocation`] share its hubs: one at first, more as their requests
 //! need it ([`HubSpread`]). Quiet isolates ask their hub, never the origin: an
 //! isolate asks the origin only while its hub fails.
 //!
@@ -28,12 +28,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use tollgate_gate::{Freshness, Gate, HubSpread, JsonObject, MAX_FETCH_BYTES, RateLimit, RateLimitBucket, Response};
+use tollgate_gate::{
+    Freshness, Gate, HubLocation, HubSpread, JsonObject, MAX_FETCH_BYTES, RateLimit, RateLimitBucket, Response,
+};
 use worker::{Env, js_sys::Uint8Array, web_sys};
 
 use crate::{
+    cf::Cf,
     http::{self, BodyError},
-    location::Location,
     now_ms,
     origin::within,
     protocol::{self, HubRequest, MessagesRequest, Part, SNAPSHOT_PART_BYTES, SnapshotId, id_text, snapshot_id},
@@ -70,7 +72,7 @@ pub(crate) const SYNC_TIMEOUT_MS: u64 = 30_000;
 
 /// The hubs, from the view of one isolate.
 pub(crate) struct Hubs {
-    location: Location,
+    location: HubLocation,
     max: u32,
     spread: Cell<HubSpread>,
     /// How long the hub may hold a request until there is a change.
@@ -96,7 +98,7 @@ impl Hubs {
         }
         let (refresh_ms, max_ms) = (gate.settings().refresh_after_ms, gate.settings().max_staleness_ms);
         Ok(Some(Self {
-            location: Location::of(request),
+            location: Cf::of(request).location(),
             max,
             spread: Cell::new(HubSpread::new(max, u32::from_be_bytes(random()?))),
             // Fresh until the next answer: with the age before it, at most the staleness bound.
@@ -107,7 +109,7 @@ impl Hubs {
 
     /// Name of the isolate's hub.
     pub(crate) fn own(&self) -> String {
-        format!("{}-{}", self.location.name(), self.spread.get().index())
+        self.location.hub(self.spread.get().index())
     }
 
     /// How long the hub may hold a request until there is a change; 0 for not at all.
@@ -273,7 +275,7 @@ pub(crate) async fn send(
         }
         let request = web_sys::Request::new_with_str_and_init(&request.to_url(), &init).map_err(worker::Error::from)?;
         let hubs = env.durable_object(BINDING)?;
-        let stub = match Location::of_hub(hub).hint() {
+        let stub = match HubLocation::of_hub(hub).hint() {
             Some(hint) => hubs.get_by_name_with_location_hint(hub, hint)?,
             None => hubs.get_by_name(hub)?,
         };

@@ -15,7 +15,6 @@ mod hub;
 mod hubs;
 mod isolate;
 mod kv;
-mod location;
 mod origin;
 mod protocol;
 mod push;

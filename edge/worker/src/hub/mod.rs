@@ -98,7 +98,7 @@ impl Hub {
 }
 
 fn octets(status: u16, body: Vec<u8>) -> Response {
-    Response { status, headers: vec![("content-type", "application/octet-stream".to_owned())], body }
+    Response::new(status).with("content-type", "application/octet-stream").with_body(body)
 }
 
 /// The gate of a hub, its message log, and the storage of both.
