@@ -1,10 +1,17 @@
 //! The `cnf` claim (RFC 7800 section 3.1): keys that the sender of a token must prove to have.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::base64url;
 use crate::json::{JsonError, Reader};
 
 /// SHA-256 of a key or a certificate, which identifies it.
 pub type Thumbprint = [u8; 32];
+
+/// Thumbprint of a certificate in DER, as in `x5t#S256` (RFC 8705 section 3.1).
+pub fn certificate_thumbprint(certificate: &[u8]) -> Thumbprint {
+    Sha256::digest(certificate).into()
+}
 
 /// The content of a `cnf` claim.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

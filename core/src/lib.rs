@@ -79,7 +79,7 @@ pub use build::{
 };
 pub use claims::is_scope_value;
 pub use comb::TableSize;
-pub use confirmation::Thumbprint;
+pub use confirmation::{Thumbprint, certificate_thumbprint};
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES, MAX_DOCUMENT_BYTES, SnapshotInfo, UnverifiedDeltas};
 pub use dpop::{
     DpopRequest, MAX_PROOF_AGE_SECONDS, MAX_PROOF_BYTES, MAX_PROOF_USES, NonceKey, PROOF_ALGORITHMS, ProofError,

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(header(&problem, "content-type").as_deref(), Some("application/problem+json"));
         assert_eq!(header(&problem, "www-authenticate"), header(&refusal, "www-authenticate"));
         assert_eq!(problem.headers.len(), refusal.headers.len());
-        let without_code = negotiate(&request, crate::bearer::missing_token());
+        let without_code = negotiate(&request, crate::bearer::missing_token(crate::bearer::Scheme::Bearer));
         assert_eq!(without_code.body, br#"{"title":"Unauthorized","status":401}"#);
     }
 }

@@ -1,13 +1,14 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use tollgate_core::{
-    Config, ConfigDigest, Refusal, ReplicaView, Route, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
-    verify_all,
+    Config, ConfigDigest, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenRequirements,
+    UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 
-use crate::bearer::{self, BearerToken};
+use crate::bearer::{self, AccessToken, Scheme};
 use crate::cors::{self, Preflight};
 use crate::counters::{Counters, RouteTotals};
 use crate::error_form;
@@ -39,6 +40,9 @@ pub enum Freshness {
 pub struct Gate {
     settings: Settings,
     pub(crate) state: ReplicaState,
+    /// Uses of DPoP proofs. A gate runs on one thread and records one at a time, so the borrow never
+    /// fails.
+    used_proofs: RefCell<ReplaySet>,
     pub(crate) counters: Counters,
     /// Configuration whose route rules the counters count.
     pub(crate) counted_config: Option<ConfigDigest>,
@@ -49,7 +53,14 @@ impl Gate {
     /// A gate without a replica: it answers 503 until it has a snapshot and a proof of freshness.
     pub fn new(settings: Settings) -> Self {
         let state = ReplicaState::new(&settings);
-        Self { state, settings, counters: Counters::default(), counted_config: None, takes_config_deltas: false }
+        Self {
+            state,
+            settings,
+            used_proofs: RefCell::default(),
+            counters: Counters::default(),
+            counted_config: None,
+            takes_config_deltas: false,
+        }
     }
 
     /// Lets the origin send a new configuration with deltas instead of a snapshot. For a host whose
@@ -205,8 +216,8 @@ impl Gate {
             Ok(path) => path,
             Err(why) => return invalid(why),
         };
-        let bearer_token = bearer::bearer_token(request);
-        if let BearerToken::Invalid(why) = bearer_token {
+        let access_token = bearer::access_token(request);
+        if let AccessToken::Invalid(why) = access_token {
             return invalid(why);
         }
         // The rules in a snapshot from a cold-start store may have changed long ago.
@@ -227,7 +238,7 @@ impl Gate {
             Ok(route) => route,
             Err(why) => return invalid(&why),
         };
-        match self.authorize_on_route(route, bearer_token, now_ms, has_waited) {
+        match self.authorize_on_route(request, route, access_token, now_ms, has_waited) {
             Authorization::Allowed(mut forward) => {
                 forward.removed_headers = self.removed_headers(config, route);
                 forward.response_headers =
@@ -247,8 +258,9 @@ impl Gate {
     /// Decides on a request by its route rule and its token.
     fn authorize_on_route(
         &self,
+        request: &Request<'_>,
         route: &Route,
-        bearer_token: BearerToken<'_>,
+        access_token: AccessToken<'_>,
         now_ms: u64,
         has_waited: bool,
     ) -> Authorization {
@@ -262,41 +274,62 @@ impl Gate {
             self.counters.passed(route.index());
             Authorization::Allowed(forward)
         };
-        let BearerToken::Token(token) = bearer_token else {
+        let AccessToken::Token(token, scheme) = access_token else {
+            let scheme = if route.requires_binding() { Scheme::Dpop } else { Scheme::Bearer };
             return match route.is_public() {
                 true => allowed(forward(None)),
                 false => {
-                    Authorization::Refused(self.refused(bearer::missing_token(), "missing_token", Some(route), None))
+                    let response = bearer::missing_token(scheme);
+                    Authorization::Refused(self.refused(response, "missing_token", Some(route), None))
                 }
             };
         };
+        let now = now_ms / 1000;
+        let dpop = (scheme == Scheme::Dpop).then(|| self.dpop_request(request, token, now));
+        let certificate = || self.client_certificate(request);
+        let possession = Possession::new(dpop, &certificate, route.requires_binding());
         let when_unknown = [route.on_stale(), route.on_not_covered()];
         let mut was_cached = false;
         let verdict = self.requirements(route.scope(), when_unknown, now_ms).and_then(|(requirements, view)| {
             let mut verifier = self.state.verifier();
-            let forward = verifier.verify(token, &requirements, &view, now_ms / 1000).map(|token| forward(Some(token)));
+            let verdict = verifier.verify_in_request(token, &requirements, Some(&possession), &view, now);
+            let forward = verdict.map(|token| forward(Some(token)));
             was_cached = verifier.was_cached();
             forward
         });
-        let decided = || {
-            self.counters.token_verified(was_cached);
-            self.counters.decided(has_waited, self.freshness(now_ms) == Freshness::Stale);
+        let verdict = match verdict {
+            Ok(_) if may_wait => return Authorization::NeedsFreshReplica,
+            Err(refusal) if may_wait && may_change_by_refresh(&refusal) => return Authorization::NeedsFreshReplica,
+            // The decision is final, so the proof is used up.
+            verdict => verdict.and_then(|forward| self.use_proof(&possession, now).map(|()| forward)),
         };
+        self.counters.token_verified(was_cached);
+        self.counters.decided(has_waited, self.freshness(now_ms) == Freshness::Stale);
         match verdict {
-            Ok(forward) if !may_wait => {
-                decided();
-                allowed(forward)
-            }
-            Err(refusal) if !may_wait || !may_change_by_refresh(&refusal) => {
-                decided();
-                if route.is_public() {
-                    return allowed(forward(None));
-                }
+            Ok(forward) => allowed(forward),
+            Err(_) if route.is_public() => allowed(forward(None)),
+            Err(refusal) => {
                 let client = self.state.verifier().client_of_cached(token).map(str::to_owned);
-                let response = bearer::refused_token(&refusal);
+                let response = self.with_dpop_nonce(bearer::refused_token(&refusal, scheme), &refusal, now);
                 Authorization::Refused(self.refused(response, refusal.code(), Some(route), client))
             }
-            _ => Authorization::NeedsFreshReplica,
+        }
+    }
+
+    /// Records the use of the DPoP proof, if the token was confirmed by one.
+    fn use_proof(&self, possession: &Possession<'_>, now: u64) -> Result<(), Refusal> {
+        let Some(proof_use) = possession.proof_use() else { return Ok(()) };
+        Ok(self.used_proofs.borrow_mut().record(proof_use, now)?)
+    }
+
+    /// Adds the nonce that the next proof must have (RFC 9449 section 9), if that is what was
+    /// missing.
+    fn with_dpop_nonce(&self, response: Response, refusal: &Refusal, now: u64) -> Response {
+        match (&self.settings.dpop_nonce_key, refusal) {
+            (Some(key), Refusal::InvalidProof(ProofError::NonceRequired)) => {
+                response.with("dpop-nonce", key.nonce(now))
+            }
+            _ => response,
         }
     }
 
@@ -428,6 +461,7 @@ fn may_change_by_refresh(refusal: &Refusal) -> bool {
         refusal,
         Refusal::UnknownKey
             | Refusal::WrongAudience
+            | Refusal::NotBound
             | Refusal::NotCovered
             | Refusal::Stale
             | Refusal::InsufficientScope { .. }
@@ -457,7 +491,7 @@ impl<'a> OriginalHeaders<'a> {
 }
 
 /// The value of a header that may occur once.
-fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &'static str> {
+pub(crate) fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &'static str> {
     let mut values = request.header(name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

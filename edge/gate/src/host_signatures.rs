@@ -6,7 +6,7 @@
 
 use tollgate_core::ConfigDigest;
 
-use crate::bearer::{self, BearerToken};
+use crate::bearer::{self, AccessToken};
 use crate::gate::Gate;
 use crate::message::Request;
 
@@ -25,7 +25,7 @@ impl Gate {
     /// The signature that [`Gate::decide`] would check by a public key for this request; none if
     /// there is no such token, or its signature was checked lately.
     pub fn signature_check<'a>(&self, request: &Request<'a>) -> Option<SignatureCheck<'a>> {
-        let BearerToken::Token(token) = bearer::bearer_token(request) else { return None };
+        let AccessToken::Token(token, _) = bearer::access_token(request) else { return None };
         let replica = self.state.replica()?;
         let config = replica.config();
         let allow_plain_jwt = self.allows_plain_jwt(self.audience(config), config);

@@ -31,6 +31,7 @@ mod json;
 mod message;
 mod message_log;
 mod path;
+mod proofs;
 mod rate_limiter;
 mod refusal_log;
 mod replica_state;
@@ -57,6 +58,7 @@ pub use message::{
     Connection, Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response, RouteRateLimit,
 };
 pub use message_log::MessageLog;
+pub use proofs::PublicUrl;
 pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use refusal_log::{RefusalLog, refusal_line, request_id_for_log};
 pub use replica_state::FetchError;

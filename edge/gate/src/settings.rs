@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use base64_simd::URL_SAFE_NO_PAD;
-use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
+use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, NonceKey, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
 use crate::identity::IdentityHeaders;
+use crate::proofs::PublicUrl;
 use crate::setting_error::SettingError;
 
 /// The settings of an edge.
@@ -48,6 +49,12 @@ pub struct Settings {
     pub identity_headers: IdentityHeaders,
     /// Size of the precomputed tables for frequently used Ed25519 and P-256 keys.
     pub key_tables: TableSize,
+    /// The URL at which clients reach the edge; by default that of each request.
+    pub public_url: Option<PublicUrl>,
+    /// Header in which trusted proxies forward the certificates of their clients.
+    pub client_certificate_header: Option<String>,
+    /// Makes the nonces that DPoP proofs must have, if they must have one.
+    pub dpop_nonce_key: Option<NonceKey>,
 }
 
 /// A registered edge's name and key, from `tollgate edge add`.
@@ -71,10 +78,16 @@ const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
 const IDENTITY_PREFIX: &str = "TOLLGATE_EDGE_IDENTITY_PREFIX";
 const SERVER_TIMING: &str = "TOLLGATE_EDGE_SERVER_TIMING";
 const START_TRACES: &str = "TOLLGATE_EDGE_START_TRACES";
+const PUBLIC_URL: &str = "TOLLGATE_EDGE_PUBLIC_URL";
+const CLIENT_CERTIFICATE_HEADER: &str = "TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER";
+/// Whether DPoP proofs must have a nonce.
+pub const DPOP_NONCE: &str = "TOLLGATE_EDGE_DPOP_NONCE";
+/// Secret by which the nonces of DPoP proofs are made. A host may generate it.
+pub const DPOP_NONCE_KEY: &str = "TOLLGATE_EDGE_DPOP_NONCE_KEY";
 
 /// Name and description of each setting that [`Settings::from_lookup`] and
 /// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
-pub const SETTINGS: [(&str, &str); 18] = [
+pub const SETTINGS: [(&str, &str); 23] = [
     ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
     (
         ALLOW_HTTP_ORIGIN,
@@ -105,6 +118,16 @@ pub const SETTINGS: [(&str, &str); 18] = [
     (
         TRUSTED_PROXIES,
         "proxies whose X-Forwarded-* headers are trusted: addresses or CIDR ranges, comma separated [default: none]",
+    ),
+    (PUBLIC_URL, "URL at which clients reach the edge, e.g. https://api.example [default: that of each request]"),
+    (
+        CLIENT_CERTIFICATE_HEADER,
+        "header in which trusted proxies forward client certificates, and which they remove from requests [default: none]",
+    ),
+    (DPOP_NONCE, "require a nonce of this edge in DPoP proofs: true or false [default: false]"),
+    (
+        DPOP_NONCE_KEY,
+        "32 random bytes in base64url by which nonces are made [default: tollgate-edge draws them at its start]",
     ),
 ];
 
@@ -190,6 +213,12 @@ impl Settings {
                 .as_deref()
                 .map_or(Ok(IdentityHeaders::default()), identity_headers)?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
+            public_url: get(PUBLIC_URL).map(|value| PublicUrl::read(PUBLIC_URL, &value)).transpose()?,
+            client_certificate_header: get(CLIENT_CERTIFICATE_HEADER).map(header_name).transpose()?,
+            dpop_nonce_key: match flag(DPOP_NONCE, get(DPOP_NONCE).as_deref())? {
+                true => Some(nonce_key(&required(DPOP_NONCE_KEY)?)?),
+                false => None,
+            },
             origin,
             refresh_after_ms,
             max_staleness_ms,
@@ -285,6 +314,23 @@ fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
     })
 }
 
+fn header_name(value: String) -> Result<String, SettingError> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if value.bytes().all(is_name) {
+        return Ok(value);
+    }
+    let problem = format!("must be the name of a header such as Client-Cert, not {value:?}");
+    Err(SettingError { name: CLIENT_CERTIFICATE_HEADER, problem })
+}
+
+fn nonce_key(value: &str) -> Result<NonceKey, SettingError> {
+    let secret: Option<[u8; NonceKey::LEN]> =
+        URL_SAFE_NO_PAD.decode_to_vec(value).ok().and_then(|bytes| bytes.try_into().ok());
+    // The value is a secret, so the error does not contain it.
+    let problem = || "must be 32 random bytes in base64url, the same for all instances of this edge".to_owned();
+    secret.map(|secret| NonceKey::new(&secret)).ok_or_else(|| SettingError { name: DPOP_NONCE_KEY, problem: problem() })
+}
+
 fn key_tables(value: Option<&str>) -> Result<TableSize, SettingError> {
     let name = "TOLLGATE_EDGE_KEY_TABLES";
     let Some(value) = value else { return Ok(TableSize::Small) };
@@ -374,6 +420,9 @@ mod tests {
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
             ("TOLLGATE_EDGE_IDENTITY_PREFIX", "Auth"),
             ("TOLLGATE_EDGE_IDENTITY_PREFIX", "X-Forwarded"),
+            ("TOLLGATE_EDGE_PUBLIC_URL", "api.example"),
+            ("TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER", "a b"),
+            ("TOLLGATE_EDGE_DPOP_NONCE", "yes"),
             ("TOLLGATE_EDGE_KEY", "near"),
             ("TOLLGATE_EDGE_KEY", "near:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
             ("TOLLGATE_EDGE_KEY", "near:x:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
@@ -408,6 +457,16 @@ mod tests {
         }
         let error = read(&[("TOLLGATE_EDGE_ORIGIN", "http://origin:8080")]).expect_err("a remote origin");
         assert!(error.contains("TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN=true"), "{error}");
+    }
+
+    #[test]
+    fn dpop_nonces_need_a_key() {
+        let on = ("TOLLGATE_EDGE_DPOP_NONCE", "true");
+        assert_eq!(read(&[on]).expect_err("no key"), "TOLLGATE_EDGE_DPOP_NONCE_KEY is not set");
+        let short = read(&[on, ("TOLLGATE_EDGE_DPOP_NONCE_KEY", "c2hvcnQ")]).expect_err("a short key");
+        assert!(short.starts_with("TOLLGATE_EDGE_DPOP_NONCE_KEY") && !short.contains("c2hvcnQ"), "{short}");
+        let with_key = read(&[on, ("TOLLGATE_EDGE_DPOP_NONCE_KEY", KEY)]).expect("good settings");
+        assert!(with_key.dpop_nonce_key.is_some() && read(&[]).expect("good settings").dpop_nonce_key.is_none());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use tollgate_core::{Refusal, ReplicaView, StreamTicket, UnknownStatusPolicy};
 
-use crate::bearer::{self, BearerToken};
+use crate::bearer::{self, AccessToken};
 use crate::gate::{Freshness, Gate};
 use crate::message::Request;
 use crate::path;
@@ -43,7 +43,7 @@ impl Gate {
     pub fn stream_ticket(&self, request: &Request<'_>) -> Option<StreamTicket> {
         let config = self.state.replica()?.config();
         let route = find_route(config, request.method, &path::decode(request.path()).ok()?).ok()?;
-        let BearerToken::Token(token) = bearer::bearer_token(request) else { return None };
+        let AccessToken::Token(token, _) = bearer::access_token(request) else { return None };
         let settings = self.settings();
         let audience = settings.audience.as_deref().unwrap_or(config.audience());
         let allow_plain_jwt = settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience);

@@ -157,9 +157,24 @@ pub(super) fn challenged() -> Answer {
     Answer { status: 401, challenge: Some("Bearer".into()), ..Answer::default() }
 }
 
+/// The scheme of a challenge.
+pub(super) enum Scheme {
+    Bearer,
+    Dpop,
+}
+
 /// A refusal with an error code.
 pub(super) fn refused(status: u16, error: &str, description: &str) -> Answer {
-    let challenge = format!("Bearer error=\"{error}\", error_description=\"{description}\"");
+    refused_by(Scheme::Bearer, status, error, description)
+}
+
+/// A refusal whose challenge has this scheme.
+pub(super) fn refused_by(scheme: Scheme, status: u16, error: &str, description: &str) -> Answer {
+    let scheme = match scheme {
+        Scheme::Bearer => "Bearer",
+        Scheme::Dpop => "DPoP algs=\"ES256 EdDSA Ed25519 RS256\",",
+    };
+    let challenge = format!("{scheme} error=\"{error}\", error_description=\"{description}\"");
     Answer { status, challenge: Some(challenge), error: Some(error.to_owned()), identity: None }
 }
 

@@ -17,7 +17,7 @@ mod tokens;
 use tollgate_model::TokenAlg;
 
 pub use case::{Answer, Case, Exchange};
-use case::{anonymous, bearer, challenged, get, insufficient, refused};
+use case::{Scheme, anonymous, bearer, challenged, get, insufficient, refused, refused_by};
 
 use crate::token_builder::TokenBuilder;
 use crate::token_factory::TokenFactory;

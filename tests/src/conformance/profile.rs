@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Answer, Case, Section, Setup, Table, get, refused};
+use super::{Answer, Case, Scheme, Section, Setup, Table, get, refused, refused_by};
 use crate::attacks::{Attack, AttackContext, all_attacks};
 use crate::token_builder::{LIFETIME, decode};
 
@@ -31,6 +31,9 @@ impl Table<'_> {
             // The gate counts these as several credentials and does not parse them as tokens.
             _ if attack.token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) => {
                 refused(400, "invalid_request", "more than one credential")
+            }
+            Some(why) if why.starts_with("the token is bound to a key") => {
+                refused_by(Scheme::Dpop, 401, "invalid_token", why)
             }
             Some(why) => refused(401, "invalid_token", why),
             None => forwarded_identity(&attack.token),

@@ -123,7 +123,7 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
 
 /// Options of the gate's settings: the option, the placeholder of its value and the setting.
 /// Secrets have none, because other users can see the arguments of a process.
-pub const GATE_FLAGS: [(&str, &str, &str); 16] = [
+pub const GATE_FLAGS: [(&str, &str, &str); 17] = [
     ("origin", "URL", "TOLLGATE_EDGE_ORIGIN"),
     ("allow-http-origin", "BOOL", "TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN"),
     ("upstream", "URL", "TOLLGATE_EDGE_UPSTREAM"),
