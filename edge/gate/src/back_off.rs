@@ -1,5 +1,5 @@
 //! When an edge asks its origin again after a failed fetch, and which requests wait for it. With an
-//! unreachable origin, one request waits for the fetch timeout; the others are decided immediately.
+//! origin that does not answer, requests wait for one fetch; the others are decided immediately.
 
 const MIN_RETRY_DELAY_MS: u64 = 100;
 const MAX_RETRY_DELAY_MS: u64 = 1_000;
@@ -27,6 +27,12 @@ impl BackOff {
         self.failed_at_ms = now_ms;
     }
 
+    /// Records that a fetch has kept a request waiting for as long as requests wait. It may still
+    /// succeed; until then, no request waits.
+    pub fn record_overdue(&mut self, now_ms: u64) {
+        *self = Self { failures: self.failures.max(1), failed_at_ms: now_ms, delay_ms: 0 };
+    }
+
     /// Records an answer of the origin.
     pub fn record_success(&mut self) {
         *self = Self::default();
@@ -37,8 +43,8 @@ impl BackOff {
         self.delay_ms.saturating_sub(now_ms.abs_diff(self.failed_at_ms))
     }
 
-    /// Whether requests wait for a fetch that another request started: only while the origin
-    /// answers. The request that starts the fetch always waits.
+    /// Whether requests wait for a fetch, also for one that they start: only while the origin
+    /// answers.
     pub fn may_wait(&self, now_ms: u64) -> bool {
         self.failures == 0 || now_ms.abs_diff(self.failed_at_ms) > FAILURE_EXPIRY_MS
     }
@@ -65,6 +71,10 @@ mod tests {
         assert!(back_off.may_wait(NOW + FAILURE_EXPIRY_MS + 1), "the failure has expired");
         back_off.record_success();
         assert_eq!(back_off, BackOff::default());
+        back_off.record_overdue(NOW);
+        assert_eq!((back_off.remaining_delay_ms(NOW), back_off.may_wait(NOW)), (0, false), "the fetch continues");
+        back_off.record_success();
+        assert!(back_off.may_wait(NOW));
         back_off.record_failure(NOW, 0);
         assert_eq!(back_off.remaining_delay_ms(NOW), 50, "the shortest delay with jitter");
         assert_eq!(back_off.remaining_delay_ms(NOW - 3_600_000), 0, "setting the clock back extends no delay");

@@ -16,6 +16,7 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -43,6 +44,8 @@ pub(crate) struct ComponentGate {
     starts_traces: bool,
     pushes: Semaphore,
     streams: Arc<Streams>,
+    /// Spreads requests with DPoP proofs over the instances.
+    proof_hash: RandomState,
     _sync_task: AbortOnDropHandle<()>,
     _stream_watcher: AbortOnDropHandle<()>,
 }
@@ -76,6 +79,7 @@ impl ComponentGate {
             starts_traces: settings.starts_traces,
             pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
             streams,
+            proof_hash: RandomState::new(),
             _sync_task: sync_task,
             _stream_watcher: stream_watcher,
         })
@@ -158,6 +162,9 @@ impl ComponentGate {
 
     /// Decides, and checks the token's signature outside of the component if there is one to check.
     async fn decide_now(&self, request: &Request, has_waited: bool) -> Result<Decision, Unavailable> {
+        if let Some(key) = self.proof_key(request) {
+            return self.pool.on_pinned(key, |validator| validator.decide(request, now_ms(), has_waited)).await;
+        }
         let decide = async |checked_with: Option<&Vec<u8>>| {
             self.pool.on_any(|validator| validator.decide_checked(request, now_ms(), has_waited, checked_with)).await
         };
@@ -171,6 +178,15 @@ impl ComponentGate {
             return Ok(decision);
         }
         self.pool.on_any(|validator| validator.decide(request, now_ms(), has_waited)).await
+    }
+
+    /// Selects the instance for a request with a DPoP proof: a proof that is used twice must meet
+    /// the instance that remembers its first use. The signature is left out, because ECDSA has two
+    /// for each proof.
+    fn proof_key(&self, request: &Request) -> Option<u64> {
+        let (_, proof) = request.headers.iter().find(|(name, _)| name == "dpop")?;
+        let signed = proof.iter().rposition(|byte| *byte == b'.').unwrap_or_default();
+        Some(self.proof_hash.hash_one(proof.get(..signed)))
     }
 
     /// Applies a push to all instances. The path is public: so the runner reads few pushes at a

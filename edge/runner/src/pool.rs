@@ -55,16 +55,41 @@ impl Pool {
     /// sync replaces it.
     pub(crate) async fn on_any<R>(
         &self,
+        call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
+    ) -> Result<R, Unavailable> {
+        self.on_first_from(self.next.fetch_add(1, Ordering::Relaxed), false, call).await
+    }
+
+    /// As [`on_any`](Pool::on_any), on the same instance for the same key while it is in service: it
+    /// remembers the uses of DPoP proofs.
+    pub(crate) async fn on_pinned<R>(
+        &self,
+        key: u64,
+        call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
+    ) -> Result<R, Unavailable> {
+        self.on_first_from(key as usize, true, call).await
+    }
+
+    /// Runs `call` on the first instance in service from `start` on: if `waits_for_busy`, also if
+    /// others are free.
+    async fn on_first_from<R>(
+        &self,
+        start: usize,
+        waits_for_busy: bool,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
     ) -> Result<R, Unavailable> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
         loop {
             let mut is_any_busy = false;
             for step in 0..self.size() {
                 match self.slots[start.wrapping_add(step) % self.size()].try_lock() {
                     Ok(mut slot) if slot.is_some() => return call_slot(&mut slot, &mut call),
                     Ok(_) => {}
-                    Err(TryLockError::WouldBlock) => is_any_busy = true,
+                    Err(TryLockError::WouldBlock) => {
+                        is_any_busy = true;
+                        if waits_for_busy {
+                            break;
+                        }
+                    }
                     Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = None,
                 }
             }

@@ -79,12 +79,14 @@ impl ReplicaSync {
         })
     }
 
-    /// Waits for the current fetch, at most [`FETCH_WAIT`]; not at all while the origin fails.
+    /// Waits for the current fetch, at most [`FETCH_WAIT`]; not at all while the origin fails. After
+    /// the timeout, the request is decided by the replica as it is, and so are those that wait with
+    /// it or follow it.
     pub(crate) async fn wait_for_fetch(&self) {
         let mut fetched = self.fetched.subscribe();
-        if self.fetched.borrow().may_wait(now_ms()) {
-            // After the timeout, the request is decided by the replica as it is.
-            let _ = timeout(FETCH_WAIT, fetched.changed()).await;
+        let may_wait = self.fetched.borrow().may_wait(now_ms());
+        if may_wait && timeout(FETCH_WAIT, fetched.changed()).await.is_err() {
+            self.fetched.send_modify(|back_off| back_off.record_overdue(now_ms()));
         }
     }
 

@@ -18,13 +18,15 @@ pub use table::{DEPRECATED_FLAGS, GATE_FLAGS, RUNNER_SETTINGS, RunnerSetting};
 pub(crate) use upstream::{UpstreamTimeouts, UpstreamUrl};
 
 use crate::upstream::HttpVersions;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lookup::Lookup;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, STORE};
-use tollgate_gate::{DEPRECATED_SETTINGS, TrustedProxies};
+use tollgate_gate::{DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, TrustedProxies};
 
 const UPSTREAM: &str = "TOLLGATE_EDGE_UPSTREAM";
 
@@ -97,7 +99,9 @@ impl Settings {
     /// # Errors
     /// Names the first setting that is missing or invalid.
     pub fn from_lookup(gate: GateKind, get: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
-        let get = &|name: &str| get(name).filter(|value| !value.is_empty());
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let nonce_key = generated_nonce_key(&get)?;
+        let get = &|name: &str| get(name).or_else(|| nonce_key.clone().filter(|_| name == DPOP_NONCE_KEY));
         let listen = parse_listen(get(LISTEN))?;
         let for_gate = &|name: &str| {
             let is_upstream = name == UPSTREAM;
@@ -153,6 +157,19 @@ impl Settings {
     pub fn component_source(&self) -> Result<ComponentSource, SettingError> {
         find_component(self.component.as_deref(), self.gate)
     }
+}
+
+/// A random key for the nonces of DPoP proofs, if they are required and the settings have no key.
+#[expect(clippy::disallowed_methods, reason = "the runner's random source")]
+fn generated_nonce_key(get: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, SettingError> {
+    if get(DPOP_NONCE).is_none_or(|value| value.trim() != "true") || get(DPOP_NONCE_KEY).is_some() {
+        return Ok(None);
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| {
+        SettingError::new(DPOP_NONCE_KEY, format_args!("is not set, and the system's random source failed: {error}"))
+    })?;
+    Ok(Some(URL_SAFE_NO_PAD.encode(secret)))
 }
 
 /// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.

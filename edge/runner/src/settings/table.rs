@@ -123,7 +123,7 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
 
 /// Options of the gate's settings: the option, the placeholder of its value and the setting.
 /// Secrets have none, because other users can see the arguments of a process.
-pub const GATE_FLAGS: [(&str, &str, &str); 17] = [
+pub const GATE_FLAGS: [(&str, &str, &str); 20] = [
     ("origin", "URL", "TOLLGATE_EDGE_ORIGIN"),
     ("allow-http-origin", "BOOL", "TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN"),
     ("upstream", "URL", "TOLLGATE_EDGE_UPSTREAM"),
@@ -141,6 +141,9 @@ pub const GATE_FLAGS: [(&str, &str, &str); 17] = [
     ("upstream-timeout", "SECONDS", "TOLLGATE_EDGE_UPSTREAM_TIMEOUT"),
     ("server-timing", "BOOL", "TOLLGATE_EDGE_SERVER_TIMING"),
     ("start-traces", "BOOL", "TOLLGATE_EDGE_START_TRACES"),
+    ("public-url", "URL", "TOLLGATE_EDGE_PUBLIC_URL"),
+    ("client-certificate-header", "NAME", "TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER"),
+    ("dpop-nonce", "BOOL", "TOLLGATE_EDGE_DPOP_NONCE"),
 ];
 
 /// Deprecated options with the deprecated names of their settings.
