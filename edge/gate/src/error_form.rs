@@ -102,7 +102,6 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use crate::message::Connection;
-    use crate::message::Connection;
 
     fn prefers(accept: &[&str]) -> bool {
         let headers: Vec<(&str, &[u8])> = accept.iter().map(|value| ("Accept", value.as_bytes())).collect();

@@ -87,7 +87,7 @@ pub const DPOP_NONCE_KEY: &str = "TOLLGATE_EDGE_DPOP_NONCE_KEY";
 
 /// Name and description of each setting that [`Settings::from_lookup`] and
 /// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
-pub const SETTINGS: [(&str, &str); 23] = [
+pub const SETTINGS: &[(&str, &str)] = &[
     ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
     (
         ALLOW_HTTP_ORIGIN,
