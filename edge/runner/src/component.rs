@@ -123,6 +123,12 @@ impl ComponentGate {
         response
     }
 
+    /// All metrics in the text format of Prometheus.
+    pub(crate) async fn metrics_text(&self) -> Option<String> {
+        let (metrics, pool) = (Arc::clone(&self.metrics), Arc::clone(&self.pool));
+        tokio::task::spawn_blocking(move || metrics.prometheus_text(&pool)).await.ok()
+    }
+
     /// Counts the outcome of a request that passed.
     fn count_forwarded(&self, response: &http::Response<Body>, took: Duration) {
         let counters = &self.metrics.counters;

@@ -1,6 +1,7 @@
 //! How a gate syncs its replica, how it decides with a stale one, and what its health report says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
+mod activity;
 mod message_log;
 mod shared_answers;
 mod streams;

@@ -67,6 +67,14 @@ impl Gate {
             Gate::Spin(_) => {}
         }
     }
+
+    /// Metrics in the text format of Prometheus; none in Spin mode, where the component counts.
+    pub(crate) async fn metrics_text(&self) -> Option<String> {
+        match self {
+            Gate::Component(gate) => gate.metrics_text().await,
+            Gate::Spin(_) => None,
+        }
+    }
 }
 
 /// Where connections come from, and their limits.

@@ -1,0 +1,132 @@
+//! What an edge did is seen by its operators: the same numbers at the edge, in the origin's
+//! metrics, on the command line, in the admin API and in the console.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tollgate_model::TokenAlg;
+use tollgate_tests::admin_client::AdminClient;
+use tollgate_tests::browser::Browser;
+use tollgate_tests::client::TestClient;
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::{free_port, now};
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::prometheus::{promtool, samples};
+use tollgate_tests::users::register_user;
+use tollgate_tests::wait::wait_until;
+
+/// Registers an edge that gets no pushes, and returns its key.
+fn add_edge(origin: &TestOrigin, name: &str) -> Result<String> {
+    let added = origin.cli(&["edge", "add", name, "--url", "http://127.0.0.1:9", "--json"])?;
+    Ok(serde_json::from_str::<Value>(&added)?["key"].as_str().context("a key")?.to_owned())
+}
+
+/// What an edge reported, as the command line says it.
+fn activity(origin: &TestOrigin, name: &str) -> Result<Value> {
+    let edges: Vec<Value> = serde_json::from_str(&origin.cli(&["edge", "list", "--json"])?)?;
+    let edge = edges.into_iter().find(|edge| edge["name"] == name).context("the edge is listed")?;
+    Ok(edge["activity"].clone())
+}
+
+/// Waits until an edge has reported that it has got so many requests through.
+async fn wait_for_passed(origin: &TestOrigin, name: &str, passed: u64) -> Result<Value> {
+    let has = |activity: &Value, total: &str| activity[total].as_u64() >= Some(passed);
+    wait_until("the edge's report arrives", async || {
+        activity(origin, name).is_ok_and(|activity| has(&activity, "passed") && has(&activity, "upstream_responses"))
+    })
+    .await;
+    activity(origin, name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_an_edge_are_the_same_everywhere_and_survive_its_restart() -> Result<()> {
+    let origin = TestOrigin::start_with(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
+    let upstream = Upstream::start()?;
+    let client = TestClient::register_with_cli(&origin, "counted", &[])?;
+    let (good, revoked) = (client.token("").await?, client.token("").await?);
+    client.revoke(&revoked).await?;
+    let expired = origin.token_factory().await?.token(TokenAlg::EdDsa, now()).shifted(-86_400).sign();
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let admin_address = format!("127.0.0.1:{}", free_port()?);
+    settings.insert("TOLLGATE_EDGE_ADMIN_LISTEN", admin_address.clone());
+    settings.insert("TOLLGATE_EDGE_KEY", add_edge(&origin, "near")?);
+    let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+
+    let url = format!("{}/reports", edge.url);
+    // All but the last, which is counted when the others have been reported.
+    for (token, status) in [(&expired, 401), (&expired, 401), (&revoked, 401), (&good, 200), (&good, 200)] {
+        assert_eq!(client.status(&url, token).await?, status);
+    }
+    assert_eq!(origin.http.get(&url).send().await?.status(), 401);
+    assert_eq!(client.status(&url, "not-a-token").await?, 401);
+    wait_for_passed(&origin, "near", 2).await?;
+    assert_eq!(client.status(&url, &good).await?, 200);
+    let reported = wait_for_passed(&origin, "near", 3).await?;
+    let reasons = json!({ "expired": 2, "missing_token": 1, "not_compact": 1, "revoked": 1 });
+    assert_eq!((&reported["passed"], &reported["refused"]), (&json!(3), &json!(5)), "{reported}");
+    assert_eq!(reported["refused_by_reason"], reasons, "{reported}");
+    assert_eq!(reported["cache_hits"].as_u64().zip(reported["cache_misses"].as_u64()).map(|(a, b)| a + b), Some(7));
+    assert_eq!((&reported["upstream_responses"], &reported["upstream_failures"]), (&json!(3), &json!(0)));
+
+    let own = reqwest::get(format!("http://{admin_address}/metrics")).await?.text().await?;
+    let checked = promtool(&["check", "metrics"], &own)?;
+    ensure!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let own = samples(&own)?;
+    let at_origin = samples(&reqwest::get(origin.url("/metrics")).await?.text().await?)?;
+    let value = |samples: &BTreeMap<String, f64>, name: &str| samples.get(name).copied().unwrap_or(-1.0);
+    assert_eq!(value(&own, "tollgate_gate_passed_total"), 3.0, "{own:?}");
+    assert_eq!(value(&at_origin, "tollgate_edge_passed_total{edge=\"near\"}"), 3.0, "{at_origin:?}");
+    for (reason, count) in reasons.as_object().context("reasons")? {
+        let (gate, edge) = ("tollgate_gate_refused_total", "tollgate_edge_refused_total");
+        let count = count.as_f64().context("a count")?;
+        assert_eq!(value(&own, &format!("{gate}{{reason=\"{reason}\"}}")), count, "{own:?}");
+        assert_eq!(value(&at_origin, &format!("{edge}{{edge=\"near\",reason=\"{reason}\"}}")), count, "{at_origin:?}");
+    }
+    assert_eq!(value(&own, "tollgate_gate_upstream_seconds_count"), 3.0);
+
+    let api = AdminClient::register(&origin, "operator").await?;
+    let edges = api.send(Method::GET, "/edges", &Value::Null).await?.body;
+    assert_eq!(edges[0]["activity"]["refused_by_reason"], reasons, "{edges}");
+    let (root, person) = register_user(&origin, "root").await?;
+    origin.server.store().set_admin(&root, true).await?;
+    let browser = Browser::new(&origin.server.url())?;
+    browser.visit(&origin.url("/login"), &person).await?;
+    let console = browser.open(&origin.url("/admin/edges")).await?.body;
+    ensure!(console.contains("<bdi>expired 2</bdi>") && console.contains(">Refused</th>"), "{console}");
+
+    drop(edge);
+    settings.remove("TOLLGATE_EDGE_ADMIN_LISTEN");
+    let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+    assert_eq!(client.status(&format!("{}/reports", edge.url), &good).await?, 200);
+    let again = wait_for_passed(&origin, "near", 4).await?;
+    assert_eq!((&again["passed"], &again["refused"]), (&json!(4), &json!(5)), "another run adds to the totals");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_reports_for_itself_only() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "counted", &[])?;
+    let token = client.token("").await?;
+    let (near, far) = (add_edge(&origin, "near")?, add_edge(&origin, "far")?);
+    // The name and number of one edge with the secret of the other.
+    let secret = far.rsplit(':').next().context("a secret")?;
+    let (name_and_number, _) = near.rsplit_once(':').context("a key")?;
+    let forged = format!("{name_and_number}:{secret}");
+    let mut edges = Vec::new();
+    for (key, requests) in [(forged, 1), (far, 2)] {
+        let mut settings = origin.edge_settings(&upstream.url).await?;
+        settings.insert("TOLLGATE_EDGE_KEY", key);
+        let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+        for _ in 0..requests {
+            assert_eq!(client.status(&format!("{}/reports", edge.url), &token).await?, 200);
+        }
+        edges.push(edge);
+    }
+    let of_far = wait_for_passed(&origin, "far", 2).await?;
+    assert_eq!(of_far["passed"], 2, "{of_far}");
+    assert_eq!(activity(&origin, "near")?, Value::Null, "an edge with another's secret changes nothing");
+    Ok(())
+}
