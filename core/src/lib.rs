@@ -51,6 +51,7 @@ mod edge_report;
 mod fuse_filter;
 mod header;
 mod hex;
+mod identity_signer;
 mod json;
 mod key;
 mod mac;
@@ -87,6 +88,7 @@ pub use dpop::{
 };
 pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
+pub use identity_signer::IdentitySigner;
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use nonce_tree::{MAX_TREE_NONCES, NonceTree};

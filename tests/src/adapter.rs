@@ -73,7 +73,7 @@ pub enum Adapter {
 /// Opens a gate in this process and feeds it from the origin.
 async fn native(settings: &BTreeMap<&'static str, String>) -> Result<Box<Gate>> {
     let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
-    let mut gate = Gate::new(settings);
+    let mut gate = Gate::new(settings).with_instance_seed(Nonce::from_bytes([7; Nonce::LEN]));
     loop {
         let question = Question { asked_at_ms: now_ms(), nonce: Nonce::from_bytes([1; Nonce::LEN]) };
         let answer = fetch(&gate.settings().origin, &gate.next_fetch(0, &question)).await?;

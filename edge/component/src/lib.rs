@@ -21,6 +21,10 @@ use bindings::exports::tollgate::validator::validator::{
     StreamSchedule, StreamVerdict, Verdict,
 };
 
+/// Name under which the host passes 128 random bits to `open`, as 32 hexadecimal digits: others to
+/// each gate.
+const INSTANCE_SEED: &str = "TOLLGATE_EDGE_INSTANCE_SEED";
+
 struct Component;
 
 impl Guest for Component {
@@ -34,8 +38,14 @@ struct Instance(RefCell<gate::Gate>);
 impl GuestGate for Instance {
     fn open(settings: Vec<(String, String)>) -> Result<Gate, String> {
         let find = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let seed = find(INSTANCE_SEED).and_then(|digits| gate::Nonce::from_hex(&digits));
         let settings = gate::Settings::from_lookup(find).map_err(|error| error.to_string())?;
-        Ok(Gate::new(Self(RefCell::new(gate::Gate::new(settings).with_config_deltas()))))
+        let gate = gate::Gate::new(settings).with_config_deltas();
+        let gate = match seed {
+            Some(seed) => gate.with_instance_seed(seed),
+            None => gate,
+        };
+        Ok(Gate::new(Self(RefCell::new(gate))))
     }
 
     fn refresh(&self, now_ms: u64) -> Refresh {

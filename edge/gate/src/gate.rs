@@ -12,10 +12,12 @@ use crate::bearer::{self, AccessToken, Scheme};
 use crate::cors::{self, Preflight};
 use crate::counters::{Counters, RouteTotals};
 use crate::error_form;
+use crate::identity_token::{IdentityIssuer, JWKS_PATH};
 use crate::json::JsonObject;
 use crate::message::{Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response};
 use crate::path;
 use crate::replica_state::ReplicaState;
+use crate::resource_metadata::{self, Resources};
 use crate::routing::find_route;
 use crate::settings::Settings;
 
@@ -47,6 +49,9 @@ pub struct Gate {
     /// Configuration whose route rules the counters count.
     pub(crate) counted_config: Option<ConfigDigest>,
     pub(crate) takes_config_deltas: bool,
+    /// Signs the identity for the upstream, if the settings have a key and the host supplied random
+    /// bits.
+    identity_issuer: Option<IdentityIssuer>,
 }
 
 impl Gate {
@@ -60,7 +65,16 @@ impl Gate {
             counters: Counters::default(),
             counted_config: None,
             takes_config_deltas: false,
+            identity_issuer: None,
         }
+    }
+
+    /// Sets the random bits of this instance, from which the identifiers of identity tokens are
+    /// derived. Without them, upstreams get no signed identity.
+    #[must_use]
+    pub fn with_instance_seed(self, seed: Nonce) -> Self {
+        let settings = self.settings.identity_token.clone();
+        Self { identity_issuer: settings.map(|settings| IdentityIssuer::new(settings, seed)), ..self }
     }
 
     /// Lets the origin send a new configuration with deltas instead of a snapshot. For a host whose
@@ -110,11 +124,35 @@ impl Gate {
             (_, path) if is_gate_path(path) => {
                 Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
             }
-            _ => match self.authorize(request, now_ms, has_waited) {
-                Authorization::Allowed(forward) => Decision::Forward(forward),
-                Authorization::Refused(response) | Authorization::Preflight(response) => Decision::Answer(response),
-                Authorization::NeedsFreshReplica => Decision::Wait,
-            },
+            _ => self.well_known(request, now_ms, has_waited).unwrap_or_else(|| {
+                match self.authorize(request, now_ms, has_waited) {
+                    Authorization::Allowed(forward) => Decision::Forward(forward),
+                    Authorization::Refused(response) | Authorization::Preflight(response) => Decision::Answer(response),
+                    Authorization::NeedsFreshReplica => Decision::Wait,
+                }
+            }),
+        }
+    }
+
+    /// Answers with the edge's own documents below `/.well-known/`, if its settings name a key for
+    /// identity tokens or a public URL. All other requests are the upstream's.
+    fn well_known(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Option<Decision> {
+        if !request.target.starts_with("/.well-known/") {
+            return None;
+        }
+        if request.path() == JWKS_PATH && matches!(request.method, "GET" | "HEAD") {
+            return self.settings.identity_token.as_ref().map(|settings| Decision::Answer(settings.jwks()));
+        }
+        if self.settings.public_url.is_none() || !resource_metadata::is_metadata_path(request.path()) {
+            return None;
+        }
+        match self.state.replica() {
+            _ if !has_waited && self.state.age_ms(now_ms).is_none() => Some(Decision::Wait),
+            None => Some(Decision::Answer(bearer::unavailable("this edge has no snapshot yet"))),
+            Some(replica) => {
+                let resources = Resources::new(&self.settings, replica.config())?;
+                Some(Decision::Answer(resources.answer(request)))
+            }
         }
     }
 
@@ -162,7 +200,9 @@ impl Gate {
     /// request has no value for, too, without value: the proxy overwrites those of its client.
     fn allow_proxy(&self, mut identity: Vec<Header>) -> Response {
         let mapped = self.state.replica().map_or(&[][..], |replica| replica.config().header_names());
-        let names = self.settings.identity_headers.names().iter().cloned();
+        let headers = &self.settings.identity_headers;
+        let signed = self.identity_issuer.as_ref().map(|_| headers.signed().clone());
+        let names = headers.names().iter().cloned().chain(signed);
         for name in names.chain(mapped.iter().map(|name| Cow::Owned(name.clone()))) {
             if !identity.iter().any(|(known, _)| *known == name) {
                 identity.push((name, String::new()));
@@ -246,6 +286,9 @@ impl Gate {
                 Authorization::Allowed(forward)
             }
             Authorization::Refused(mut response) => {
+                if let Some(resources) = Resources::new(&self.settings, config) {
+                    resources.extend_challenges(&mut response, route);
+                }
                 if let Some(cors) = route.cors() {
                     response.headers.extend(cors::response_headers(cors, request));
                 }
@@ -266,7 +309,7 @@ impl Gate {
     ) -> Authorization {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
         let forward = |verified: Option<&VerifiedToken>| {
-            let identity = verified.map(|verified| self.settings.identity_headers.of(verified, route));
+            let identity = verified.map(|verified| self.identity(verified, route, now_ms / 1000));
             let (identity, route) = (identity.unwrap_or_default(), ForwardRoute::new(route, verified));
             Forward { identity, route, ..Forward::default() }
         };
@@ -331,6 +374,17 @@ impl Gate {
             }
             _ => response,
         }
+    }
+
+    /// The headers with the identity of a token, and with the signed one.
+    fn identity(&self, verified: &VerifiedToken, route: &Route, now: u64) -> Vec<Header> {
+        let names = &self.settings.identity_headers;
+        let mut headers = names.of(verified, route);
+        if let Some(issuer) = &self.identity_issuer {
+            let upstream = route.upstream().unwrap_or(&self.settings.upstream);
+            headers.push((names.signed().clone(), issuer.issue(verified, upstream, now)));
+        }
+        headers
     }
 
     /// Headers of the client that the upstream must not get. Most edges have none.

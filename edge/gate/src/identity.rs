@@ -26,13 +26,20 @@ const DEFAULT_NAMES: [&str; 6] = [
 ];
 const MAX_PREFIX_BYTES: usize = 64;
 
+/// Name of the header with the signed identity, without its prefix.
+const SIGNED_HEADER: &str = "identity";
+const DEFAULT_SIGNED_NAME: &str = "x-tollgate-identity";
+
 /// The names of the identity headers, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityHeaders([Cow<'static, str>; 6]);
+pub struct IdentityHeaders {
+    names: [Cow<'static, str>; 6],
+    signed: Cow<'static, str>,
+}
 
 impl Default for IdentityHeaders {
     fn default() -> Self {
-        Self(DEFAULT_NAMES.map(Cow::Borrowed))
+        Self { names: DEFAULT_NAMES.map(Cow::Borrowed), signed: DEFAULT_SIGNED_NAME.into() }
     }
 }
 
@@ -52,26 +59,32 @@ impl IdentityHeaders {
                 "must begin with X- and end in a hyphen, as X-Auth-, and make no other header's name".to_owned()
             );
         }
-        Ok(Self(names.map(|name| match DEFAULT_NAMES.iter().find(|known| **known == name) {
-            Some(known) => Cow::Borrowed(*known),
-            None => Cow::Owned(name),
-        })))
+        if names == DEFAULT_NAMES {
+            return Ok(Self::default());
+        }
+        Ok(Self { names: names.map(Cow::Owned), signed: [&*prefix, SIGNED_HEADER].concat().into() })
+    }
+
+    /// The name of the header with the signed identity.
+    pub(crate) fn signed(&self) -> &Cow<'static, str> {
+        &self.signed
     }
 
     /// All names.
     pub(crate) fn names(&self) -> &[Cow<'static, str>] {
-        &self.0
+        &self.names
     }
 
     /// The names that [`RequestHeaderPolicy`](crate::RequestHeaderPolicy) does not remove by itself
     /// from the headers of a client.
     pub(crate) fn own_names(&self) -> impl Iterator<Item = String> {
-        self.0.iter().filter(|name| matches!(name, Cow::Owned(_))).map(|name| name.clone().into_owned())
+        let names = self.names.iter().chain([&self.signed]);
+        names.filter(|name| matches!(name, Cow::Owned(_))).map(|name| name.clone().into_owned())
     }
 
     /// The headers with the identity of a token.
     pub(crate) fn of(&self, verified: &VerifiedToken, route: &Route) -> Vec<Header> {
-        let standard = self.0.iter().zip(HEADERS).map(|(name, (_, claim))| (name.clone(), claim));
+        let standard = self.names.iter().zip(HEADERS).map(|(name, (_, claim))| (name.clone(), claim));
         let mapped = route.headers().iter().map(|(name, claim)| (Cow::Owned(name.to_ascii_lowercase()), &**claim));
         let value = |claim| claim_text(verified, claim).map(|text| encode_header_value(&text));
         standard.chain(mapped).filter_map(|(name, claim)| Some((name, value(claim)?))).collect()

@@ -25,9 +25,28 @@ impl JsonObject {
         self.member(name, &number.into().map_or_else(|| "null".to_owned(), |number| number.to_string()))
     }
 
+    /// Adds an array of strings.
+    pub fn texts<'a>(self, name: &'static str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut array = String::from("[");
+        for text in texts {
+            if array.len() > 1 {
+                array.push(',');
+            }
+            quote(text, &mut array);
+        }
+        array.push(']');
+        self.member(name, &array)
+    }
+
     /// Adds an object, or `null`.
     pub fn object(self, name: &'static str, object: Option<Self>) -> Self {
         self.member(name, object.as_ref().map_or("null", |object| &object.0))
+    }
+
+    /// Adds an array of objects.
+    pub fn objects(self, name: &'static str, objects: impl IntoIterator<Item = Self>) -> Self {
+        let objects: Vec<String> = objects.into_iter().map(|object| object.0).collect();
+        self.member(name, &["[", &objects.join(","), "]"].concat())
     }
 
     /// The JSON text.
@@ -77,9 +96,14 @@ mod tests {
     fn written_objects_parse_to_the_same_values() {
         let odd = "a \"quoted\" \\ path\n\twith \u{0} and \u{1f} and \u{7f}, ü and 🚪";
         let inner = JsonObject::new().text("error", odd).number("at_ms", u64::MAX);
-        let text = JsonObject::new().number("none", None).object("inner", Some(inner)).object("no", None).into_text();
+        let text = JsonObject::new()
+            .texts("texts", [odd, ""])
+            .number("none", None)
+            .object("inner", Some(inner))
+            .object("no", None)
+            .into_text();
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let wanted = serde_json::json!({ "none": null, "inner": { "error": odd, "at_ms": u64::MAX }, "no": null });
+        let wanted = serde_json::json!({ "texts": [odd, ""], "none": null, "inner": { "error": odd, "at_ms": u64::MAX }, "no": null });
         assert_eq!(value, wanted);
         assert_eq!(JsonObject::default().into_text(), "{}");
     }

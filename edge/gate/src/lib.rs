@@ -27,6 +27,7 @@ mod host_signatures;
 mod hub_location;
 mod hub_spread;
 mod identity;
+mod identity_token;
 mod json;
 mod message;
 mod message_log;
@@ -35,6 +36,7 @@ mod proofs;
 mod rate_limiter;
 mod refusal_log;
 mod replica_state;
+mod resource_metadata;
 mod routing;
 mod setting_error;
 mod settings;
@@ -53,6 +55,7 @@ pub use host_signatures::SignatureCheck;
 pub use hub_location::HubLocation;
 pub use hub_spread::{HubLoad, HubSpread};
 pub use identity::IdentityHeaders;
+pub use identity_token::IdentityTokenSettings;
 pub use json::JsonObject;
 pub use message::{
     Connection, Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response, RouteRateLimit,

@@ -1,6 +1,8 @@
 //! What a request presents in addition to its token: its DPoP proof, its URL as the client sees it,
 //! and its client certificate.
 
+use std::fmt;
+
 use base64_simd::STANDARD;
 use tollgate_core::{DpopRequest, ProofError, RequestUrl, Thumbprint, certificate_thumbprint};
 
@@ -17,6 +19,13 @@ const MAX_CERTIFICATE_HEADER_BYTES: usize = 16 * 1024;
 pub struct PublicUrl {
     is_https: bool,
     authority: String,
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_https { "https://" } else { "http://" })?;
+        f.write_str(&self.authority)
+    }
 }
 
 impl PublicUrl {

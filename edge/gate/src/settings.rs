@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use base64_simd::URL_SAFE_NO_PAD;
-use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, NonceKey, TableSize};
+use tollgate_core::{EdgeKey, IdentitySigner, KeySet, MAX_LEEWAY_SECONDS, NonceKey, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
 use crate::identity::IdentityHeaders;
+use crate::identity_token::IdentityTokenSettings;
 use crate::proofs::PublicUrl;
 use crate::setting_error::SettingError;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub edge: Option<EdgeIdentity>,
     /// Names of the headers that carry the identity to the upstream.
     pub identity_headers: IdentityHeaders,
+    /// What the signed identity is issued by, if the upstream gets one.
+    pub identity_token: Option<IdentityTokenSettings>,
     /// Size of the precomputed tables for frequently used Ed25519 and P-256 keys.
     pub key_tables: TableSize,
     /// The URL at which clients reach the edge; by default that of each request.
@@ -76,6 +79,8 @@ const REFRESH_AFTER_MS: &str = "TOLLGATE_EDGE_REFRESH_AFTER_MS";
 const MAX_STALENESS_MS: &str = "TOLLGATE_EDGE_MAX_STALENESS_MS";
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
 const IDENTITY_PREFIX: &str = "TOLLGATE_EDGE_IDENTITY_PREFIX";
+const IDENTITY_KEY: &str = "TOLLGATE_EDGE_IDENTITY_KEY";
+const IDENTITY_AUDIENCE: &str = "TOLLGATE_EDGE_IDENTITY_AUDIENCE";
 const SERVER_TIMING: &str = "TOLLGATE_EDGE_SERVER_TIMING";
 const START_TRACES: &str = "TOLLGATE_EDGE_START_TRACES";
 const PUBLIC_URL: &str = "TOLLGATE_EDGE_PUBLIC_URL";
@@ -114,6 +119,12 @@ pub const SETTINGS: &[(&str, &str)] = &[
     (SERVER_TIMING, "tell clients in Server-Timing how long gate and upstream took: true or false [default: false]"),
     (START_TRACES, "begin a trace (traceparent) for requests without a valid one: true or false [default: false]"),
     (EDGE_KEY, "key with which the edge authenticates to the origin (`tollgate edge add`) [default: none]"),
+    (
+        IDENTITY_KEY,
+        "Ed25519 key with which the edge signs a short-lived identity JWT for the upstream: 32 secret bytes in \
+         base64url, or a private JWK; requires TOLLGATE_EDGE_PUBLIC_URL [default: none]",
+    ),
+    (IDENTITY_AUDIENCE, "aud of the identity JWT [default: the upstream's URL or name]"),
     (IDENTITY_PREFIX, "beginning of the names of identity headers for the upstream [default: X-Tollgate-]"),
     (
         TRUSTED_PROXIES,
@@ -186,6 +197,10 @@ impl Settings {
         }
         let upstream_timeout =
             number("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", get("TOLLGATE_EDGE_UPSTREAM_TIMEOUT"), 60, 1..=3600)?;
+        let public_url = get(PUBLIC_URL).map(|value| PublicUrl::read(PUBLIC_URL, &value)).transpose()?;
+        let identity_token = get(IDENTITY_KEY)
+            .map(|key| identity_token(&key, get(IDENTITY_AUDIENCE), public_url.as_ref()))
+            .transpose()?;
         Ok(Self {
             upstream_timeout_ms: upstream_timeout * 1000,
             upstream: url("TOLLGATE_EDGE_UPSTREAM", &required("TOLLGATE_EDGE_UPSTREAM")?)?,
@@ -213,7 +228,8 @@ impl Settings {
                 .as_deref()
                 .map_or(Ok(IdentityHeaders::default()), identity_headers)?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
-            public_url: get(PUBLIC_URL).map(|value| PublicUrl::read(PUBLIC_URL, &value)).transpose()?,
+            public_url,
+            identity_token,
             client_certificate_header: get(CLIENT_CERTIFICATE_HEADER).map(header_name).transpose()?,
             dpop_nonce_key: match flag(DPOP_NONCE, get(DPOP_NONCE).as_deref())? {
                 true => Some(nonce_key(&required(DPOP_NONCE_KEY)?)?),
@@ -293,6 +309,18 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
 
 fn identity_headers(prefix: &str) -> Result<IdentityHeaders, SettingError> {
     IdentityHeaders::with_prefix(prefix).map_err(|problem| SettingError { name: IDENTITY_PREFIX, problem })
+}
+
+fn identity_token(
+    key: &str,
+    audience: Option<String>,
+    public_url: Option<&PublicUrl>,
+) -> Result<IdentityTokenSettings, SettingError> {
+    // The value is a secret, so the error does not contain it.
+    let problem = "must be 32 secret bytes in base64url, or a private JWK of Ed25519";
+    let signer = IdentitySigner::read(key).ok_or(SettingError { name: IDENTITY_KEY, problem: problem.into() })?;
+    let issuer = public_url.ok_or(SettingError { name: PUBLIC_URL, problem: "is not set".into() })?;
+    Ok(IdentityTokenSettings { signer, issuer: issuer.to_string(), audience })
 }
 
 fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
@@ -418,6 +446,7 @@ mod tests {
             ("TOLLGATE_EDGE_SERVER_TIMING", "on"),
             ("TOLLGATE_EDGE_START_TRACES", "1"),
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
+            ("TOLLGATE_EDGE_IDENTITY_KEY", "short"),
             ("TOLLGATE_EDGE_IDENTITY_PREFIX", "Auth"),
             ("TOLLGATE_EDGE_IDENTITY_PREFIX", "X-Forwarded"),
             ("TOLLGATE_EDGE_PUBLIC_URL", "api.example"),

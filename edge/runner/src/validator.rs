@@ -4,6 +4,7 @@
 use crate::wasm::{self, Program};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tollgate_gate::Nonce;
 use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Store, StoreLimits};
 
@@ -43,6 +44,14 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
+/// The random bits of a new instance. None without a random source: then the gate signs no identity.
+#[expect(clippy::disallowed_methods, reason = "the runner's random source")]
+fn instance_seed() -> Option<(String, String)> {
+    let mut random = [0; Nonce::LEN];
+    getrandom::fill(&mut random).ok()?;
+    Some(("TOLLGATE_EDGE_INSTANCE_SEED".to_owned(), Nonce::from_bytes(random).to_string()))
+}
+
 /// A gate inside an instance of the component. The methods' errors are traps, after which the
 /// instance is unusable.
 pub struct Validator {
@@ -64,8 +73,9 @@ impl Validator {
         linker.define_unknown_imports_as_traps(&program.component).map_err(OpenError::Trap)?;
         let bindings =
             bindings::Tollgate::instantiate(&mut store, &program.component, &linker).map_err(OpenError::Trap)?;
+        let settings = [settings, &instance_seed().into_iter().collect::<Vec<_>>()].concat();
         let opened =
-            bindings.tollgate_validator_validator().gate().call_open(&mut store, settings).map_err(OpenError::Trap)?;
+            bindings.tollgate_validator_validator().gate().call_open(&mut store, &settings).map_err(OpenError::Trap)?;
         let gate = opened.map_err(OpenError::Setting)?;
         static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
         Ok(Validator { store, bindings, gate, number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) })

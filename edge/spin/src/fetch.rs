@@ -174,11 +174,16 @@ async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>) -> bool {
 
 /// A question with the current time and a new nonce.
 fn new_question() -> Question {
+    Question { asked_at_ms: now_ms(), nonce: random_nonce() }
+}
+
+/// 128 random bits.
+pub(crate) fn random_nonce() -> Nonce {
     let mut nonce = [0; Nonce::LEN];
     for half in nonce.as_chunks_mut().0 {
         *half = random::get_random_u64().to_be_bytes();
     }
-    Question { asked_at_ms: now_ms(), nonce: Nonce::from_bytes(nonce) }
+    Nonce::from_bytes(nonce)
 }
 
 /// Sends a GET. The error is one line for the log and the health report.

@@ -1,6 +1,7 @@
 //! The [`Edge`] of this instance: created from Spin's variables on the first request.
 
 use crate::edge::Edge;
+use crate::fetch::random_nonce;
 use crate::shared;
 use spin_sdk::variables::{self, Error};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -21,7 +22,7 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
     }
     let InstanceSettings { settings, trusted_proxies, deprecated } = InstanceSettings::read().await?;
     let edge = Rc::new(Edge {
-        gate: RefCell::new(Gate::new(settings)),
+        gate: RefCell::new(Gate::new(settings).with_instance_seed(random_nonce())),
         trusted_proxies,
         log: RefCell::default(),
         is_refreshing: Cell::new(false),

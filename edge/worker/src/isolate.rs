@@ -7,10 +7,10 @@ use std::{
     rc::Rc,
 };
 
-use tollgate_gate::{Gate, RateLimiter, Settings, TrustedProxies, deprecated_settings};
+use tollgate_gate::{Gate, Nonce, RateLimiter, Settings, TrustedProxies, deprecated_settings};
 use worker::{Env, console_warn, web_sys};
 
-use crate::{hubs::Hubs, kv, setting, single_flight::SingleFlight};
+use crate::{hubs::Hubs, kv, random, setting, single_flight::SingleFlight};
 
 thread_local! {
     static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
@@ -37,7 +37,8 @@ impl Isolate {
         if let Some(isolate) = ISOLATE.with(|cell| cell.get().cloned()) {
             return Ok(isolate);
         }
-        let mut gate = Gate::new(Settings::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?);
+        let settings = Settings::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
+        let mut gate = Gate::new(settings).with_instance_seed(Nonce::from_bytes(random()?));
         let trusted_proxies =
             TrustedProxies::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
         let hubs = Hubs::from_env(env, request, &gate)?;

@@ -13,8 +13,13 @@ const FILE: &str = "tollgate-edge.toml";
 const PREFIX: &str = "TOLLGATE_EDGE_";
 /// Settings whose value can be in a file, which `NAME_FILE` names: secrets, and the snapshot key,
 /// which is copied from the origin.
-const VALUES_IN_FILES: [&str; 4] =
-    ["TOLLGATE_EDGE_SNAPSHOT_KEY", "TOLLGATE_EDGE_SECRET_KEYS", "TOLLGATE_EDGE_KEY", DPOP_NONCE_KEY];
+const VALUES_IN_FILES: [&str; 5] = [
+    "TOLLGATE_EDGE_SNAPSHOT_KEY",
+    "TOLLGATE_EDGE_SECRET_KEYS",
+    "TOLLGATE_EDGE_KEY",
+    "TOLLGATE_EDGE_IDENTITY_KEY",
+    DPOP_NONCE_KEY,
+];
 const MAX_VALUE_FILE_BYTES: u64 = 64 * 1024;
 
 /// The sources of settings, strongest first: flags, environment, `.env`, settings file.

@@ -123,7 +123,7 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
 
 /// Options of the gate's settings: the option, the placeholder of its value and the setting.
 /// Secrets have none, because other users can see the arguments of a process.
-pub const GATE_FLAGS: [(&str, &str, &str); 20] = [
+pub const GATE_FLAGS: [(&str, &str, &str); 21] = [
     ("origin", "URL", "TOLLGATE_EDGE_ORIGIN"),
     ("allow-http-origin", "BOOL", "TOLLGATE_EDGE_ALLOW_HTTP_ORIGIN"),
     ("upstream", "URL", "TOLLGATE_EDGE_UPSTREAM"),
@@ -136,6 +136,7 @@ pub const GATE_FLAGS: [(&str, &str, &str); 20] = [
     ("allow-plain-jwt", "BOOL", "TOLLGATE_EDGE_ALLOW_PLAIN_JWT"),
     ("cached-tokens", "COUNT", "TOLLGATE_EDGE_CACHED_TOKENS"),
     ("key-tables", "SIZE", "TOLLGATE_EDGE_KEY_TABLES"),
+    ("identity-audience", "AUDIENCE", "TOLLGATE_EDGE_IDENTITY_AUDIENCE"),
     ("identity-prefix", "PREFIX", "TOLLGATE_EDGE_IDENTITY_PREFIX"),
     ("trusted-proxies", "ADDRESSES", "TOLLGATE_EDGE_TRUSTED_PROXIES"),
     ("upstream-timeout", "SECONDS", "TOLLGATE_EDGE_UPSTREAM_TIMEOUT"),
