@@ -209,6 +209,20 @@ impl TrustedProxies {
         })
     }
 
+    /// The client's address: the peer's or, behind trusted proxies, the last one in
+    /// `X-Forwarded-For` that is not a trusted proxy's.
+    pub fn client_address<'v>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'v [u8]>) -> IpAddr {
+        let parse = |address: &[u8]| str::from_utf8(address.trim_ascii()).ok()?.parse::<IpAddr>().ok();
+        let mut addresses = forwarded_for.rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+        let mut client = peer;
+        while self.contains(client)
+            && let Some(next) = addresses.next().and_then(parse)
+        {
+            client = next;
+        }
+        client
+    }
+
     /// Whether the address is that of a trusted proxy. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -266,6 +280,20 @@ mod tests {
         for name in ["x-tollgate", "xtollgate-subject", "authorization", "x-tollgates-a", ""] {
             assert!(!is_reserved_header(name), "{name}");
         }
+    }
+
+    #[test]
+    fn client_address_is_the_last_that_a_trusted_proxy_saw() {
+        let trusted = proxies("10.0.0.0/8").expect("a range");
+        let address = |peer: &str, forwarded_for: &[&str]| {
+            let peer = peer.parse().expect("an address");
+            trusted.client_address(peer, forwarded_for.iter().map(|value| value.as_bytes())).to_string()
+        };
+        assert_eq!(address("192.0.2.1", &["192.0.2.9"]), "192.0.2.1", "no trusted proxy");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["192.0.2.9, 192.0.2.2"]), "192.0.2.2");
+        assert_eq!(address("10.0.0.1", &["192.0.2.9", "192.0.2.2, 10.0.0.2"]), "192.0.2.2");
+        assert_eq!(address("10.0.0.1", &["192.0.2.9, unknown, 10.0.0.2"]), "10.0.0.2");
     }
 
     #[test]

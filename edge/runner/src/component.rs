@@ -5,14 +5,16 @@ use crate::error_chain::error_chain;
 use crate::listener::ClientInfo;
 use crate::metrics::RunnerMetrics;
 use crate::pool::{Pool, Unavailable};
+use crate::rate_limits::RateLimits;
 use crate::request_id;
 use crate::response::{Body, BodyError, MadeByRunner, from_gate, json_error, now_ms, with_headers};
 use crate::signatures::SignatureChecker;
 use crate::streams::{Exchange, StreamWatcher, Streams};
 use crate::sync::ReplicaSync;
-use crate::upstream::Upstream;
+use crate::upstream::Upstreams;
 use crate::{
-    Connection, Decision, OpenError, Program, RefusedRequest, Request, Response, Settings, StartError, StreamPolicy,
+    Connection, Decision, Forward, OpenError, Program, RefusedRequest, Request, Response, Settings, StartError,
+    StreamPolicy,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
@@ -35,7 +37,8 @@ pub(crate) struct ComponentGate {
     pool: Arc<Pool>,
     sync: Arc<ReplicaSync>,
     signatures: SignatureChecker,
-    upstream: Upstream,
+    upstreams: Upstreams,
+    rate_limits: RateLimits,
     trusted_proxies: TrustedProxies,
     pub(crate) metrics: Arc<RunnerMetrics>,
     /// Whether responses have `Server-Timing`.
@@ -72,7 +75,8 @@ impl ComponentGate {
             pool,
             sync,
             signatures: SignatureChecker::default(),
-            upstream: Upstream::new(settings),
+            upstreams: Upstreams::new(settings),
+            rate_limits: RateLimits::default(),
             trusted_proxies: settings.trusted_proxies.clone(),
             metrics,
             server_timing: settings.server_timing,
@@ -100,7 +104,10 @@ impl ComponentGate {
             Ok(Decision::Forward(allowed)) => {
                 let with_token = (allowed.route.streams == StreamPolicy::End).then_some(gate_request);
                 let exchange = Exchange::begin(&self.streams, with_token);
-                let response = self.upstream.forward(request, &allowed, client, exchange).await;
+                let response = match self.exceeded_limit(&allowed, request.headers(), client) {
+                    Some(response) => response,
+                    None => self.upstreams.forward(request, &allowed, client, exchange).await,
+                };
                 upstream_time = Some(started.elapsed().saturating_sub(decided));
                 self.count_forwarded(&response, upstream_time.unwrap_or_default());
                 with_headers(response, &allowed.response_headers)
@@ -127,6 +134,19 @@ impl ComponentGate {
     pub(crate) async fn metrics_text(&self) -> Option<String> {
         let (metrics, pool) = (Arc::clone(&self.metrics), Arc::clone(&self.pool));
         tokio::task::spawn_blocking(move || metrics.prometheus_text(&pool)).await.ok()
+    }
+
+    /// The response to a request that exceeds the rate limit of its route.
+    fn exceeded_limit(
+        &self,
+        allowed: &Forward,
+        headers: &HeaderMap,
+        client: &ClientInfo,
+    ) -> Option<http::Response<Body>> {
+        let limit = allowed.route.rate_limit.as_ref()?;
+        let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+        let address = self.trusted_proxies.client_address(client.address.ip(), forwarded_for);
+        self.rate_limits.refuse(limit, address)
     }
 
     /// Counts the outcome of a request that passed.

@@ -10,3 +10,13 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     }
     line
 }
+
+/// The first cause of this type in an error's chain.
+pub(crate) fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// Whether a cause has this type.
+pub(crate) fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    cause::<E>(error).is_some()
+}

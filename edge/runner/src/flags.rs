@@ -9,7 +9,7 @@ pub(crate) struct SettingFlags(pub(crate) BTreeMap<String, String>);
 
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        let of_runner = RUNNER_SETTINGS.map(|setting| {
+        let of_runner = RUNNER_SETTINGS.iter().map(|setting| {
             let help = help(setting.name, setting.description);
             Arg::new(setting.name).long(setting.flag).value_name(setting.value_name).help(help)
         });

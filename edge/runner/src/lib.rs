@@ -15,6 +15,7 @@ mod health;
 mod listener;
 mod metrics;
 mod pool;
+mod rate_limits;
 mod request_id;
 mod response;
 mod settings;

@@ -21,11 +21,15 @@ pub(crate) struct MadeByRunner;
 
 /// An error of the runner itself, in the form of the gate's errors.
 pub(crate) fn json_error(status: StatusCode, code: &str, description: &str) -> http::Response<Body> {
-    let error = tollgate_gate::Response::error(status.as_u16(), code, description);
-    let mut response = http::Response::new(full(error.body));
+    from_runner(tollgate_gate::Response::error(status.as_u16(), code, description))
+}
+
+/// Converts a response that the runner made itself.
+pub(crate) fn from_runner(made: tollgate_gate::Response) -> http::Response<Body> {
+    let mut response = http::Response::new(full(made.body));
     response.extensions_mut().insert(MadeByRunner);
-    *response.status_mut() = status;
-    for (name, value) in error.headers {
+    *response.status_mut() = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in made.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(&*name), HeaderValue::from_str(&value)) {
             response.headers_mut().append(name, value);
         }

@@ -1,6 +1,7 @@
 //! A body with a limit on the time that its sender takes.
 
 use crate::response::BodyError;
+use crate::upstream::Lease;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -38,6 +39,8 @@ pub(crate) struct TimedBody {
     body: Incoming,
     limit: TimeLimit,
     sleep: Pin<Box<Sleep>>,
+    /// Counts the request at the upstream's address.
+    lease: Option<Lease>,
 }
 
 impl TimedBody {
@@ -52,7 +55,12 @@ impl TimedBody {
     }
 
     fn new(body: Incoming, limit: TimeLimit) -> TimedBody {
-        TimedBody { body, limit, sleep: Box::pin(sleep_until(limit.deadline())) }
+        TimedBody { body, limit, sleep: Box::pin(sleep_until(limit.deadline())), lease: None }
+    }
+
+    /// Holds the lease as long as the body.
+    pub(crate) fn with_lease(self, lease: Option<Lease>) -> TimedBody {
+        TimedBody { lease, ..self }
     }
 }
 
@@ -76,6 +84,9 @@ impl http_body::Body for TimedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) {
+            if !matches!(polled, Some(Ok(_))) {
+                drop(self.lease.take());
+            }
             if let (TimeLimit::MinRate { bytes, .. }, Some(Ok(frame))) = (&mut self.limit, &polled) {
                 *bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }

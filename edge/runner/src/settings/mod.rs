@@ -15,7 +15,9 @@ pub(crate) use listener::{ClientTimeouts, TlsSettings};
 pub use sources::Sources;
 pub(crate) use streams::StreamSettings;
 pub use table::{DEPRECATED_FLAGS, GATE_FLAGS, RUNNER_SETTINGS, RunnerSetting};
-pub(crate) use upstream::{UpstreamTimeouts, UpstreamUrl};
+pub(crate) use upstream::{
+    EjectionSettings, HealthCheckSettings, MAX_TARGETS, UpstreamSettings, UpstreamTimeouts, UpstreamUrl,
+};
 
 use crate::upstream::HttpVersions;
 use base64::Engine as _;
@@ -25,10 +27,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, STORE};
+use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, STORE, UPSTREAM};
 use tollgate_gate::{DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, TrustedProxies};
-
-const UPSTREAM: &str = "TOLLGATE_EDGE_UPSTREAM";
 
 /// A missing or invalid setting; displays as one line that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +79,8 @@ pub struct Settings {
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) client_timeouts: ClientTimeouts,
     pub(crate) origin: String,
-    pub(crate) upstream: UpstreamUrl,
+    pub(crate) upstreams: UpstreamSettings,
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) upstream_timeouts: UpstreamTimeouts,
     pub(crate) streams: StreamSettings,
     pub(crate) max_staleness: Duration,
     /// Whether the edge has a key, by which it authenticates to its origin.
@@ -104,14 +103,16 @@ impl Settings {
         let get = &|name: &str| get(name).or_else(|| nonce_key.clone().filter(|_| name == DPOP_NONCE_KEY));
         let listen = parse_listen(get(LISTEN))?;
         let for_gate = &|name: &str| {
-            let is_upstream = name == UPSTREAM;
-            get(name).map(|value| if is_upstream { upstream::http_url(value.trim()) } else { value })
+            let first = |value: String| upstream::http_url(value.split(',').next().unwrap_or_default().trim());
+            get(name).map(|value| if name == UPSTREAM { first(value) } else { value })
         };
         let gate_settings = tollgate_gate::Settings::from_lookup(for_gate)
             .map_err(|error| SettingError::new(error.name, error.problem))?;
-        let upstream = UpstreamUrl::new(&get(UPSTREAM).unwrap_or_default());
-        if gate == GateKind::Spin && upstream.versions == HttpVersions::Http2 {
-            return Err(SettingError::new(UPSTREAM, "must be http or https: Spin components speak no other HTTP/2"));
+        let response_timeout = Duration::from_millis(gate_settings.upstream_timeout_ms);
+        let upstreams = UpstreamSettings::from_lookup(Lookup(get), response_timeout)?;
+        let is_for_spin = |first: &UpstreamUrl| first.versions != HttpVersions::Http2 && upstreams.default.len() == 1;
+        if gate == GateKind::Spin && !upstreams.default.first().is_some_and(is_for_spin) {
+            return Err(SettingError::new(UPSTREAM, "must be one URL with http or https for a Spin component"));
         }
         let trusted_proxies =
             TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
@@ -129,12 +130,8 @@ impl Settings {
             tls: TlsSettings::from_lookup(lookup)?,
             client_timeouts: ClientTimeouts::from_lookup(lookup)?,
             origin: gate_settings.origin,
-            upstream,
+            upstreams,
             trusted_proxies,
-            upstream_timeouts: UpstreamTimeouts::from_lookup(
-                lookup,
-                Duration::from_millis(gate_settings.upstream_timeout_ms),
-            )?,
             streams: StreamSettings::from_lookup(lookup)?,
             max_staleness: Duration::from_millis(gate_settings.max_staleness_ms),
             is_registered: gate_settings.edge.is_some(),
@@ -144,9 +141,9 @@ impl Settings {
         })
     }
 
-    /// URL of the upstream.
+    /// First URL of the upstream of routes that name none.
     pub fn upstream(&self) -> &str {
-        &self.upstream.url
+        self.upstreams.default.first().map_or("", |first| &first.url)
     }
 
     /// The component: as set, else the embedded one, else the file in the executable's folder or

@@ -32,9 +32,19 @@ pub(super) const UPSTREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_UPSTREAM_IDLE_TIME
 pub(super) const MAX_STREAMS: &str = "TOLLGATE_EDGE_MAX_STREAMS";
 pub(super) const STREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_STREAM_IDLE_TIMEOUT";
 pub(super) const UPGRADES: &str = "TOLLGATE_EDGE_UPGRADES";
+/// The gate's setting, which in the runner may have several URLs.
+pub(super) const UPSTREAM: &str = "TOLLGATE_EDGE_UPSTREAM";
+pub(super) const UPSTREAMS: &str = "TOLLGATE_EDGE_UPSTREAMS";
+pub(super) const HEALTH_CHECK_PATH: &str = "TOLLGATE_EDGE_HEALTH_CHECK_PATH";
+pub(super) const HEALTH_CHECK_INTERVAL: &str = "TOLLGATE_EDGE_HEALTH_CHECK_INTERVAL";
+pub(super) const HEALTH_CHECK_TIMEOUT: &str = "TOLLGATE_EDGE_HEALTH_CHECK_TIMEOUT";
+pub(super) const HEALTH_CHECK_FAILURES: &str = "TOLLGATE_EDGE_HEALTH_CHECK_FAILURES";
+pub(super) const HEALTH_CHECK_SUCCESSES: &str = "TOLLGATE_EDGE_HEALTH_CHECK_SUCCESSES";
+pub(super) const EJECT_AFTER: &str = "TOLLGATE_EDGE_EJECT_AFTER";
+pub(super) const EJECT_SECONDS: &str = "TOLLGATE_EDGE_EJECT_SECONDS";
 
 /// Settings that only `tollgate-edge` reads.
-pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
+pub const RUNNER_SETTINGS: &[RunnerSetting] = &[
     setting(LISTEN, "listen", "ADDRESS", "address to listen on [default: 127.0.0.1:8787]"),
     setting(COMPONENT, "component", "FILE", "file of the component [default: in this program, or else in its folder]"),
     setting(STORE, "store", "FOLDER", "folder for the cold-start store [default: memory only]"),
@@ -118,6 +128,55 @@ pub const RUNNER_SETTINGS: [RunnerSetting; 18] = [
         "upgrades",
         "PROTOCOLS",
         "protocols to which clients may upgrade a connection, comma separated, or none [default: websocket]",
+    ),
+    setting(
+        UPSTREAMS,
+        "upstreams",
+        "NAME=URL,URL;…",
+        "upstreams that routes name, each with one or more URLs: orders=http://10.0.0.1,http://10.0.0.2;media=https://m \
+         [default: none]",
+    ),
+    setting(
+        HEALTH_CHECK_PATH,
+        "health-check-path",
+        "PATH",
+        "path by which the URLs of upstreams are checked, such as /health [default: none, no checks]",
+    ),
+    setting(
+        HEALTH_CHECK_INTERVAL,
+        "health-check-interval",
+        "SECONDS",
+        "seconds between two checks of a URL, 1 to 3600 [default: 10]",
+    ),
+    setting(
+        HEALTH_CHECK_TIMEOUT,
+        "health-check-timeout",
+        "SECONDS",
+        "seconds for the answer to a check, 1 to 60 [default: 2]",
+    ),
+    setting(
+        HEALTH_CHECK_FAILURES,
+        "health-check-failures",
+        "COUNT",
+        "failed checks after which a URL gets no more requests, 1 to 100 [default: 2]",
+    ),
+    setting(
+        HEALTH_CHECK_SUCCESSES,
+        "health-check-successes",
+        "COUNT",
+        "passed checks after which it gets requests again, 1 to 100 [default: 2]",
+    ),
+    setting(
+        EJECT_AFTER,
+        "eject-after",
+        "COUNT",
+        "failed requests in a row after which a URL gets none for a time, 0 to 1000; 0: never [default: 5]",
+    ),
+    setting(
+        EJECT_SECONDS,
+        "eject-seconds",
+        "SECONDS",
+        "seconds of that time at first, 1 to 3600; it grows with each further time [default: 10]",
     ),
 ];
 

@@ -12,7 +12,7 @@ mod shared;
 
 use crate::listener::ClientInfo;
 use crate::response::{Body, json_error};
-use crate::upstream::{self, HttpVersions};
+use crate::upstream::{Clients, HttpVersions};
 use crate::{Program, Settings, StartError};
 use allowed_hosts::AllowedHosts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -53,7 +53,7 @@ impl SpinGate {
             crate::SettingError::new("TOLLGATE_EDGE_STORE", format_args!("cannot be read: {error}"))
         })?;
         let (variables, allowed_hosts) = variables_and_hosts(settings)?;
-        let client = upstream::client(HttpVersions::Http1, usize::MAX, &settings.upstream_timeouts);
+        let client = Clients::new(&settings.upstreams.timeouts).pooled(HttpVersions::Http1).clone();
         let is_shutting_down = AtomicBool::new(false);
         let shared = Arc::new(Shared { variables, key_value, client, allowed_hosts, is_shutting_down });
         let instances = Instances::link(program, Arc::clone(&shared)).map_err(failed)?;

@@ -24,13 +24,58 @@ pub(crate) enum HttpVersions {
 /// Header lists of an HTTP/2 response, as large as HTTP/1.1 allows.
 const MAX_HTTP2_HEADER_BYTES: u32 = 128 << 10;
 
+/// Clients of all upstreams.
+pub(crate) struct Clients {
+    http1: Pair,
+    negotiated: Pair,
+    http2: Pair,
+}
+
+struct Pair {
+    pooled: Client,
+    unpooled: Client,
+}
+
+impl Clients {
+    pub(crate) fn new(timeouts: &UpstreamTimeouts) -> Clients {
+        let tls = tls_config();
+        let pair = |versions| Pair {
+            pooled: client(versions, usize::MAX, timeouts, tls.clone()),
+            unpooled: client(versions, 0, timeouts, tls.clone()),
+        };
+        Clients {
+            http1: pair(HttpVersions::Http1),
+            negotiated: pair(HttpVersions::Negotiated),
+            http2: pair(HttpVersions::Http2),
+        }
+    }
+
+    /// The client that keeps idle connections.
+    pub(crate) fn pooled(&self, versions: HttpVersions) -> &Client {
+        &self.pair(versions).pooled
+    }
+
+    /// The client that opens a new connection for each request.
+    pub(crate) fn unpooled(&self, versions: HttpVersions) -> &Client {
+        &self.pair(versions).unpooled
+    }
+
+    fn pair(&self, versions: HttpVersions) -> &Pair {
+        match versions {
+            HttpVersions::Http1 => &self.http1,
+            HttpVersions::Negotiated => &self.negotiated,
+            HttpVersions::Http2 => &self.http2,
+        }
+    }
+}
+
 /// A client that keeps up to `max_idle` idle connections of each upstream.
-pub(crate) fn client(versions: HttpVersions, max_idle: usize, timeouts: &UpstreamTimeouts) -> Client {
+fn client(versions: HttpVersions, max_idle: usize, timeouts: &UpstreamTimeouts, tls: rustls::ClientConfig) -> Client {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(timeouts.connect));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config()).https_or_http();
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     let https = match versions {
         HttpVersions::Http1 => builder.enable_http1().wrap_connector(connector),
         HttpVersions::Negotiated => builder.enable_http1().enable_http2().wrap_connector(connector),

@@ -1,8 +1,15 @@
-//! The upstream that gets allowed requests.
+//! The upstreams that get allowed requests: several, each with one or more addresses.
 
 mod client;
 mod forward;
+mod health_checks;
+mod outgoing;
+mod retry_budget;
+mod send;
+mod target;
+mod target_pool;
 mod upgrade;
 
-pub(crate) use client::{Client, HttpVersions, client, tls_config};
-pub(crate) use forward::Upstream;
+pub(crate) use client::{Client, Clients, HttpVersions, tls_config};
+pub(crate) use forward::Upstreams;
+pub(crate) use target::Lease;

@@ -1,12 +1,12 @@
 //! Upgrades of HTTP/1.1 connections (RFC 9110 section 7.8), such as to WebSocket.
 
 use super::forward::remove_hop_by_hop_headers;
+use super::send::Sent;
 use crate::error_chain::error_chain;
 use crate::response::{Body, full};
 use crate::streams::{Exchange, Protocol, Tunnel, TunnelHold};
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) enum Switch {
     /// It switches, and the response lets the client do so too.
     Switched(http::Response<Body>),
     /// It answers by HTTP.
-    Declined(http::Response<Incoming>, Exchange),
+    Declined(Sent, Exchange),
     /// It switches to a protocol that was not offered.
     Invalid,
 }
@@ -42,15 +42,11 @@ impl Upgrade {
 
     /// Takes the upstream's response. If the upstream switches, a task passes the bytes of the
     /// client and of the upstream until the stream ends.
-    pub(super) fn switch(
-        self,
-        mut response: http::Response<Incoming>,
-        exchange: Exchange,
-        idle_timeout: Duration,
-    ) -> Switch {
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Switch::Declined(response, exchange);
+    pub(super) fn switch(self, sent: Sent, exchange: Exchange, idle_timeout: Duration) -> Switch {
+        if sent.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Switch::Declined(sent, exchange);
         }
+        let Sent { mut response, lease } = sent;
         let is_offered = |protocol: &HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(self.protocol.as_bytes());
         if !response.headers().get(UPGRADE).is_some_and(is_offered) {
             return Switch::Invalid;
@@ -71,6 +67,7 @@ impl Upgrade {
                 Err(error) => tracing::debug!(error = error_chain(&error), "the connection was not upgraded"),
             }
             hold.release();
+            drop(lease);
         });
         Switch::Switched(response.map(|_| full("")))
     }
