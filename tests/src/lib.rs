@@ -29,6 +29,7 @@ pub mod signed;
 pub mod small_disk;
 pub mod tcp_server;
 pub mod vector_runners;
+pub mod worker;
 
 pub use tollgate_test_kit::{
     admin_client, browser, certificates, client, database, environment, jwt, logout_listener, origin, partner,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod browser_flows;
+mod cloudflare;
 mod command_line;
 mod concurrent_redemption;
 mod conformance;

@@ -164,6 +164,7 @@ impl Hubs {
             Ok((status @ (200 | 409), body)) => {
                 Response::json(status, JsonObject::new().number("sequence", sequence(&body)))
             }
+            Ok((400, _)) => Response::error(400, "invalid_message", "the message is not as the origin signs it"),
             Ok((403, _)) => Response::error(403, "access_denied", "the push is old, or was received before"),
             Ok((status, _)) => push_failed(&format!("the directory answered with status {status}")),
             Err(why) => push_failed(&why),
@@ -221,8 +222,8 @@ async fn apply_answer(
                 let has_it = gate.borrow().snapshot().and_then(snapshot_id) == Some(*id);
                 if !has_it {
                     let snapshot = fetch_snapshot(env, hub, id, *bytes).await?;
-                    // Refused if this isolate is ahead of the hub. The proof shows whether both have
-                    // the same history.
+                    // Refused if this isolate is ahead of the hub. The proof shows whether both
+                    // have the same history.
                     drop(gate.borrow_mut().warm(&snapshot));
                 }
             }
