@@ -36,6 +36,7 @@ mod proofs;
 mod rate_limiter;
 mod refusal_log;
 mod replica_state;
+mod reporter;
 mod resource_metadata;
 mod routing;
 mod setting_error;
@@ -65,6 +66,7 @@ pub use proofs::PublicUrl;
 pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use refusal_log::{RefusalLog, refusal_line, request_id_for_log};
 pub use replica_state::FetchError;
+pub use reporter::{ReportQueue, Reporter};
 pub use setting_error::SettingError;
 pub use settings::{
     DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, DeprecatedSetting, SETTINGS, Settings, deprecated_settings,

@@ -6,28 +6,17 @@ use crate::response::now_ms;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::time::Instant;
-use tollgate_gate::{Counters, EdgeCounter, EdgeReport, EdgeTotals, RefusalLog, UPSTREAM_BUCKETS_MS};
+use tollgate_gate::{Counters, EdgeCounter, EdgeReport, EdgeTotals, RefusalLog, Reporter, UPSTREAM_BUCKETS_MS};
 
 /// Content type of [`RunnerMetrics::prometheus_text`].
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Time between two reports, while the edge has work.
-const MIN_REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// Time after which a report is repeated that the origin has already, so that open streams do not
-/// count as those of an edge that has ended.
-const MAX_REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Counters of a running edge.
 pub(crate) struct RunnerMetrics {
     /// What the runner counts itself: streams, upstreams, and its own refusals.
     pub(crate) counters: Counters,
-    /// Random number of this run in reports.
-    run: u64,
     instances: Mutex<InstanceTotals>,
-    /// The last report that the origin got.
-    reported: Mutex<Option<(Instant, EdgeTotals)>>,
+    reporter: Mutex<Reporter>,
     refusal_log: Mutex<RefusalLog>,
 }
 
@@ -58,28 +47,20 @@ impl RunnerMetrics {
     pub(crate) fn new() -> RunnerMetrics {
         RunnerMetrics {
             counters: Counters::default(),
-            run: new_run(),
             instances: Mutex::default(),
-            reported: Mutex::default(),
+            reporter: Mutex::new(Reporter::new(new_run())),
             refusal_log: Mutex::default(),
         }
     }
 
     /// The report of this run for the origin, if one is due. Blocks the thread until each instance
     /// is free.
-    pub(crate) fn due_report(&self, pool: &Pool) -> Option<EdgeReport> {
-        let last = *lock(&self.reported);
-        if last.is_some_and(|(at, _)| at.elapsed() < MIN_REPORT_INTERVAL) {
+    pub(crate) fn take_due_report(&self, pool: &Pool) -> Option<EdgeReport> {
+        if !lock(&self.reporter).may_be_due(now_ms()) {
             return None;
         }
-        let report = EdgeReport { run: self.run, totals: self.read(pool).totals };
-        let is_due = last.is_none_or(|(at, totals)| totals != report.totals || at.elapsed() >= MAX_REPORT_INTERVAL);
-        is_due.then_some(report)
-    }
-
-    /// Notes that the origin has got a report.
-    pub(crate) fn reported(&self, report: &EdgeReport) {
-        *lock(&self.reported) = Some((Instant::now(), report.totals));
+        let totals = self.read(pool).totals;
+        lock(&self.reporter).take_due(totals, now_ms())
     }
 
     /// If a line about a refusal for this reason may be written: the number of such refusals

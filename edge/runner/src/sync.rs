@@ -119,7 +119,7 @@ impl ReplicaSync {
     /// instance. Then replaces instances that are out of service.
     async fn sync(&self, mut wait_ms: u64) -> Result<(), String> {
         for _ in 0..MAX_MESSAGES {
-            let report = self.due_report().await?;
+            let report = self.take_due_report().await?;
             let question = new_question()?;
             let Some((leader, target)) = self.next_fetch(wait_ms, question, report.as_ref()) else {
                 break;
@@ -133,11 +133,8 @@ impl ReplicaSync {
             };
             let (pool, answer_of_task) = (Arc::clone(&self.pool), Arc::clone(&answer));
             let has_more = run_blocking(move || apply_to_all(&pool, leader, &answer_of_task)).await?;
-            match report {
-                _ if answer.status != 200 => {}
-                _ if target == SNAPSHOT_PATH => self.store_snapshot(&answer.body).await,
-                Some(report) => self.metrics.reported(&report),
-                None => {}
+            if answer.status == 200 && target == SNAPSHOT_PATH {
+                self.store_snapshot(&answer.body).await;
             }
             if !has_more {
                 break;
@@ -148,12 +145,12 @@ impl ReplicaSync {
     }
 
     /// The report that the next fetch sends.
-    async fn due_report(&self) -> Result<Option<EdgeReport>, String> {
+    async fn take_due_report(&self) -> Result<Option<EdgeReport>, String> {
         if !self.is_registered {
             return Ok(None);
         }
         let (metrics, pool) = (Arc::clone(&self.metrics), Arc::clone(&self.pool));
-        run_blocking(move || Ok(metrics.due_report(&pool))).await
+        run_blocking(move || Ok(metrics.take_due_report(&pool))).await
     }
 
     /// The first instance in service, and the target of its next fetch.

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{Gate, MessageLog, TrustedProxies};
+use tollgate_gate::{EdgeReport, Gate, MessageLog, RefusalLog, Reporter, TrustedProxies};
 
 /// The gate of this instance and the state of its refresh.
 pub(crate) struct Edge {
@@ -19,6 +19,9 @@ pub(crate) struct Edge {
     pub(crate) looked_at_ms: Cell<u64>,
     /// Name of the snapshot that this instance read from the key-value store or wrote to it.
     pub(crate) stored_snapshot: RefCell<String>,
+    /// What this instance reports to the origin.
+    pub(crate) reporter: RefCell<Reporter>,
+    pub(crate) refusal_log: RefCell<RefusalLog>,
     /// Number of pushes whose bodies are being read.
     pub(crate) pushes: Cell<usize>,
 }
@@ -27,6 +30,14 @@ impl Edge {
     /// Borrows the gate. The borrow must end before the next await.
     pub(crate) fn gate(&self) -> Ref<'_, Gate> {
         self.gate.borrow()
+    }
+
+    /// The report of this instance's work for the origin, if the edge has a key and one is due.
+    /// What an instance counted after its last report is lost when Spin ends it.
+    pub(crate) fn take_due_report(&self) -> Option<EdgeReport> {
+        let gate = self.gate();
+        gate.settings().edge.as_ref()?;
+        self.reporter.borrow_mut().take_due(gate.counters().totals(), now_ms())
     }
 
     /// Borrows the gate mutably. The borrow must end before the next await.

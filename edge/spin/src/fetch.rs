@@ -14,7 +14,7 @@ use spin_sdk::wasip3::http::types::Method;
 use spin_sdk::wasip3::random::random;
 use std::cell::RefCell;
 use std::rc::Rc;
-use tollgate_gate::{Freshness, Gate, MAX_FETCH_BYTES, MessageLog, Nonce, Question};
+use tollgate_gate::{EdgeReport, Freshness, Gate, MAX_FETCH_BYTES, MessageLog, Nonce, Question};
 
 /// How long a request waits for a refresh before it is decided by the replica as it is.
 const FETCH_WAIT_NS: u64 = 2_000_000_000;
@@ -110,7 +110,7 @@ async fn sync_with_origin(edge: &Edge) -> bool {
     if should_be_compacted && compact_log(edge).await {
         return true;
     }
-    fetch_all(&edge.gate, &edge.log).await
+    fetch_all(&edge.gate, &edge.log, edge.take_due_report()).await
 }
 
 /// Fetches all changes after the snapshot again, in as few messages as the origin can send, because
@@ -119,7 +119,7 @@ async fn compact_log(edge: &Edge) -> bool {
     let settings = edge.gate().settings().clone();
     let (gate, log) = (RefCell::new(Gate::new(settings)), RefCell::<MessageLog>::default());
     let is_warm = edge.gate().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
-    let is_complete = is_warm && fetch_all(&gate, &log).await;
+    let is_complete = is_warm && fetch_all(&gate, &log, None).await;
     let mut log: MessageLog = log.into_inner();
     log.mark_compacted();
     let (new_gate, has_new_snapshot) = (gate.borrow(), !log.has_snapshot_of(&edge.gate()));
@@ -138,12 +138,16 @@ async fn compact_log(edge: &Edge) -> bool {
     is_valid
 }
 
-/// Fetches messages until the replica is complete, and appends them to `log`. Returns false after
-/// an error.
-async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>) -> bool {
+/// Fetches messages until the replica is complete, and appends them to `log`. The first request has
+/// the report. Returns false after an error.
+async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>, mut report: Option<EdgeReport>) -> bool {
     for _ in 0..MAX_MESSAGES {
         let question = new_question();
-        let (target, before) = (gate.borrow().next_fetch(0, &question), gate.borrow().sequence());
+        let target = match report.take() {
+            Some(report) => gate.borrow().next_fetch_reporting(0, &question, &report.to_string()),
+            None => gate.borrow().next_fetch(0, &question),
+        };
+        let before = gate.borrow().sequence();
         let url = format!("{}{target}", gate.borrow().settings().origin);
         let (status, body) = match get(&url).await {
             Ok(answer) => answer,

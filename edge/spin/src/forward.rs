@@ -2,11 +2,13 @@
 
 use crate::edge::Edge;
 use crate::http::{self, Body};
+use crate::observe::{self, Stopwatch};
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
-use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, added_response_headers};
+use std::time::Duration;
+use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, added_response_headers, server_timing};
 
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Limit on each pause in the upstream's response; Spin has the same.
@@ -16,8 +18,14 @@ const REQUEST_BODY_TIMEOUT_MS: u64 = 20_000;
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
 /// Sends the request with the identity headers and returns the upstream's response; 502 if the
-/// upstream cannot be reached, 504 if it does not answer in time.
-pub(crate) async fn forward(edge: &Edge, request: Request, allowed: &Forward) -> Result<Response, ErrorCode> {
+/// upstream cannot be reached, 504 if it does not answer in time. `decided` is how long the gate took.
+pub(crate) async fn forward(
+    edge: &Edge,
+    request: Request,
+    allowed: &Forward,
+    decided: Duration,
+) -> Result<Response, ErrorCode> {
+    let started = Stopwatch::start();
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, allowed);
@@ -36,8 +44,16 @@ pub(crate) async fn forward(edge: &Edge, request: Request, allowed: &Forward) ->
             result => result,
         }
     };
+    let took = started.elapsed();
+    match &result {
+        Ok(_) => edge.gate().counters().upstream_responded(took),
+        Err(_) => edge.gate().counters().upstream_failed(),
+    }
     match result {
-        Ok(response) => pass_back(response, allowed),
+        Ok(response) => {
+            let timing = edge.gate().settings().server_timing.then(|| server_timing(decided, Some(took)));
+            pass_back(response, allowed, timing)
+        }
         Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
             http::json_error(504, "gateway_timeout", "the upstream did not answer in time")
         }
@@ -94,6 +110,7 @@ fn outbound_headers(edge: &Edge, request: &Request, allowed: &Forward) -> Vec<(S
         passed.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     headers.extend(policy.forwarding_headers(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers.extend(allowed.identity.iter().map(|(name, value)| (name.to_string(), value.clone().into_bytes())));
+    observe::continue_trace(edge, &mut headers);
     headers
 }
 
@@ -106,9 +123,9 @@ fn request_body(request: Request) -> Option<Body> {
     Some(Body { contents, trailers, done })
 }
 
-/// The upstream's response without hop-by-hop headers, with those that the decision adds. The host
-/// streams the body.
-fn pass_back(response: Response, allowed: &Forward) -> Result<Response, ErrorCode> {
+/// The upstream's response without hop-by-hop headers, with those that the decision adds, and with
+/// `Server-Timing` if it is given. The host streams the body.
+fn pass_back(response: Response, allowed: &Forward, timing: Option<String>) -> Result<Response, ErrorCode> {
     let status = response.get_status_code();
     let mut headers = response.get_headers().copy_all();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
@@ -117,6 +134,7 @@ fn pass_back(response: Response, allowed: &Forward) -> Result<Response, ErrorCod
     let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     let added = added_response_headers(&allowed.response_headers, has);
     headers.extend(added.iter().map(|(name, value)| (name.to_string(), value.clone().into_bytes())));
+    headers.extend(timing.map(|timing| ("server-timing".to_owned(), timing.into_bytes())));
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = Response::consume_body(response, result);

@@ -4,10 +4,12 @@ use crate::edge::Edge;
 use crate::fetch::random_nonce;
 use crate::shared;
 use spin_sdk::variables::{self, Error};
+use spin_sdk::wasip3::random::random;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tollgate_gate::{
-    DEPRECATED_SETTINGS, DeprecatedSetting, Gate, SETTINGS, Settings, TrustedProxies, deprecated_settings, with_path,
+    DEPRECATED_SETTINGS, DeprecatedSetting, Gate, Reporter, SETTINGS, Settings, TrustedProxies, deprecated_settings,
+    with_path,
 };
 
 thread_local! {
@@ -29,6 +31,8 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
         has_failed: Cell::new(false),
         looked_at_ms: Cell::new(0),
         stored_snapshot: RefCell::default(),
+        reporter: RefCell::new(Reporter::new(random::get_random_u64())),
+        refusal_log: RefCell::default(),
         pushes: Cell::new(0),
     });
     shared::initialize(&edge).await;

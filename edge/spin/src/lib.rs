@@ -12,9 +12,11 @@ mod fetch;
 mod forward;
 mod http;
 mod instance;
+mod observe;
 mod shared;
 
 use edge::{Edge, now_ms};
+use observe::Stopwatch;
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
@@ -31,9 +33,16 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
             return http::json_error(500, "server_error", &error);
         }
     };
-    match decide_or_wait(&edge, &request).await {
-        Decision::Forward(allowed) => forward::forward(&edge, request, &allowed).await,
-        Decision::Answer(response) => http::from_gate(response),
+    let started = Stopwatch::start();
+    let decision = decide_or_wait(&edge, &request).await;
+    match decision {
+        Decision::Forward(allowed) => forward::forward(&edge, request, &allowed, started.elapsed()).await,
+        Decision::Answer(response) => {
+            if let Some(refused) = &response.refused {
+                observe::log_refusal(&edge, &request, refused, response.status);
+            }
+            http::from_gate(response)
+        }
         Decision::Push => push(&edge, request).await,
         // A request that has waited gets another decision.
         Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again"),

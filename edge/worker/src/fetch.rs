@@ -58,13 +58,14 @@ fn is_stale(isolate: &Isolate) -> bool {
 /// origin: then the origin would not answer this isolate either. If the hub itself fails, syncs
 /// with the origin as soon as the replica is stale.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
-    let Some(hubs) = &isolate.hubs else { return origin::sync(&isolate.gate, drop).await };
+    let sync_with_origin = || origin::sync(&isolate.gate, || isolate.take_due_report(), drop);
+    let Some(hubs) = &isolate.hubs else { return sync_with_origin().await };
     if hubs.is_available() {
-        match hubs.sync(env, &isolate.gate).await {
+        match hubs.sync(env, &isolate.gate, isolate.take_due_report()).await {
             Ok(false) => return !is_stale(isolate),
             Ok(true) => console_error!("tollgate: the hub lacks changes that this isolate has"),
             Err(why) => console_error!("tollgate: the hub failed: {why}"),
         }
     }
-    !is_stale(isolate) || origin::sync(&isolate.gate, drop).await
+    !is_stale(isolate) || sync_with_origin().await
 }

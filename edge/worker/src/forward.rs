@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use tollgate_gate::{Forward, Header, Peer, RequestHeaderPolicy, added_response_headers};
 use worker::{Result, console_error, web_sys};
 
-use crate::{http, isolate::Isolate};
+use crate::{
+    http,
+    isolate::Isolate,
+    observe::{self, Stopwatch},
+};
 
 /// Sends the request with the identity headers and returns the upstream's response; 502 if the
 /// upstream cannot be reached.
@@ -28,9 +32,15 @@ pub(crate) async fn forward(
     // The client follows redirects itself. The edge must not send its token to another host.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());
-    let response = match http::fetch(&url, &init).await {
-        Ok(response) => response,
+    let started = Stopwatch::start();
+    let fetched = http::fetch(&url, &init).await;
+    let response = match fetched {
+        Ok(response) => {
+            isolate.gate.borrow().counters().upstream_responded(started.elapsed());
+            response
+        }
         Err(why) => {
+            isolate.gate.borrow().counters().upstream_failed();
             console_error!("tollgate: the upstream cannot be reached: {why}");
             http::json_error(502, "bad_gateway", "the upstream cannot be reached")?
         }
@@ -47,15 +57,7 @@ fn with_headers(response: web_sys::Response, headers: &[Header]) -> Result<web_s
     if added.is_empty() || response.status() == 101 {
         return Ok(response);
     }
-    let all = web_sys::Headers::new_with_headers(&response.headers())?;
-    for (name, value) in added {
-        all.append(name, value)?;
-    }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(response.status());
-    init.set_status_text(&response.status_text());
-    init.set_headers_headers(&all);
-    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), &init)?)
+    http::with_added_headers(&response, added.iter().map(|(name, value)| (&**name, value.as_str())))
 }
 
 /// Whether the client asks for a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may be
@@ -99,6 +101,7 @@ fn outbound_headers(isolate: &Isolate, request: &web_sys::Request, allowed: &For
     for (name, value) in &allowed.identity {
         outbound.set(name, value)?;
     }
+    observe::continue_trace(isolate, &outbound)?;
     Ok(outbound)
 }
 

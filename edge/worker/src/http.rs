@@ -84,6 +84,22 @@ pub(crate) fn from_gate(gate_response: &tollgate_gate::Response) -> Result<web_s
     Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init)?)
 }
 
+/// The response with further headers. The runtime streams the body without the Worker.
+pub(crate) fn with_added_headers<'a>(
+    response: &web_sys::Response,
+    added: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<web_sys::Response> {
+    let headers = web_sys::Headers::new_with_headers(&response.headers())?;
+    for (name, value) in added {
+        headers.append(name, value)?;
+    }
+    let init = web_sys::ResponseInit::new();
+    init.set_status(response.status());
+    init.set_status_text(&response.status_text());
+    init.set_headers_headers(&headers);
+    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), &init)?)
+}
+
 /// An error of the Worker itself, in the form of the gate's errors.
 pub(crate) fn json_error(status: u16, code: &str, description: &str) -> Result<web_sys::Response> {
     from_gate(&tollgate_gate::Response::error(status, code, description))

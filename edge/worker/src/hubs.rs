@@ -29,7 +29,8 @@
 use std::cell::{Cell, RefCell};
 
 use tollgate_gate::{
-    Freshness, Gate, HubLocation, HubSpread, JsonObject, MAX_FETCH_BYTES, RateLimit, RateLimitBucket, Response,
+    EdgeReport, Freshness, Gate, HubLocation, HubSpread, JsonObject, MAX_FETCH_BYTES, RateLimit, RateLimitBucket,
+    Response,
 };
 use worker::{Env, js_sys::Uint8Array, web_sys};
 
@@ -122,12 +123,17 @@ impl Hubs {
         now_ms() >= self.retry_at_ms.get()
     }
 
-    /// Syncs `gate` with the isolate's hub. Returns true if the replica is not
+    /// Syncs `gate` with the isolate's hub, which hands `report` on. Returns true if the replica is not
     /// complete, because the hub lacks messages. The error is one line for the
     /// log.
-    pub(crate) async fn sync(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
+    pub(crate) async fn sync(
+        &self,
+        env: &Env,
+        gate: &RefCell<Gate>,
+        mut report: Option<EdgeReport>,
+    ) -> Result<bool, String> {
         for _ in 0..MAX_REQUESTS {
-            match self.fetch_messages(env, gate).await {
+            match self.fetch_messages(env, gate, report.take()).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
                 Err(why) => {
@@ -139,12 +145,18 @@ impl Hubs {
         Ok(true)
     }
 
-    async fn fetch_messages(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
+    async fn fetch_messages(
+        &self,
+        env: &Env,
+        gate: &RefCell<Gate>,
+        report: Option<EdgeReport>,
+    ) -> Result<bool, String> {
         let (hub, asked_at_ms) = (self.own(), now_ms());
         let after = gate.borrow().next_after();
         let is_awaited = gate.borrow().freshness(asked_at_ms) == Freshness::Stale;
         let hold_ms = if is_awaited || after.is_none() { 0 } else { self.hold_ms };
-        let request = HubRequest::Messages(MessagesRequest { hub: hub.clone(), after, is_awaited, hold_ms });
+        let report = report.map(Box::new);
+        let request = HubRequest::Messages(MessagesRequest { hub: hub.clone(), after, is_awaited, hold_ms, report });
         let answer = match send(env, &hub, &request, None, HUB_TIMEOUT_MS + hold_ms).await? {
             (200, answer) => answer,
             (status, _) => return Err(format!("the hub answered with status {status}")),

@@ -7,10 +7,12 @@ use std::{
     rc::Rc,
 };
 
-use tollgate_gate::{Gate, Nonce, RateLimiter, Settings, TrustedProxies, deprecated_settings};
+use tollgate_gate::{
+    EdgeReport, Gate, Nonce, RateLimiter, RefusalLog, Reporter, Settings, TrustedProxies, deprecated_settings,
+};
 use worker::{Env, console_warn, web_sys};
 
-use crate::{hubs::Hubs, kv, random, setting, single_flight::SingleFlight};
+use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight};
 
 thread_local! {
     static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
@@ -24,6 +26,9 @@ pub(crate) struct Isolate {
     pub(crate) fetches: Rc<SingleFlight>,
     /// The hubs, if they are bound.
     pub(crate) hubs: Option<Hubs>,
+    /// What this isolate reports to the origin.
+    reporter: RefCell<Reporter>,
+    pub(crate) refusal_log: RefCell<RefusalLog>,
     /// Counts of route rules' rate limits, without hubs or while they fail.
     pub(crate) limiter: RefCell<RateLimiter>,
     /// Time of the last check whether KV has the snapshot.
@@ -48,6 +53,8 @@ impl Isolate {
             trusted_proxies,
             fetches: Rc::default(),
             hubs,
+            reporter: RefCell::new(Reporter::new(u64::from_be_bytes(random()?))),
+            refusal_log: RefCell::default(),
             limiter: RefCell::default(),
             kv_checked_ms: Cell::new(0),
         });
@@ -59,6 +66,13 @@ impl Isolate {
             isolate
         };
         Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(keep))))
+    }
+
+    /// The report of this isolate's work for the origin, if the edge has a key and one is due.
+    pub(crate) fn take_due_report(&self) -> Option<EdgeReport> {
+        let gate = self.gate.borrow();
+        gate.settings().edge.as_ref()?;
+        self.reporter.borrow_mut().take_due(gate.counters().totals(), now_ms())
     }
 
     /// Stores the snapshot for the next cold start, if KV is bound and there are no hubs: the

@@ -15,6 +15,7 @@ mod hub;
 mod hubs;
 mod isolate;
 mod kv;
+mod observe;
 mod origin;
 mod protocol;
 mod push;
@@ -45,9 +46,19 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             return http::json_error(500, "configuration_error", &error);
         }
     };
-    match decide_or_wait(&isolate, &env, &context, &request).await {
-        Decision::Forward(allowed) => forward::forward(&isolate, &request, &allowed).await,
+    let started = observe::Stopwatch::start();
+    let decision = decide_or_wait(&isolate, &env, &context, &request).await;
+    let decided = started.elapsed();
+    match decision {
+        Decision::Forward(allowed) => {
+            let response = forward::forward(&isolate, &request, &allowed).await?;
+            let upstream = started.elapsed().saturating_sub(decided);
+            observe::with_server_timing(&isolate, response, decided, upstream)
+        }
         Decision::Answer(mut response) => {
+            if let Some(refused) = &response.refused {
+                observe::log_refusal(&isolate, &request, refused, response.status);
+            }
             if let Some(hubs) = isolate.hubs.as_ref().filter(|_| http::target(&request) == HEALTH_PATH) {
                 response.headers.push(("tollgate-hub", hubs.own()));
             }

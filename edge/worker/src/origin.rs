@@ -3,7 +3,7 @@
 use std::{cell::RefCell, time::Duration};
 
 use futures::future::{self, Either};
-use tollgate_gate::{Gate, MAX_FETCH_BYTES, Nonce, Question};
+use tollgate_gate::{EdgeReport, Gate, MAX_FETCH_BYTES, Nonce, Question};
 use worker::{AbortController, Delay, console_error, web_sys};
 
 use crate::{
@@ -31,15 +31,22 @@ pub(crate) struct AppliedAnswer {
     pub(crate) has_more: bool,
 }
 
-/// Fetches messages until the replica is complete, and calls `on_applied` with each answer. Returns
-/// false after an error.
-pub(crate) async fn sync(gate: &RefCell<Gate>, mut on_applied: impl FnMut(AppliedAnswer)) -> bool {
+/// Fetches messages until the replica is complete, and calls `on_applied` with each answer. Each
+/// request takes a report from `next_report`. Returns false after an error.
+pub(crate) async fn sync(
+    gate: &RefCell<Gate>,
+    mut next_report: impl FnMut() -> Option<EdgeReport>,
+    mut on_applied: impl FnMut(AppliedAnswer),
+) -> bool {
     for _ in 0..MAX_MESSAGES {
         let (after, asked_at_ms) = (gate.borrow().next_after(), now_ms());
         let fetched = match random() {
             Ok(nonce) => {
                 let question = Question { asked_at_ms, nonce: Nonce::from_bytes(nonce) };
-                let target = gate.borrow().next_fetch(0, &question);
+                let target = match next_report() {
+                    Some(report) => gate.borrow().next_fetch_reporting(0, &question, &report.to_string()),
+                    None => gate.borrow().next_fetch(0, &question),
+                };
                 let url = format!("{}{target}", gate.borrow().settings().origin);
                 get(&url).await.map(|answer| (question, answer))
             }

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! messages = GET https://hub/v2/messages?hub=NAME&waits=(true / false)&hold=MS[&after=SEQUENCE]
+//!            [&report=TEXT]
 //!            ; `hold`: time for which the hub may wait for a change before it answers
 //!            ; without `after`, a snapshot is needed
+//!            ; `report`: totals of the isolate's work, for the origin
 //! snapshot = GET https://hub/v2/snapshot?id=HEX&part=NUMBER
 //!            ; 200 with the octets of this part, 404 if the hub has another snapshot
 //! push     = POST https://hub/v2/push with the message as body        ; response of `Gate::push`
@@ -27,6 +29,8 @@
 //! in the order in which they must be applied; proof and error are the last.
 
 use std::fmt::Write as _;
+
+use tollgate_gate::EdgeReport;
 
 /// URL of a push to one hub. A request to a Durable Object needs a host, which can be any.
 pub(crate) const PUSH_URL: &str = "https://hub/v2/push";
@@ -87,14 +91,17 @@ pub(crate) struct MessagesRequest {
     pub(crate) is_awaited: bool,
     /// How long the hub may wait for a change.
     pub(crate) hold_ms: u64,
+    /// What the hub hands on to the origin.
+    pub(crate) report: Option<Box<EdgeReport>>,
 }
 
 impl HubRequest {
     pub(crate) fn to_url(&self) -> String {
         match self {
-            Self::Messages(MessagesRequest { hub, after, is_awaited, hold_ms }) => {
+            Self::Messages(MessagesRequest { hub, after, is_awaited, hold_ms, report }) => {
                 let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-                format!("{BASE}messages?hub={hub}&waits={is_awaited}&hold={hold_ms}{after}")
+                let report = report.as_ref().map(|report| format!("&report={report}")).unwrap_or_default();
+                format!("{BASE}messages?hub={hub}&waits={is_awaited}&hold={hold_ms}{after}{report}")
             }
             Self::SnapshotPart { id, part } => format!("{BASE}snapshot?id={id}&part={part}"),
             Self::Push => PUSH_URL.to_owned(),
@@ -122,6 +129,7 @@ impl HubRequest {
                 after: number("after"),
                 is_awaited: text("waits")? == "true",
                 hold_ms: number("hold")?,
+                report: text("report").as_deref().and_then(EdgeReport::parse).map(Box::new),
             }),
             "snapshot" => Self::SnapshotPart { id: text("id")?, part: usize::try_from(number("part")?).ok()? },
             "push" => Self::Push,

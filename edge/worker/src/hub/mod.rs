@@ -21,7 +21,7 @@ use std::{
 use futures::{channel::oneshot, future};
 use tollgate_gate::{
     Freshness, Gate, HubLoad, JsonObject, MAX_PUSH_BYTES, RateLimit, RateLimitBucket, RateLimitKey, RateLimiter,
-    Response, Settings,
+    ReportQueue, Response, Settings,
 };
 use worker::{Delay, DurableObject, Env, Request, Result, State, console_error, durable_object, wasm_bindgen, web_sys};
 
@@ -110,6 +110,8 @@ struct HubReplica {
     log: RefCell<HubLog>,
     storage: Option<Storage>,
     fetches: Rc<SingleFlight>,
+    /// Reports of isolates for the origin.
+    reports: RefCell<ReportQueue>,
     load: Cell<HubLoad>,
     /// Requests of isolates that wait for a change.
     held: RefCell<Vec<oneshot::Sender<()>>>,
@@ -142,6 +144,7 @@ impl HubReplica {
             log: RefCell::new(log),
             storage,
             fetches: Rc::default(),
+            reports: RefCell::default(),
             load: Cell::default(),
             held: RefCell::default(),
             registered_at_ms: Cell::new(0),
@@ -158,6 +161,9 @@ impl HubReplica {
         let requests_per_second = load.count(arrived_at_ms);
         self.load.set(load);
         self.register_with_directory(&request.hub);
+        if let Some(report) = &request.report {
+            self.reports.borrow_mut().push(**report);
+        }
         match self.freshness() {
             Freshness::Fresh => {}
             Freshness::RefreshDue if !request.is_awaited => drop(self.start_fetch()),
@@ -307,7 +313,7 @@ impl HubReplica {
         self.state.wait_until(async move {
             let should_be_compacted = hub.log.borrow().should_be_compacted();
             let is_success = should_be_compacted && hub.compact_log().await
-                || origin::sync(&hub.gate, |answer| hub.store_answer(&answer)).await;
+                || origin::sync(&hub.gate, || hub.reports.borrow_mut().pop(), |answer| hub.store_answer(&answer)).await;
             flight.finish(is_success);
         });
         Some(ended)
@@ -330,8 +336,8 @@ impl HubReplica {
         let (gate, mut log) = (RefCell::new(Gate::new(self.settings.clone())), HubLog::default());
         let is_warm = self.gate.borrow().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
         log.restart(gate.borrow().sequence());
-        let is_complete =
-            is_warm && origin::sync(&gate, |answer| _ = log.add_answer(gate.borrow().sequence(), &answer)).await;
+        let is_complete = is_warm
+            && origin::sync(&gate, || None, |answer| _ = log.add_answer(gate.borrow().sequence(), &answer)).await;
         if !is_complete || !self.has_same_history(&gate.borrow(), &log) {
             self.log.borrow_mut().mark_compacted(); // tried again after many more messages
             return false;
