@@ -31,8 +31,8 @@ impl Reporter {
         self.last.is_none_or(|(at_ms, _)| now_ms.abs_diff(at_ms) >= MIN_INTERVAL_MS)
     }
 
-    /// The report to send now, if one is due. It counts as sent. If it is lost, the next one has all
-    /// that it had.
+    /// The report to send now, if one is due. It counts as sent. If it is lost, the next one has
+    /// all that it had.
     pub fn take_due(&mut self, totals: EdgeTotals, now_ms: u64) -> Option<EdgeReport> {
         let has_news =
             self.last.is_none_or(|(at_ms, last)| last != totals || now_ms.abs_diff(at_ms) >= MAX_INTERVAL_MS);

@@ -79,9 +79,9 @@ impl ReplicaSync {
         })
     }
 
-    /// Waits for the current fetch, at most [`FETCH_WAIT`]; not at all while the origin fails. After
-    /// the timeout, the request is decided by the replica as it is, and so are those that wait with
-    /// it or follow it.
+    /// Waits for the current fetch, at most [`FETCH_WAIT`]; not at all while the origin fails.
+    /// After the timeout, the request is decided by the replica as it is, and so are those that
+    /// wait with it or follow it.
     pub(crate) async fn wait_for_fetch(&self) {
         let mut fetched = self.fetched.subscribe();
         let may_wait = self.fetched.borrow().may_wait(now_ms());

@@ -18,7 +18,8 @@ const REQUEST_BODY_TIMEOUT_MS: u64 = 20_000;
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
 /// Sends the request with the identity headers and returns the upstream's response; 502 if the
-/// upstream cannot be reached, 504 if it does not answer in time. `decided` is how long the gate took.
+/// upstream cannot be reached, 504 if it does not answer in time. `decided` is how long the gate
+/// took.
 pub(crate) async fn forward(
     edge: &Edge,
     request: Request,

@@ -123,9 +123,8 @@ impl Hubs {
         now_ms() >= self.retry_at_ms.get()
     }
 
-    /// Syncs `gate` with the isolate's hub, which hands `report` on. Returns true if the replica is not
-    /// complete, because the hub lacks messages. The error is one line for the
-    /// log.
+    /// Syncs `gate` with the isolate's hub, which hands `report` on. Returns true if the replica
+    /// is not complete, because the hub lacks messages. The error is one line for the log.
     pub(crate) async fn sync(
         &self,
         env: &Env,

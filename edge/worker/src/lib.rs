@@ -60,7 +60,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                 observe::log_refusal(&isolate, &request, refused, response.status);
             }
             if let Some(hubs) = isolate.hubs.as_ref().filter(|_| http::target(&request) == HEALTH_PATH) {
-                response.headers.push(("tollgate-hub", hubs.own()));
+                response.headers.push(("tollgate-hub".into(), hubs.own()));
             }
             http::from_gate(&response)
         }
