@@ -122,7 +122,7 @@ impl NonceTree {
     /// [`root`](Self::root): the first bytes of the message, which all answers share, and what
     /// follows them. `None` if the message has another version or form, or its path no room.
     pub fn answer<'m>(&self, message: &'m [u8], position: usize) -> Option<(&'m [u8], Vec<u8>)> {
-        let (signed, path) = wire::split_path(message).ok()?;
+        let (signed, path) = wire::split_path(message).ok().filter(|_| wire::has_path(message))?;
         let (&count, levels) = path.split_first()?;
         let own = self.level(position)?;
         let count = count.checked_add(u8::from(!own.is_empty())).filter(|count| *count <= MAX_LEVELS)?;
@@ -174,13 +174,13 @@ mod tests {
     }
 
     /// An unsigned message without levels.
-    const MESSAGE: [u8; 8] = [b'm', b'e', b's', b's', b'.', 0, 0, 1];
+    const MESSAGE: [u8; 8] = *b"TGDL\x03\0\0\x01";
 
     /// The path in an answer, and the nonce that it leads to.
     fn root_of(answer: (&[u8], Vec<u8>), nonce: Nonce) -> Nonce {
         let answer = [answer.0, &answer.1].concat();
         let (signed, path) = wire::split_path(&answer).expect("a path");
-        assert_eq!(signed, b"mess.");
+        assert_eq!(signed, b"TGDL\x03");
         NoncePath::read(path).expect("a valid path").root(nonce)
     }
 
@@ -198,6 +198,8 @@ mod tests {
             assert!(tree.answer(&MESSAGE, count.next_power_of_two()).is_none());
         }
         assert!(NonceTree::new(&[]).is_none());
+        let tree = NonceTree::new(&nonces(1)).expect("one nonce");
+        assert!(tree.answer(b"TGDL\x02\0\0\x01", 0).is_none(), "another version");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Many edges at one origin: what they cost it, and which of them it answers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +9,9 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tollgate_core::{Deltas, EdgeKey, Nonce, Snapshot};
+use tollgate_edge::{Edge, RelaySettings};
 use tollgate_tests::client::TestClient;
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
 
@@ -208,7 +209,7 @@ async fn a_new_route_reaches_edges_with_deltas() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_for_registered_edges_only_refuses_all_others() -> Result<()> {
     install_tls_provider();
-    let origin = Arc::new(TestOrigin::start_with(&[("TOLLGATE_REGISTERED_EDGES_ONLY", "true")]).await?);
+    let origin = TestOrigin::start_with(&[("TOLLGATE_REGISTERED_EDGES_ONLY", "true")]).await?;
     let query = format!("after=0&wait=0&nonce={}&version=3", nonce(0));
     let status =
         async |query: &str| Ok::<_, anyhow::Error>(get(origin.url(&format!("/edge/v1/deltas?{query}"))).await?.0);
@@ -219,6 +220,97 @@ async fn an_origin_for_registered_edges_only_refuses_all_others() -> Result<()> 
     assert_eq!(status(&signed.replace("after=0", "after=1")).await?, 403, "another query");
     origin.cli(&["edge", "remove", "near"])?;
     wait_for(async || Ok(status(&edge.sign(&query)?).await? == 403)).await?;
+    Ok(())
+}
+
+/// Starts a relay of the origin, or of another relay, at `url`.
+async fn start_relay(origin: &TestOrigin, url: &str) -> Result<Edge> {
+    let key = origin.cli(&["key", "snapshot"])?;
+    let settings = RelaySettings::from_lookup(|name| match name {
+        "TOLLGATE_EDGE_LISTEN" => Some("127.0.0.1:0".to_owned()),
+        "TOLLGATE_EDGE_ORIGIN" => Some(url.to_owned()),
+        "TOLLGATE_EDGE_SNAPSHOT_KEY" => Some(key.trim().to_owned()),
+        _ => None,
+    })?;
+    Ok(Edge::start_relay(settings).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_of_relays_answers_a_fleet_by_few_questions_to_the_origin() -> Result<()> {
+    const EDGES: u64 = 200;
+    install_tls_provider();
+    let origin = TestOrigin::start_with(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
+    let pins = [snapshot_key(&origin)?];
+    let client = TestClient::register_with_cli(&origin, "tree", &[])?;
+    let token = client.token("").await?;
+    let near_origin = start_relay(&origin, &origin.server.url()).await?;
+    let near_edges = start_relay(&origin, &near_origin.url()).await?;
+    let url = |path: &str| format!("{}{path}", near_edges.url());
+    assert_eq!(get(url("/edge/v1/snapshot")).await?, get(origin.url("/edge/v1/snapshot")).await?);
+
+    let before = work(&origin).await?;
+    let polls: Vec<_> = (0..EDGES)
+        .map(|n| tokio::spawn(get(url(&format!("/edge/v1/deltas?after=0&wait=30&nonce={}&version=3", nonce(n))))))
+        .collect();
+    wait_for(async || {
+        let health: Value = serde_json::from_slice(&get(url("/_tollgate/health")).await?.1)?;
+        Ok(health["waiting"] == EDGES)
+    })
+    .await?;
+    client.revoke(&token).await?;
+    for (n, poll) in (0..).zip(polls) {
+        let (status, body) = timeout(TIMEOUT, poll).await???;
+        ensure!(status == 200, "{status} for poll {n}");
+        let deltas = Deltas::decode(&body, &pins)?;
+        assert_eq!((deltas.entries().len(), deltas.answers(nonce(n)), deltas.answers(nonce(n + 1))), (1, true, false));
+    }
+    let answers = work(&origin).await?[0] - before[0];
+    println!("{EDGES} edges behind two relays: {answers} questions to the origin");
+    assert!(answers < EDGES / 2);
+
+    for (query, status) in [("after=9", 409), ("after=0&version=2", 400), ("after=0&version=3&nonce=1", 400)] {
+        let whole = format!("/edge/v1/deltas?nonce={}&version=3&wait=0&{query}", nonce(0));
+        let query = if status == 409 { whole } else { format!("/edge/v1/deltas?{query}") };
+        assert_eq!(get(url(&query)).await?.0, status, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_behind_a_relay_is_fresh_and_refuses_revoked_tokens() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "behind", &[])?;
+    let token = client.token("").await?;
+    let relay = start_relay(&origin, &origin.server.url()).await?;
+    for kind in EdgeKind::ALL {
+        let mut settings = origin.edge_settings(&upstream.url).await?;
+        settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url());
+        settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.issuer().to_owned());
+        let edge = TestEdge::start(kind, &settings).await?;
+        let token = client.token("").await?;
+        assert_eq!(client.status(&edge.url, &token).await?, 200, "{kind:?}");
+        client.revoke(&token).await?;
+        let took = client.wait_for_status(&edge.url, &token, 401).await?;
+        println!("{kind:?} behind a relay refuses after {} ms", took.as_millis());
+    }
+    assert_eq!(client.status(&relay.url(), &token).await?, 404, "a relay forwards nothing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_snapshot_may_come_from_another_place() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "cdn", &[])?;
+    let relay = start_relay(&origin, &origin.server.url()).await?;
+    for place in [format!("{}/edge/v1/snapshot", relay.url()), format!("{}/nothing", relay.url())] {
+        let mut settings = origin.edge_settings(&upstream.url).await?;
+        settings.insert("TOLLGATE_EDGE_SNAPSHOT_URL", place.clone());
+        let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+        let token = client.token("").await?;
+        assert_eq!(client.status(&edge.url, &token).await?, 200, "{place}");
+    }
     Ok(())
 }
 

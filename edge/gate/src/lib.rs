@@ -69,8 +69,8 @@ pub use replica_state::FetchError;
 pub use reporter::{ReportQueue, Reporter};
 pub use setting_error::SettingError;
 pub use settings::{
-    DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, DeprecatedSetting, SETTINGS, Settings, deprecated_settings,
-    split_path, with_path,
+    DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, DeprecatedSetting, EdgeIdentity, SETTINGS, Settings,
+    deprecated_settings, split_path, with_path,
 };
 pub use streams::{StreamSchedule, StreamVerdict};
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};

@@ -1,11 +1,13 @@
 //! Starting and stopping an edge.
 
 use crate::component::ComponentGate;
+use crate::error_chain::error_chain;
 use crate::listener::{self, Gate, Listener};
+use crate::relay::Relay;
 use crate::response::now_ms;
-use crate::settings::TlsSettings;
+use crate::settings::{ClientTimeouts, TlsSettings};
 use crate::spin::SpinGate;
-use crate::{GateKind, Program, SettingError, Settings};
+use crate::{GateKind, Program, RelaySettings, SettingError, Settings};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,16 +67,36 @@ impl Edge {
         let program = loaded.await.map_err(|error| StartError::Failed(error.to_string()))?;
         let program = program.map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error))?;
         let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
-        let cannot_bind = |error| {
-            SettingError::new("TOLLGATE_EDGE_LISTEN", format_args!("cannot be bound: {}: {error}", settings.listen))
-        };
-        let listener = TcpListener::bind(settings.listen).await.map_err(cannot_bind)?;
-        let address = listener.local_addr().map_err(cannot_bind)?;
+        let bound = bind(settings.listen).await?;
         create_store(&settings).await?;
         let gate = match settings.gate {
             GateKind::Component => Gate::Component(Box::new(ComponentGate::start(program, &settings)?)),
             GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
+        Ok(Edge::run(bound, tls, settings.max_connections, settings.client_timeouts, gate))
+    }
+
+    /// Starts a relay, which answers edges in place of their origin.
+    ///
+    /// # Errors
+    /// If a setting is invalid, or the address is in use.
+    pub async fn start_relay(settings: RelaySettings) -> Result<Edge, StartError> {
+        // Fails only if a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
+        let bound = bind(settings.listen).await?;
+        let relay = Relay::new(&settings).map_err(|error| StartError::Failed(error_chain(&error)))?;
+        let gate = Gate::Relay(Box::new(relay));
+        Ok(Edge::run(bound, tls, settings.max_connections, settings.client_timeouts, gate))
+    }
+
+    fn run(
+        (tcp, address): (TcpListener, SocketAddr),
+        tls: Option<(TlsFiles, Arc<Tls>)>,
+        max_connections: usize,
+        timeouts: ClientTimeouts,
+        gate: Gate,
+    ) -> Edge {
         let (stop, stopped) = oneshot::channel();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (reload, mut tls_of_listener, mut watched_files) = (Arc::new(Notify::new()), None, None);
@@ -83,14 +105,9 @@ impl Edge {
             tls_of_listener = Some(receiver);
             watched_files = Some(AbortOnDropHandle::new(tokio::spawn(files.watch(sender, Arc::clone(&reload)))));
         }
-        let listener = Listener {
-            tcp: listener,
-            tls: tls_of_listener,
-            max_connections: settings.max_connections,
-            timeouts: settings.client_timeouts,
-        };
+        let listener = Listener { tcp, tls: tls_of_listener, max_connections, timeouts };
         let server = tokio::spawn(listener::serve(listener, gate, stopped));
-        Ok(Edge { address, scheme, reload, stop, server, _watched_files: watched_files })
+        Edge { address, scheme, reload, stop, server, _watched_files: watched_files }
     }
 
     /// URL at which the edge listens, such as `http://127.0.0.1:8787`.
@@ -110,6 +127,14 @@ impl Edge {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), SettingError> {
+    let cannot_bind =
+        |error| SettingError::new("TOLLGATE_EDGE_LISTEN", format_args!("cannot be bound: {listen}: {error}"));
+    let listener = TcpListener::bind(listen).await.map_err(cannot_bind)?;
+    let address = listener.local_addr().map_err(cannot_bind)?;
+    Ok((listener, address))
 }
 
 /// Reads the certificate and key files.

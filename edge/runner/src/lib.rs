@@ -14,8 +14,10 @@ mod files;
 mod health;
 mod listener;
 mod metrics;
+mod origin_client;
 mod pool;
 mod rate_limits;
+mod relay;
 mod request_id;
 mod response;
 mod settings;
@@ -32,8 +34,8 @@ mod wasm;
 pub use edge::{Edge, StartError};
 pub use health::check_health;
 pub use settings::{
-    ComponentSource, DEPRECATED_FLAGS, GATE_FLAGS, GateKind, RUNNER_SETTINGS, RunnerSetting, SettingError, Settings,
-    Sources, find_component,
+    ComponentSource, DEPRECATED_FLAGS, GATE_FLAGS, GateKind, RUNNER_SETTINGS, RelaySettings, RunnerSetting,
+    SettingError, Settings, Sources, find_component,
 };
 pub use validator::{
     Activity, Connection, Decision, Forward, ForwardRoute, IssuedTicket, OpenError, Question, RateLimit, RateLimitKey,

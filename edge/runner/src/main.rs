@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tollgate_edge::{Edge, GateKind, Settings, Sources, StartError};
+use tollgate_edge::{Edge, GateKind, RelaySettings, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
@@ -39,6 +39,8 @@ struct Cli {
 enum Command {
     /// Serve requests (default)
     Serve(Box<Serve>),
+    /// Follow an origin and answer edges in its place, so that a fleet is a tree
+    Relay(Box<RelayArgs>),
     /// Verify tokens inside the WebAssembly component
     Verify(Box<VerifyArgs>),
     /// Ask the edge on this machine whether its replica is fresh; exit code 1 if not
@@ -90,6 +92,17 @@ struct Serve {
     flags: SettingFlags,
 }
 
+/// The settings of an edge that concern its listener and its origin; others have no effect. Edges
+/// name the relay in TOLLGATE_EDGE_ORIGIN and the origin in TOLLGATE_EDGE_ISSUER.
+#[derive(Args)]
+struct RelayArgs {
+    /// Settings file [default: tollgate-edge.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: SettingFlags,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -101,6 +114,7 @@ fn main() -> ExitCode {
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(args)) => serve(&args),
+        Some(Command::Relay(args)) => block_on(relay(&args)),
         Some(Command::Verify(args)) => match Sources::read(BTreeMap::new(), None) {
             Ok(sources) => tollgate_edge::verify(&args, &sources),
             Err(error) => stop(&error.into()),
@@ -155,6 +169,17 @@ async fn health(args: &HealthArgs) -> Result<(), StartError> {
     let sources = Sources::read(BTreeMap::new(), args.config.as_deref())?;
     let url = tollgate_edge::check_health(&sources).await?;
     println!("{url}: ok");
+    Ok(())
+}
+
+/// Relays until a termination signal arrives.
+async fn relay(args: &RelayArgs) -> Result<(), StartError> {
+    let sources = Sources::read(args.flags.0.clone(), args.config.as_deref())?;
+    let relay = Edge::start_relay(RelaySettings::from_lookup(|name| sources.get(name))?).await?;
+    tracing::info!(url = relay.url(), "relay started");
+    run_until_terminated(&relay).await;
+    tracing::info!("shutting down");
+    relay.shutdown().await;
     Ok(())
 }
 

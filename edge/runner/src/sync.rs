@@ -5,12 +5,12 @@
 
 use crate::files;
 use crate::metrics::RunnerMetrics;
+use crate::origin_client::OriginClient;
 use crate::pool::Pool;
-use crate::request_id;
 use crate::response::now_ms;
 use crate::{OpenError, Question, Settings, Validator};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -22,11 +22,11 @@ const MAX_POLL_WAIT: Duration = Duration::from_secs(20);
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 /// Minimum time between polls, for an origin that does not hold its answers.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Limit on each pause of the origin, apart from the wait of a long poll.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
+/// Time after a fetch of a snapshot from `TOLLGATE_EDGE_SNAPSHOT_URL` in which the next one comes
+/// from the origin.
+const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Target of a fetch for the snapshot.
 const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
 /// File of the snapshot in the cold-start store.
@@ -35,8 +35,11 @@ const SNAPSHOT_FILE: &str = "snapshot.v1";
 /// The sync of all instances' replicas.
 pub(crate) struct ReplicaSync {
     pool: Arc<Pool>,
-    client: reqwest::Client,
-    origin: String,
+    client: OriginClient,
+    /// Another place of the origin's snapshot, such as a cache or an object store.
+    snapshot_url: Option<String>,
+    /// When a snapshot was fetched from there last. If another one is needed soon, it was too old.
+    snapshot_fetched: Mutex<Option<Instant>>,
     /// Wait of a long poll. A replica is as fresh as the time of the request, and the next answer
     /// may take as long again: a quarter of the staleness bound leaves half of it for the network.
     poll_wait_ms: u64,
@@ -61,15 +64,11 @@ impl ReplicaSync {
         metrics: Arc<RunnerMetrics>,
         settings: &Settings,
     ) -> reqwest::Result<ReplicaSync> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(crate::upstream::tls_config())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
         Ok(ReplicaSync {
             pool,
-            client,
-            origin: settings.origin.clone(),
+            client: OriginClient::new(&settings.origin)?,
+            snapshot_url: settings.snapshot_url.clone(),
+            snapshot_fetched: Mutex::default(),
             poll_wait_ms: u64::try_from((settings.max_staleness / 4).min(MAX_POLL_WAIT).as_millis())
                 .unwrap_or_default(),
             snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
@@ -182,27 +181,35 @@ impl ReplicaSync {
         Ok(())
     }
 
-    /// Sends a GET to the origin. The error is one line for the log and the health report, with the
-    /// ID of the trace that the origin continues.
     async fn get(&self, target: &str, question: Question) -> Result<Answer, String> {
-        let (trace, traceparent) = request_id::new_trace();
-        let answer = self.get_in_trace(target, question, &traceparent).await;
-        answer.map_err(|error| format!("{error} (trace {trace})"))
+        if target == SNAPSHOT_PATH
+            && let Some(body) = self.get_published_snapshot().await
+        {
+            return Ok(Answer { status: 200, body, question });
+        }
+        let answer = self.client.get(target, Duration::from_millis(self.poll_wait_ms), None).await?;
+        Ok(Answer { status: answer.status, body: answer.body, question })
     }
 
-    async fn get_in_trace(&self, target: &str, question: Question, traceparent: &str) -> Result<Answer, String> {
-        let request = self.client.get(format!("{}{target}", self.origin)).header("traceparent", traceparent);
-        let sent = request.send();
-        let mut response = with_timeout(Duration::from_millis(self.poll_wait_ms) + READ_TIMEOUT, sent).await?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = with_timeout(READ_TIMEOUT, response.chunk()).await? {
-            if body.len().saturating_add(chunk.len()) > tollgate_gate::MAX_FETCH_BYTES {
-                return Err(format!("the answer is larger than {} bytes", tollgate_gate::MAX_FETCH_BYTES));
-            }
-            body.extend_from_slice(&chunk);
+    /// The snapshot from its other place; none if it is not there, or was not new enough lately.
+    async fn get_published_snapshot(&self) -> Option<Vec<u8>> {
+        let url = self.snapshot_url.as_ref()?;
+        let now = Instant::now();
+        let last = self.snapshot_fetched.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        if last.is_some_and(|last| now < last + SNAPSHOT_RETRY_DELAY) {
+            return None;
         }
-        Ok(Answer { status, body, question })
+        match self.client.get_url(url, Duration::ZERO, None).await {
+            Ok(answer) if answer.status == 200 => Some(answer.body),
+            Ok(answer) => {
+                tracing::warn!(status = answer.status, "no snapshot at TOLLGATE_EDGE_SNAPSHOT_URL");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the snapshot cannot be fetched from TOLLGATE_EDGE_SNAPSHOT_URL");
+                None
+            }
+        }
     }
 
     /// Installs the snapshot of the cold-start store in every instance.
@@ -265,13 +272,6 @@ async fn run_blocking<R: Send + 'static>(
 
 fn trap_error(error: wasmtime::Error) -> String {
     format!("a new instance trapped: {error:#}")
-}
-
-async fn with_timeout<T>(limit: Duration, answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, String> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(|error| crate::error_chain::error_chain(&error)),
-        Err(_) => Err(format!("no data for {} ms", limit.as_millis())),
-    }
 }
 
 /// A question with the current time and a new nonce. It fails without a random source, because an

@@ -7,6 +7,7 @@ use super::guarded_body::GuardedBody;
 use super::request_head;
 use crate::component::ComponentGate;
 use crate::error_chain::error_chain;
+use crate::relay::Relay;
 use crate::request_id;
 use crate::response::{Body, BodyError, json_error};
 use crate::settings::ClientTimeouts;
@@ -50,6 +51,8 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 pub(crate) enum Gate {
     Component(Box<ComponentGate>),
     Spin(Box<SpinGate>),
+    /// Not a component: answers edges.
+    Relay(Box<Relay>),
 }
 
 impl Gate {
@@ -57,6 +60,7 @@ impl Gate {
         match self {
             Gate::Component(gate) => Box::pin(gate.handle(request, client)).await,
             Gate::Spin(gate) => Box::pin(gate.handle(request, client)).await,
+            Gate::Relay(relay) => Box::pin(relay.handle(request)).await,
         }
     }
 
@@ -64,7 +68,7 @@ impl Gate {
     async fn end_tunnels(&self) {
         match self {
             Gate::Component(gate) => gate.end_tunnels().await,
-            Gate::Spin(_) => {}
+            Gate::Spin(_) | Gate::Relay(_) => {}
         }
     }
 

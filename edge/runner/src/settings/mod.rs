@@ -5,6 +5,7 @@
 mod component;
 mod listener;
 mod lookup;
+mod relay;
 mod sources;
 mod streams;
 mod table;
@@ -12,6 +13,7 @@ mod upstream;
 
 pub use component::{ComponentSource, find_component};
 pub(crate) use listener::{ClientTimeouts, TlsSettings};
+pub use relay::RelaySettings;
 pub use sources::Sources;
 pub(crate) use streams::StreamSettings;
 pub use table::{DEPRECATED_FLAGS, GATE_FLAGS, RUNNER_SETTINGS, RunnerSetting};
@@ -79,6 +81,8 @@ pub struct Settings {
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) client_timeouts: ClientTimeouts,
     pub(crate) origin: String,
+    /// Another place of the origin's snapshot.
+    pub(crate) snapshot_url: Option<String>,
     pub(crate) upstreams: UpstreamSettings,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) streams: StreamSettings,
@@ -130,6 +134,7 @@ impl Settings {
             tls: TlsSettings::from_lookup(lookup)?,
             client_timeouts: ClientTimeouts::from_lookup(lookup)?,
             origin: gate_settings.origin,
+            snapshot_url: lookup.text(SNAPSHOT_URL).map(checked_snapshot_url).transpose()?,
             upstreams,
             trusted_proxies,
             streams: StreamSettings::from_lookup(lookup)?,
@@ -167,6 +172,17 @@ fn generated_nonce_key(get: &impl Fn(&str) -> Option<String>) -> Result<Option<S
         SettingError::new(DPOP_NONCE_KEY, format_args!("is not set, and the system's random source failed: {error}"))
     })?;
     Ok(Some(URL_SAFE_NO_PAD.encode(secret)))
+}
+
+/// A snapshot is signed, so that it may come by http.
+fn checked_snapshot_url(value: String) -> Result<String, SettingError> {
+    match value.starts_with("https://") || value.starts_with("http://") {
+        true => Ok(value),
+        false => Err(SettingError::new(
+            SNAPSHOT_URL,
+            format_args!("must be a URL such as https://cdn.example/tollgate/snapshot, not {value:?}"),
+        )),
+    }
 }
 
 /// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.

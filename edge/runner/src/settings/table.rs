@@ -17,6 +17,7 @@ pub struct RunnerSetting {
 pub(super) const LISTEN: &str = "TOLLGATE_EDGE_LISTEN";
 pub(super) const COMPONENT: &str = "TOLLGATE_EDGE_COMPONENT";
 pub(super) const STORE: &str = "TOLLGATE_EDGE_STORE";
+pub(super) const SNAPSHOT_URL: &str = "TOLLGATE_EDGE_SNAPSHOT_URL";
 pub(super) const MAX_CONNECTIONS: &str = "TOLLGATE_EDGE_MAX_CONNECTIONS";
 pub(super) const TLS_CERTIFICATE: &str = "TOLLGATE_EDGE_TLS_CERTIFICATE";
 pub(super) const TLS_KEY: &str = "TOLLGATE_EDGE_TLS_KEY";
@@ -48,6 +49,12 @@ pub const RUNNER_SETTINGS: &[RunnerSetting] = &[
     setting(LISTEN, "listen", "ADDRESS", "address to listen on [default: 127.0.0.1:8787]"),
     setting(COMPONENT, "component", "FILE", "file of the component [default: in this program, or else in its folder]"),
     setting(STORE, "store", "FOLDER", "folder for the cold-start store [default: memory only]"),
+    setting(
+        SNAPSHOT_URL,
+        "snapshot-url",
+        "URL",
+        "another place of the origin's snapshot, such as a cache or an object store [default: none]",
+    ),
     setting(
         MAX_CONNECTIONS,
         "max-connections",
