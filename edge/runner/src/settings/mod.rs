@@ -29,7 +29,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, STORE, UPSTREAM};
+use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, SNAPSHOT_URL, STORE, UPSTREAM};
 use tollgate_gate::{DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, TrustedProxies};
 
 /// A missing or invalid setting; displays as one line that names it.
