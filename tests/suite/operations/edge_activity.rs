@@ -12,6 +12,7 @@ use tollgate_tests::browser::Browser;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{free_port, now};
+use tollgate_tests::http_server::HttpServer;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::prometheus::{promtool, samples};
 use tollgate_tests::users::register_user;
@@ -102,6 +103,71 @@ async fn counts_of_an_edge_are_the_same_everywhere_and_survive_its_restart() -> 
     assert_eq!(client.status(&format!("{}/reports", edge.url), &good).await?, 200);
     let again = wait_for_passed(&origin, "near", 4).await?;
     assert_eq!((&again["passed"], &again["refused"]), (&json!(4), &json!(5)), "another run adds to the totals");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn isolates_and_instances_report_what_they_passed_and_refused() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "counted", &[])?;
+    let token = client.token("").await?;
+    for (kind, name) in [(EdgeKind::Spin, "spin"), (EdgeKind::Worker, "worker")] {
+        let mut settings = origin.edge_settings(&upstream.url).await?;
+        settings.insert("TOLLGATE_EDGE_KEY", add_edge(&origin, name)?);
+        let edge = TestEdge::start(kind, &settings).await?;
+        for _ in 0..3 {
+            assert_eq!(client.status(&format!("{}/reports", edge.url), &token).await?, 200, "{kind:?}");
+        }
+        assert_eq!(origin.http.get(&edge.url).send().await?.status(), 401, "{kind:?}");
+        // They ask the origin only while they get requests.
+        let health = format!("{}/_tollgate/health", edge.url);
+        wait_until("the edge's report arrives", async || {
+            let _ = reqwest::get(&health).await;
+            activity(&origin, name).is_ok_and(|activity| activity["refused"] == 1)
+        })
+        .await;
+        let reported = activity(&origin, name)?;
+        assert_eq!(
+            (&reported["passed"], &reported["upstream_responses"]),
+            (&json!(3), &json!(3)),
+            "{kind:?} {reported}"
+        );
+        assert_eq!(reported["refused_by_reason"], json!({ "missing_token": 1 }), "{kind:?} {reported}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_and_new_traces_are_there_where_they_are_set() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, HttpServer::echo().await?);
+    let client = TestClient::register_with_cli(&origin, "traced", &[])?;
+    let token = client.token("").await?;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    for kind in EdgeKind::ALL {
+        for is_set in ["false", "true"] {
+            let mut settings = origin.edge_settings(&upstream.url).await?;
+            settings.insert("TOLLGATE_EDGE_SERVER_TIMING", is_set.to_owned());
+            settings.insert("TOLLGATE_EDGE_START_TRACES", is_set.to_owned());
+            let edge = TestEdge::start(kind, &settings).await?;
+            for sent in [Some(parent), None] {
+                let mut request = origin.http.get(format!("{}/traced", edge.url)).bearer_auth(&token);
+                if let Some(parent) = sent {
+                    request = request.header("traceparent", parent);
+                }
+                let response = request.send().await?;
+                let timing = response.headers().get("server-timing").map(|timing| timing.to_str()).transpose()?;
+                let has_both =
+                    timing.is_some_and(|timing| timing.contains("gate;dur=") && timing.contains("upstream;dur="));
+                assert_eq!(has_both, is_set == "true", "{kind:?} {timing:?}");
+                let head = response.text().await?.to_ascii_lowercase();
+                let passed = head.lines().find_map(|line| line.strip_prefix("traceparent: "));
+                match sent {
+                    Some(parent) => assert_eq!(passed, Some(parent), "{kind:?} passes it on unchanged"),
+                    None => assert_eq!(passed.is_some(), is_set == "true", "{kind:?} {passed:?}"),
+                }
+            }
+        }
+    }
     Ok(())
 }
 
