@@ -15,9 +15,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 use tollgate_core::{
-    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, HashChain, KeySet, MAX_KEYS, MAX_ROUTES, Refusal,
-    Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers,
-    TokenRequirements, UnknownStatusPolicy, VerifiedToken, build_deltas, build_snapshot, verify,
+    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, EdgeReport, HashChain, KeySet, MAX_KEYS,
+    MAX_REPORT_BYTES, MAX_ROUTES, Refusal, Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot,
+    SnapshotParts, SnapshotSigner, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
+    build_deltas, build_snapshot, verify,
 };
 
 use crate::reference_reader;
@@ -320,6 +321,20 @@ fn measure_json(value: &Value, level: usize, depth: &mut usize, members: &mut us
         }
         _ => {}
     }
+}
+
+/// Reports of edges: an accepted one is bounded, and is read again as it was written.
+///
+/// # Panics
+/// If the crate violates a guarantee.
+pub fn edge_report(data: &[u8]) -> Outcome {
+    let report = std::str::from_utf8(data).ok().and_then(EdgeReport::parse);
+    if let Some(report) = &report {
+        let written = report.to_string();
+        assert!(data.len() <= MAX_REPORT_BYTES && written.len() <= MAX_REPORT_BYTES, "{} bytes", data.len());
+        assert_eq!(EdgeReport::parse(&written).as_ref(), Some(report), "{written}");
+    }
+    Outcome { accepts_as_is: report.is_some(), ..Outcome::default() }
 }
 
 /// A policy: a line with a method and a path, then the routes of a configuration. The selected

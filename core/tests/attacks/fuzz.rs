@@ -105,6 +105,11 @@ fn policies() {
 }
 
 #[test]
+fn edge_reports() {
+    run("edge_report", targets::edge_report, 200_000);
+}
+
+#[test]
 fn key_sets() {
     run("jwks", targets::jwks, 200_000);
 }
@@ -156,6 +161,11 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("config", "real", sample_messages::CONFIG.to_vec()),
         ("config", "empty", reference_reader::CONFIG.to_vec()),
     ];
+    seeds.extend([
+        ("edge_report", "empty", b"1.ffffffffffffffff".to_vec()),
+        ("edge_report", "some", b"1.00000000000000ab.passed-3.streams_cut-1.refused-expired-2".to_vec()),
+        ("edge_report", "newer", b"1.00000000000000ab.teleported-9.refused-too_blue-4".to_vec()),
+    ]);
     seeds.extend(token_seeds());
     seeds.extend(policy_seeds());
     seeds.extend(jwks_seeds());
