@@ -1,26 +1,26 @@
 //! Forwards an allowed request to the upstream. The runtime streams both bodies.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 
-use tollgate_gate::{Forward, Header, Peer, RequestHeaderPolicy, added_response_headers};
-use worker::{Result, console_error, web_sys};
+use tollgate_gate::{Forward, Header, Peer, RequestHeaderPolicy, StreamPolicy, added_response_headers};
+use worker::{Context, Env, Result, console_error, web_sys};
 
 use crate::{
     http,
     isolate::Isolate,
     observe::{self, Stopwatch},
+    streams::{self, StreamWatch},
 };
 
 /// Sends the request with the identity headers and returns the upstream's response; 502 if the
 /// upstream cannot be reached.
 pub(crate) async fn forward(
-    isolate: &Isolate,
+    isolate: &Rc<Isolate>,
+    env: &Env,
+    context: &Rc<Context>,
     request: &web_sys::Request,
     allowed: &Forward,
 ) -> Result<web_sys::Response> {
-    if is_upgrade(request) {
-        return http::json_error(501, "not_implemented", "this edge does not support protocol upgrades");
-    }
     let body = body(request);
     if body.is_some() && matches!(request.method().as_str(), "GET" | "HEAD") {
         return http::json_error(501, "not_implemented", "this edge cannot forward a GET or HEAD request with a body");
@@ -28,7 +28,11 @@ pub(crate) async fn forward(
     let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
-    init.set_headers_headers(&outbound_headers(isolate, request, allowed)?);
+    let headers = outbound_headers(isolate, request, allowed)?;
+    if is_upgrade(request) {
+        headers.set("upgrade", "websocket")?;
+    }
+    init.set_headers_headers(&headers);
     // The client follows redirects itself. The edge must not send its token to another host.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());
@@ -37,7 +41,11 @@ pub(crate) async fn forward(
     let response = match fetched {
         Ok(response) => {
             isolate.gate.borrow().counters().upstream_responded(started.elapsed());
-            response
+            let ends_with_token = allowed.route.streams == StreamPolicy::End;
+            match ends_with_token && streams::may_last(&response) {
+                true => streams::watch(response, StreamWatch::new(isolate, env, context, request))?,
+                false => response,
+            }
         }
         Err(why) => {
             isolate.gate.borrow().counters().upstream_failed();

@@ -70,6 +70,19 @@ fn error_text(error: &JsValue) -> String {
     message.unwrap_or_else(|| format!("{error:?}"))
 }
 
+/// The response with this body and these headers.
+pub(crate) fn with_body(
+    response: &web_sys::Response,
+    body: Option<&web_sys::ReadableStream>,
+    headers: &web_sys::Headers,
+) -> Result<web_sys::Response> {
+    let init = web_sys::ResponseInit::new();
+    init.set_status(response.status());
+    init.set_status_text(&response.status_text());
+    init.set_headers_headers(headers);
+    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(body, &init)?)
+}
+
 /// Converts a response of the gate.
 pub(crate) fn from_gate(gate_response: &tollgate_gate::Response) -> Result<web_sys::Response> {
     let headers = web_sys::Headers::new()?;
@@ -93,11 +106,7 @@ pub(crate) fn with_added_headers<'a>(
     for (name, value) in added {
         headers.append(name, value)?;
     }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(response.status());
-    init.set_status_text(&response.status_text());
-    init.set_headers_headers(&headers);
-    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), &init)?)
+    with_body(response, response.body().as_ref(), &headers)
 }
 
 /// An error of the Worker itself, in the form of the gate's errors.

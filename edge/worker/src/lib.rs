@@ -20,10 +20,11 @@ mod origin;
 mod protocol;
 mod push;
 mod single_flight;
+mod streams;
 
 use std::rc::Rc;
 
-use tollgate_gate::{Connection, Decision};
+use tollgate_gate::{Connection, Decision, Gate};
 use worker::{
     Context, Env, Result, console_error, event, js_sys,
     wasm_bindgen::{JsCast, JsValue},
@@ -39,6 +40,7 @@ const HEALTH_PATH: &str = "/_tollgate/health";
 /// `worker` crate reads an unknown method as GET, and the gate must decide on what is forwarded.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
+    let context = Rc::new(context);
     let isolate = match Isolate::current(&env, &request).await {
         Ok(isolate) => isolate,
         Err(error) => {
@@ -51,7 +53,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     let decided = started.elapsed();
     match decision {
         Decision::Forward(allowed) => {
-            let response = forward::forward(&isolate, &request, &allowed).await?;
+            let response = forward::forward(&isolate, &env, &context, &request, &allowed).await?;
             let upstream = started.elapsed().saturating_sub(decided);
             observe::with_server_timing(&isolate, response, decided, upstream)
         }
@@ -85,6 +87,15 @@ async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, req
 /// Passes the request to the gate unchanged. The runtime has joined repeated headers by commas, for
 /// which the gate is prepared.
 fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> Decision {
+    with_gate_request(isolate, request, |gate, request| gate.decide(request, now_ms(), has_waited))
+}
+
+/// Calls `ask` with the gate and the request in the gate's form.
+fn with_gate_request<T>(
+    isolate: &Isolate,
+    request: &web_sys::Request,
+    ask: impl FnOnce(&Gate, &tollgate_gate::Request<'_>) -> T,
+) -> T {
     let headers = http::headers(&request.headers());
     let (method, target) = (request.method(), http::target(request));
     let connection = Connection {
@@ -95,7 +106,7 @@ fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> De
     };
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers, connection };
-    isolate.gate.borrow().decide(&request, now_ms(), has_waited)
+    ask(&isolate.gate.borrow(), &request)
 }
 
 /// Unix time in milliseconds. The runtime stops the clock while code runs: this is the time of the
