@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use tollgate_core::{
-    Config, ConfigDigest, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenRequirements,
+    Config, ConfigDigest, Nonce, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenRequirements,
     UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 

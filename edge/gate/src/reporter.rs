@@ -52,10 +52,10 @@ impl ReportQueue {
     /// Adds a report, or replaces the older one of the same run. Beyond 256 runs, further ones are
     /// left out.
     pub fn push(&mut self, report: EdgeReport) {
-        match self.0.iter_mut().find(|queued| queued.run == report.run) {
-            Some(queued) => *queued = report,
-            None if self.0.len() < MAX_QUEUED => self.0.push_back(report),
-            None => {}
+        if let Some(queued) = self.0.iter_mut().find(|queued| queued.run == report.run) {
+            *queued = report;
+        } else if self.0.len() < MAX_QUEUED {
+            self.0.push_back(report);
         }
     }
 
