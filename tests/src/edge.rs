@@ -80,6 +80,16 @@ impl TestEdge {
         }
     }
 
+    /// The highest resident memory during `work` of an edge that has a process of its own, and the
+    /// one before, in bytes.
+    pub async fn peak_memory_during(&self, work: impl Future<Output = Result<()>>) -> Result<(u64, u64)> {
+        let Running::Program(process, _) = &self.running else { bail!("the edge has no process of its own") };
+        process.reset_peak_memory()?;
+        let before = process.peak_memory()?;
+        work.await?;
+        Ok((before, process.peak_memory()?))
+    }
+
     async fn wait_until_ready(&self) -> Result<()> {
         let health = format!("{}/_tollgate/health", self.url);
         let started = Instant::now();

@@ -27,6 +27,7 @@ pub mod sign_in_flood;
 #[path = "../../core/tests/vectors/signed/mod.rs"]
 pub mod signed;
 pub mod small_disk;
+pub mod streams;
 pub mod tcp_server;
 pub mod vector_runners;
 pub mod worker;

@@ -34,5 +34,6 @@ mod rfc_requirements;
 mod security_events;
 mod sign_in_flood;
 mod slow_clients;
+mod streams;
 mod upgrade;
 mod vectors;

@@ -62,7 +62,7 @@ impl Streams {
             registry: Mutex::default(),
             has_new: Notify::new(),
             tunnels: watch::Sender::new(0),
-            counters,
+            metrics,
         })
     }
 

@@ -31,7 +31,7 @@ impl StreamWatcher {
     /// Watches until it is dropped.
     pub(crate) async fn run(&self) {
         let mut sequence = self.pool.sequence();
-        let mut stale_at_ms = None;
+        let mut stale_at_ms = 0;
         let mut checked_stale_at_ms = None;
         loop {
             self.identify_new().await;
