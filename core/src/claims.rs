@@ -95,6 +95,8 @@ pub(crate) struct Claims {
     dates: [u64; DATE_CLAIMS],
     /// One bit for each claim that is present.
     present: u16,
+    /// Length of the payload in `text`.
+    payload_len: u16,
     /// `cnf`. Boxed, because few tokens have it and claims are moved by value.
     confirmation: Option<Box<Confirmation>>,
 }
@@ -125,7 +127,8 @@ impl Claims {
         if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
             return Err(Refusal::MissingClaim { name: missing.name() });
         }
-        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, confirmation })
+        let payload_len = text.len() as u16;
+        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, payload_len, confirmation })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -167,6 +170,11 @@ impl Claims {
 
     pub(crate) fn not_before(&self) -> Option<u64> {
         self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXT_CLAIMS])
+    }
+
+    /// The claims as JSON.
+    pub(crate) fn payload(&self) -> &str {
+        self.text.get(..self.payload_len.into()).unwrap_or_default()
     }
 
     /// `cnf`: the key that the token is bound to (RFC 7800 section 3.1).

@@ -72,6 +72,27 @@ pub(crate) fn object<'a>(text: &'a [u8], member: impl FnMut(&str, &mut Reader<'a
     object_bounded(text, MAX_MEMBERS, member)
 }
 
+/// The value of the member `name` of the object `text`, as JSON; `None` without it.
+pub(crate) fn member<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>> {
+    let mut found = None;
+    object(text.as_bytes(), |known, reader| {
+        let value = reader.raw()?;
+        if known == name {
+            found = Some(value);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Reads `text` as one value by `read`.
+pub(crate) fn value<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Result<T>) -> Result<T> {
+    let mut reader = Reader { text, at: 0, depth: 0, members_left: MAX_MEMBERS };
+    let value = read(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
 /// As [`object`], with a limit of its own for documents that have more members than a token may
 /// have.
 pub(crate) fn object_bounded<'a>(

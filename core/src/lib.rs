@@ -15,6 +15,7 @@
 //!     issuer: "https://auth.example",
 //!     audience: "https://api.example",
 //!     scope: &["reports:read".to_owned()],
+//!     rules: None,
 //!     leeway: 30,
 //!     allow_plain_jwt: false,
 //!     on_stale: UnknownStatusPolicy::Deny,
@@ -94,8 +95,10 @@ pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use nonce_tree::{MAX_TREE_NONCES, NonceTree};
 pub use policy::{
     AmbiguousRequest, ClaimCondition, ClaimRule, ClaimValue, Config, ConfigError, Cors, MAX_ROUTES, RateLimit,
-    RateLimitKey, Route, StreamPolicy, TokenRules, UnknownStatusPolicy, may_carry_identity,
+    RateLimitKey, Route, StreamPolicy, TokenFacts, TokenRules, UnknownStatusPolicy, may_carry_identity,
 };
+#[cfg(feature = "build")]
+pub use policy::{RuleConflict, check_new_rule};
 pub use possession::Possession;
 pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};

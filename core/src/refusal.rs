@@ -127,6 +127,21 @@ pub enum Refusal {
     NotCovered,
     /// The replica is older than the staleness bound, so the token may have been revoked meanwhile.
     Stale,
+    /// The route is for other clients (RFC 6750 section 3.1).
+    WrongClient,
+    /// A claim does not meet the route's condition (RFC 6750 section 3.1).
+    WrongClaim {
+        /// The claim's name.
+        name: String,
+    },
+    /// The user's authentication was too weak or too long ago for the route (RFC 9470 section 3).
+    InsufficientAuthentication {
+        /// Authentication context classes of which the route requires one, space separated; empty
+        /// if it requires none.
+        acr_values: String,
+        /// Seconds since the authentication that the route allows.
+        max_age: Option<u64>,
+    },
     /// The token lacks scope values that the route requires (RFC 6750 section 3.1).
     InsufficientScope {
         /// The scope that the route requires, space separated.
@@ -171,6 +186,9 @@ impl Refusal {
             Self::Revoked => "revoked",
             Self::NotCovered => "not_covered",
             Self::Stale => "stale",
+            Self::WrongClient => "wrong_client",
+            Self::WrongClaim { .. } => "wrong_claim",
+            Self::InsufficientAuthentication { .. } => "insufficient_authentication",
             Self::InsufficientScope { .. } => "insufficient_scope",
         }
     }
@@ -196,7 +214,8 @@ impl Refusal {
             Self::InvalidProof(_) => "RFC 9449 section 4.3",
             Self::MissingCertificate | Self::WrongCertificate => "RFC 8705 section 3",
             Self::Revoked | Self::NotCovered | Self::Stale => "RFC 7009",
-            Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
+            Self::InsufficientAuthentication { .. } => "RFC 9470 section 3",
+            Self::WrongClient | Self::WrongClaim { .. } | Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
         }
     }
 }
@@ -233,6 +252,11 @@ impl fmt::Display for Refusal {
             Self::WrongCertificate => f.write_str("the token is bound to another client certificate"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::NotCovered | Self::Stale => f.write_str("the token's revocation status is unknown"),
+            Self::WrongClient => f.write_str("the route is for other clients"),
+            Self::WrongClaim { .. } => f.write_str("a claim of the token does not meet the condition of the route"),
+            Self::InsufficientAuthentication { .. } => {
+                f.write_str("the route needs a more recent or a stronger authentication of the user")
+            }
             Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),
         }
     }

@@ -8,7 +8,7 @@ use alloc::string::String;
 use crate::bytes::is_equal;
 use crate::claims::Claims;
 use crate::key::{Key, KeySet};
-use crate::policy::UnknownStatusPolicy;
+use crate::policy::{TokenFacts, TokenRules, UnknownStatusPolicy, claim};
 use crate::possession::{self, Possession};
 use crate::refusal::Refusal;
 use crate::revocation::{RevocationChecker, RevocationStatus, TokenIdentifiers};
@@ -27,6 +27,8 @@ pub struct TokenRequirements<'a> {
     pub audience: &'a str,
     /// Scope values that the token must have, all of them.
     pub scope: &'a [String],
+    /// Further rules for the token, which few routes have.
+    pub rules: Option<&'a TokenRules>,
     /// Seconds by which the issuer's clock and this one may differ, at most [`MAX_LEEWAY_SECONDS`];
     /// larger values are reduced to that.
     pub leeway: u64,
@@ -43,9 +45,9 @@ pub struct TokenRequirements<'a> {
 /// Verifies `token` at the Unix time `now`, in seconds.
 ///
 /// The order of the checks is the security argument. Nothing past the size limit is read, and no
-/// claim is decoded before its signature is checked. `revoked` and `insufficient_scope` are
-/// answered only for a token that is good in every other respect, so these answers reveal nothing
-/// about a forged or expired one.
+/// claim is decoded before its signature is checked. `revoked`, `insufficient_scope` and the answers
+/// of the route's rules are given only for a token that is good in every other respect, so these
+/// answers reveal nothing about a forged or expired one.
 ///
 /// # Errors
 /// The first check that fails.
@@ -132,7 +134,13 @@ pub(crate) fn check_claims(
     if !covers_scope(claims.scope(), requirements.scope) {
         return Err(Refusal::InsufficientScope { required: requirements.scope.join(" ") });
     }
-    Ok(())
+    match requirements.rules {
+        None => Ok(()),
+        Some(rules) => {
+            let (scope, client_id, claims) = (claims.scope(), claims.client_id(), claims.payload());
+            rules.check(&TokenFacts { scope, client_id, claims }, requirements.leeway.min(MAX_LEEWAY_SECONDS), now)
+        }
+    }
 }
 
 pub(crate) fn token_identifiers<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
@@ -216,5 +224,11 @@ impl VerifiedToken {
     /// `exp`, Unix seconds.
     pub fn expires_at(&self) -> u64 {
         self.0.expires_at()
+    }
+
+    /// Any claim, as JSON. A name that begins with `/` is a JSON pointer to a member of nested
+    /// objects. It reads all claims again.
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        claim(self.0.payload(), name)
     }
 }

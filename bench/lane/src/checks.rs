@@ -42,6 +42,7 @@ pub fn requirements<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements
         issuer,
         audience,
         scope: &[],
+        rules: None,
         leeway: 30,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

@@ -187,6 +187,7 @@ fn verify_token(token: &[u8]) -> bool {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &scope,
+        rules: None,
         leeway: LEEWAY,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,
@@ -233,7 +234,7 @@ pub fn config(data: &[u8]) -> Outcome {
         assert_eq!(snapshot.config().routes(), config.routes());
         assert!(config.routes().len() <= MAX_ROUTES);
         for path in ["/", "/reports/1", "", "*"] {
-            let route = config.route("GET", path);
+            let route = config.route(None, "GET", path);
             assert!(
                 route.is_err() || route.is_ok_and(|route| config.routes().contains(route) || route.scope().is_empty())
             );
@@ -247,6 +248,7 @@ fn verify_with_scope(token: &str, scope: &[String]) -> Result<VerifiedToken, Ref
         issuer: ISSUER,
         audience: AUDIENCE,
         scope,
+        rules: None,
         leeway: LEEWAY,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,
@@ -349,7 +351,7 @@ pub fn policy(data: &[u8]) -> Outcome {
     let Ok(config) = Config::read(document.as_bytes()) else { return refused };
     let written: Value = serde_json::from_str(&document).expect("strict JSON is JSON");
     assert_eq!(config.routes().len(), written["routes"].as_array().map_or(0, Vec::len));
-    let Ok(route) = config.route(method, path) else { return refused };
+    let Ok(route) = config.route(None, method, path) else { return refused };
     match config.routes().iter().position(|known| std::ptr::eq(known, route)) {
         None => {
             assert!(!route.is_public() && route.scope().is_empty(), "without a route a token is required")

@@ -6,7 +6,11 @@ mod document;
 mod host;
 mod identity_header;
 mod pattern;
+mod route_table;
 mod rule;
+#[cfg(feature = "build")]
+mod rule_conflict;
+mod token_rules;
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -15,8 +19,14 @@ use core::fmt;
 use crate::json::{self, JsonError};
 use crate::key::{JwksError, KeySet};
 
+use self::route_table::RouteTable;
+
 pub use identity_header::may_carry_identity;
 pub use rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules};
+#[cfg(feature = "build")]
+pub use rule_conflict::{RuleConflict, check_new_rule};
+pub use token_rules::TokenFacts;
+pub(crate) use token_rules::claim;
 
 /// Most routes of a configuration.
 pub const MAX_ROUTES: usize = 1024;
@@ -37,42 +47,6 @@ pub enum UnknownStatusPolicy {
     Introspect,
 }
 
-impl Route {
-    /// How specifically the route matches a request, or `None` if it does not match.
-    ///
-    /// A route for GET matches HEAD, too, because servers answer HEAD by running GET. A route for
-    /// `/admin` matches `/admin/`, too, because most frameworks serve both alike, unless the route
-    /// is public. Methods are case-sensitive (RFC 9110 section 9.1).
-    fn specificity(&self, method: &str, path: &str, case: MethodCase) -> Option<Specificity> {
-        let (prefix, is_exact) =
-            self.path.strip_suffix("/*").map_or((self.path.as_str(), true), |prefix| (prefix, false));
-        let rest = path.strip_prefix(prefix)?;
-        let path_matches = match (is_exact, rest) {
-            (_, "") => true,
-            (true, rest) => rest == "/" && !self.is_public,
-            (false, rest) => rest.starts_with('/'),
-        };
-        let is_equal: fn(&str, &str) -> bool = match case {
-            MethodCase::Sensitive => |one, other| one == other,
-            MethodCase::Ignored => str::eq_ignore_ascii_case,
-        };
-        let names = |method: &str| self.methods.iter().any(|wanted| is_equal(wanted, method));
-        let method_matches = self.methods.is_empty() || names(method) || (is_equal(method, "HEAD") && names("GET"));
-        (path_matches && method_matches).then_some((prefix.len(), is_exact, !self.methods.is_empty()))
-    }
-}
-
-/// Whether methods are compared with or without case.
-#[derive(Clone, Copy)]
-enum MethodCase {
-    Sensitive,
-    Ignored,
-}
-
-/// In the order of precedence: length of the matching path, whether the whole path matches, whether
-/// the route names the method.
-type Specificity = (usize, bool, bool);
-
 /// A configuration for edges: audience, keys and routes.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -80,9 +54,7 @@ pub struct Config {
     pub(crate) keys: KeySet,
     jwks: String,
     routes: Vec<Route>,
-    /// The same routes with their paths as [`lenient_path`] reads them.
-    lenient_routes: Vec<Route>,
-    has_method_routes: bool,
+    table: RouteTable,
     header_names: Vec<String>,
     /// For requests that no route matches: requires a valid token and a fresh replica.
     default_route: Route,
@@ -118,9 +90,6 @@ impl Config {
             return Err(ConfigError::SecretKey);
         }
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
-        let lenient = |route: &Route| Route { path: lenient_path(&route.path), ..route.clone() };
-        let lenient_routes = routes.iter().map(lenient).collect();
-        let has_method_routes = routes.iter().any(|route| !route.methods.is_empty());
         let mut header_names: Vec<String> =
             routes.iter().flat_map(Route::headers).map(|(name, _)| name.to_ascii_lowercase()).collect();
         header_names.sort_unstable();
@@ -129,9 +98,8 @@ impl Config {
             audience,
             keys,
             jwks: jwks.to_string(),
+            table: RouteTable::new(&routes),
             routes,
-            lenient_routes,
-            has_method_routes,
             header_names,
             default_route: Route::default(),
         })
@@ -157,26 +125,17 @@ impl Config {
         &self.routes
     }
 
-    /// The route for a request: the one with the longest matching path, of these an exact path
-    /// before a prefix, and of these a route that names the method before one for all methods.
+    /// The route for a request with this authority (`Host`), if it has exactly one, and this decoded
+    /// path. The most specific rule applies: first by host (a name, then names below another, of
+    /// which the longest comes first, then all hosts), then by path, segment by segment (a literal,
+    /// then a parameter, then the end, then `/*`), then by method (HEAD before GET, then all).
     ///
     /// # Errors
-    /// [`AmbiguousRequest`] if another route would apply when path and method are read less
+    /// [`AmbiguousRequest`] if another route would apply when host, path and method are read less
     /// strictly than HTTP defines, as some upstream servers do.
-    pub fn route(&self, method: &str, path: &str) -> Result<&Route, AmbiguousRequest> {
-        let lenient_path = &lenient_path(path);
-        let matching = most_specific(&self.routes, method, path, MethodCase::Sensitive);
-        if matching != most_specific(&self.lenient_routes, method, lenient_path, MethodCase::Sensitive) {
-            return Err(AmbiguousRequest::Path);
-        }
-        // Some frameworks convert the method to upper case, and so run another one than was sent.
-        if self.has_method_routes
-            && (matching != most_specific(&self.routes, method, path, MethodCase::Ignored)
-                || matching != most_specific(&self.lenient_routes, method, lenient_path, MethodCase::Ignored))
-        {
-            return Err(AmbiguousRequest::Method);
-        }
-        Ok(matching.and_then(|index| self.routes.get(index)).unwrap_or(&self.default_route))
+    pub fn route(&self, authority: Option<&str>, method: &str, path: &str) -> Result<&Route, AmbiguousRequest> {
+        let found = self.table.find(&self.routes, authority, method, path)?;
+        Ok(found.and_then(|index| self.routes.get(index)).unwrap_or(&self.default_route))
     }
 
     /// Names of the headers by which routes send claims to the upstream, in lower case. It must get
@@ -187,7 +146,12 @@ impl Config {
 
     /// Whether a route applies to some methods only.
     pub fn has_method_routes(&self) -> bool {
-        self.has_method_routes
+        self.table.has_methods()
+    }
+
+    /// Whether a route applies to some hosts only.
+    pub fn has_host_routes(&self) -> bool {
+        self.table.has_hosts()
     }
 }
 
@@ -198,6 +162,8 @@ pub enum AmbiguousRequest {
     Path,
     /// The method, by capital letters.
     Method,
+    /// The host: it is missing, or no host name.
+    Host,
 }
 
 impl fmt::Display for AmbiguousRequest {
@@ -205,46 +171,12 @@ impl fmt::Display for AmbiguousRequest {
         f.write_str(match self {
             Self::Path => "the path's route depends on capital letters, or on spaces or dots at the end of a segment",
             Self::Method => "the method's route depends on capital letters",
+            Self::Host => "the route depends on the host, and the request names none",
         })
     }
 }
 
 impl core::error::Error for AmbiguousRequest {}
-
-/// Index of the route that matches a request most specifically. Not inlined, to keep components
-/// small.
-#[inline(never)]
-fn most_specific(routes: &[Route], method: &str, path: &str, case: MethodCase) -> Option<usize> {
-    let indexed = routes.iter().enumerate();
-    let matching = indexed.filter_map(|(index, route)| Some((route.specificity(method, path, case)?, index)));
-    matching.max_by_key(|(specificity, _)| *specificity).map(|(_, index)| index)
-}
-
-/// The path as the most lenient server reads it: without case, without spaces around a segment and
-/// dots at its end (as Windows does), and with letters that case mapping or Unicode's compatibility
-/// normalization (NFKC) turn into ASCII letters replaced by these.
-fn lenient_path(path: &str) -> String {
-    let mut lenient = String::with_capacity(path.len());
-    for (index, segment) in path.split('/').enumerate() {
-        if index > 0 {
-            lenient.push('/');
-        }
-        let is_ignored = |letter: char| letter == '.' || letter.is_whitespace();
-        lenient.extend(segment.trim_start().trim_end_matches(is_ignored).chars().map(lenient_letter));
-    }
-    lenient
-}
-
-fn lenient_letter(letter: char) -> char {
-    let ascii = match letter {
-        '\u{212a}' => 'k',
-        '\u{17f}' => 's',
-        '\u{130}' | '\u{131}' => 'i',
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
-        other => other,
-    };
-    ascii.to_ascii_lowercase()
-}
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,10 +231,10 @@ mod tests {
             ("PATCH", "/a/c", "a"),
             ("patch", "/a/c", "a"),
         ] {
-            assert_eq!(config.route(method, path).expect("one route").scope(), [scope], "{method} {path}");
+            assert_eq!(config.route(None, method, path).expect("one route").scope(), [scope], "{method} {path}");
         }
-        assert!(config.route("GET", "/open").expect("one route").is_public());
-        assert!(!config.route("GET", "/open/").expect("one route").is_public());
+        assert!(config.route(None, "GET", "/open").expect("one route").is_public());
+        assert!(!config.route(None, "GET", "/open/").expect("one route").is_public());
     }
 
     #[test]
@@ -321,7 +253,7 @@ mod tests {
             ("HEAD", "/v/y", "get"),
             ("GET", "/Case", "case"),
         ] {
-            assert_eq!(config.route(method, path).expect("one route").scope(), [scope], "{method} {path}");
+            assert_eq!(config.route(None, method, path).expect("one route").scope(), [scope], "{method} {path}");
         }
         for path in [
             "/ADMIN",
@@ -337,13 +269,13 @@ mod tests {
             "/v/x.",
         ] {
             assert_eq!(
-                config.route("GET", path),
+                config.route(None, "GET", path),
                 Err(AmbiguousRequest::Path),
                 "{path} depends on how the upstream reads it"
             );
         }
         for path in ["/a.b.", "/v/y.", "/admin/St. John"] {
-            assert!(config.route("GET", path).is_ok(), "{path} has one route however it is read");
+            assert!(config.route(None, "GET", path).is_ok(), "{path} has one route however it is read");
         }
     }
 
@@ -364,16 +296,75 @@ mod tests {
             ("head", "/head"),
             ("put", "/Case/1"),
         ] {
-            assert_eq!(config.route(method, path), Err(AmbiguousRequest::Method), "{method} {path}");
+            assert_eq!(config.route(None, method, path), Err(AmbiguousRequest::Method), "{method} {path}");
         }
         for (method, path, scope) in
             [("DELETE", "/r/1", "admin"), ("get", "/r/1", "read"), ("delete", "/s", ""), ("HEAD", "/head", "get")]
         {
             assert_eq!(
-                config.route(method, path).map(|route| route.scope().join(" ")),
+                config.route(None, method, path).map(|route| route.scope().join(" ")),
                 Ok(scope.into()),
                 "{method} {path}"
             );
+        }
+    }
+
+    #[test]
+    fn host_comes_before_path_and_path_before_method() {
+        let config = config(
+            r#"{"path":"/*","scope":["any"]},{"path":"/admin/*","scope":["admin"]},
+               {"path":"/*","hosts":["api.example","b.example"],"scope":["api"]},
+               {"path":"/*","hosts":["*.example"],"scope":["below"]},
+               {"path":"/*","hosts":["*.b.example"],"scope":["below-b"]},
+               {"path":"/orders/{id}","hosts":["*.example"],"scope":["order"]},
+               {"path":"/orders/{id}","hosts":["*.example"],"methods":["GET"],"scope":["get"]},
+               {"path":"/orders/{id}","hosts":["*.example"],"methods":["HEAD"],"scope":["head"]},
+               {"path":"/orders/new","hosts":["*.example"],"scope":["new"]}"#,
+        )
+        .expect("a valid configuration");
+        for (host, method, path, scope) in [
+            ("other.test", "GET", "/x", "any"),
+            ("example", "GET", "/x", "any"),
+            ("other.test", "GET", "/admin/x", "admin"),
+            ("api.example", "GET", "/admin/x", "api"),
+            ("API.Example:8443", "GET", "/orders/1", "api"),
+            ("b.example", "GET", "/", "api"),
+            ("a.example", "GET", "/", "below"),
+            ("a.b.example", "GET", "/orders/1", "below-b"),
+            ("a.example", "GET", "/orders/1", "get"),
+            ("a.example", "HEAD", "/orders/1", "head"),
+            ("a.example", "PUT", "/orders/1/", "order"),
+            ("a.example", "GET", "/orders/new", "new"),
+            ("a.example", "GET", "/orders/1/items", "below"),
+            ("[::1]:80", "GET", "/orders/1", "any"),
+        ] {
+            let route = config.route(Some(host), method, path);
+            assert_eq!(route.expect("one route").scope(), [scope], "{host} {method} {path}");
+        }
+        for (host, method, path, part) in [
+            (None, "GET", "/x", AmbiguousRequest::Host),
+            (Some("api.example."), "GET", "/x", AmbiguousRequest::Host),
+            (Some("user@api.example"), "GET", "/x", AmbiguousRequest::Host),
+            (Some("a.example"), "GET", "/Orders/new", AmbiguousRequest::Path),
+            (Some("a.example"), "GET", "/orders/NEW", AmbiguousRequest::Path),
+            (Some("a.example"), "get", "/orders/1", AmbiguousRequest::Method),
+        ] {
+            assert_eq!(config.route(host, method, path), Err(part), "{host:?} {method} {path}");
+        }
+        for id in ["AbC", "a%20b", "x."] {
+            assert!(config.route(Some("a.example"), "PUT", &alloc::format!("/orders/{id}")).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_missing_host_matters_only_where_a_host_rule_could_apply() {
+        let config = config(r#"{"path":"/a/{x}","hosts":["a.example"]},{"path":"/*","scope":["any"]}"#);
+        let config = config.expect("a valid configuration");
+        for path in ["/", "/a", "/b/1", "/a/1/2"] {
+            assert_eq!(config.route(None, "GET", path).expect("one route").scope(), ["any"], "{path}");
+        }
+        for path in ["/a/1", "/A/1", "/a./1"] {
+            assert!(config.route(None, "GET", path).is_err(), "{path}");
         }
     }
 
@@ -410,7 +401,7 @@ mod tests {
     #[test]
     fn a_request_without_a_matching_route_requires_a_valid_token() {
         let config = config("").expect("a valid configuration");
-        let route = config.route("GET", "/x").expect("one route");
+        let route = config.route(None, "GET", "/x").expect("one route");
         assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == UnknownStatusPolicy::Deny);
     }
 }

@@ -75,6 +75,7 @@ fn our_refusal(keys: &KeySet, token: &[u8]) -> Option<String> {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
+        rules: None,
         leeway: 0,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

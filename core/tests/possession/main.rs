@@ -93,6 +93,7 @@ fn verify_in_request(token: &str, presented: &Presented<'_>) -> Result<Option<Pr
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
+        rules: None,
         leeway: LEEWAY,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

@@ -42,6 +42,7 @@ fn requirements() -> TokenRequirements<'static> {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
+        rules: None,
         leeway: 30,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

@@ -10,7 +10,7 @@ use crate::token_builder::TokenBuilder;
 fn requirements<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a> {
     let (scope, leeway, allow_plain_jwt) = (&[], 0, true);
     let (on_stale, on_not_covered) = (UnknownStatusPolicy::Deny, UnknownStatusPolicy::Deny);
-    TokenRequirements { issuer, audience, scope, leeway, allow_plain_jwt, on_stale, on_not_covered }
+    TokenRequirements { issuer, audience, scope, rules: None, leeway, allow_plain_jwt, on_stale, on_not_covered }
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn expected() -> TokenRequirements<'static> {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
+        rules: None,
         leeway: 30,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

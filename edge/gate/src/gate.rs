@@ -440,6 +440,7 @@ impl Gate {
             issuer: &self.settings.issuer,
             audience,
             scope,
+            rules: None,
             leeway: self.settings.leeway,
             allow_plain_jwt: self.allows_plain_jwt(audience, config),
             on_stale,

@@ -30,6 +30,7 @@ pub(crate) async fn authenticate(api: &AdminApi, headers: &HeaderMap) -> Result<
         issuer,
         audience: issuer,
         scope: &scope,
+        rules: None,
         leeway: 0,
         // The record, which is looked up below, exists for access tokens only.
         allow_plain_jwt: true,

@@ -66,6 +66,7 @@ async fn edge_accepts_the_longest_key_identifiers(database: &Database) {
         issuer: &longest,
         audience: &longest,
         scope: &[],
+        rules: None,
         leeway: 0,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

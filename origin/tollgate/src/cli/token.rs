@@ -63,6 +63,7 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
         issuer: &args.issuer,
         audience: &args.audience,
         scope: &scope,
+        rules: None,
         leeway: args.leeway,
         allow_plain_jwt: args.allow_plain_jwt,
         on_stale: UnknownStatusPolicy::Deny,

@@ -98,6 +98,7 @@ fn check_token(replica: &Replica, token: &str, revocations: &impl RevocationChec
         issuer: ISSUER,
         audience: ISSUER,
         scope: &[],
+        rules: None,
         leeway: 0,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

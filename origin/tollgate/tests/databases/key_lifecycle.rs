@@ -112,6 +112,7 @@ fn is_valid(ring: &KeyRing, text: &str, at: u64) -> bool {
         issuer: ISSUER,
         audience: "https://api.example",
         scope: &[],
+        rules: None,
         leeway: 0,
         allow_plain_jwt: false,
         on_stale: UnknownStatusPolicy::Deny,

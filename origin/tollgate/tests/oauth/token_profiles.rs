@@ -129,6 +129,7 @@ async fn id_token_is_no_access_token_even_where_access_tokens_have_the_type_jwt(
         issuer: origin.server.issuer(),
         audience: "shop",
         scope: &[],
+        rules: None,
         leeway: 60,
         allow_plain_jwt: true,
         on_stale: tollgate_core::UnknownStatusPolicy::Deny,

@@ -1,0 +1,223 @@
+//! Finds the rule for a request. Rules are sorted by precedence once, so the first that matches
+//! applies.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::{Ordering, Reverse};
+
+use super::pattern::PathPattern;
+use super::rule::Route;
+use super::{AmbiguousRequest, host};
+
+/// The rules in the order of precedence, as HTTP and as lenient servers read them.
+#[derive(Debug, Clone)]
+pub(super) struct RouteTable {
+    entries: Vec<Entry>,
+    /// The entries with their paths as [`lenient_path`] reads them; `None` if these are the same.
+    lenient_entries: Option<Vec<Entry>>,
+    has_hosts: bool,
+    has_methods: bool,
+    /// Whether a rule's method has lower-case letters.
+    has_lower_case_methods: bool,
+}
+
+/// A rule with one of its hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    /// Index of the rule in the document.
+    index: usize,
+    /// `None` for all hosts.
+    host: Option<String>,
+    path: PathPattern,
+}
+
+/// Whether methods are compared with or without case.
+#[derive(Clone, Copy)]
+enum MethodCase {
+    Sensitive,
+    Ignored,
+}
+
+/// The host of a request, as far as a rule may depend on it.
+#[derive(Clone, Copy)]
+enum Host<'a> {
+    /// Its name.
+    Name(&'a str),
+    /// The request has none that can be used: only rules for all hosts match.
+    Missing,
+    /// Every host of a rule matches.
+    Any,
+}
+
+impl RouteTable {
+    pub(super) fn new(routes: &[Route]) -> Self {
+        let entries = sorted(routes, |path| path.into());
+        let lenient_entries = Some(sorted(routes, lenient_path)).filter(|lenient| *lenient != entries);
+        let has_lower_case = |method: &String| method.bytes().any(|byte| byte.is_ascii_lowercase());
+        Self {
+            entries,
+            lenient_entries,
+            has_hosts: routes.iter().any(|route| !route.hosts.is_empty()),
+            has_methods: routes.iter().any(|route| !route.methods.is_empty()),
+            has_lower_case_methods: routes.iter().flat_map(|route| &route.methods).any(has_lower_case),
+        }
+    }
+
+    pub(super) fn has_hosts(&self) -> bool {
+        self.has_hosts
+    }
+
+    pub(super) fn has_methods(&self) -> bool {
+        self.has_methods
+    }
+
+    /// Index of the rule for a request. `authority` is its `Host`, if it has exactly one.
+    pub(super) fn find(
+        &self,
+        routes: &[Route],
+        authority: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> Result<Option<usize>, AmbiguousRequest> {
+        let host = match self.has_hosts {
+            true => authority.and_then(host::host_name).map_or(Host::Missing, Host::Name),
+            false => Host::Missing,
+        };
+        let lenient_entries = self.lenient_entries.as_ref().unwrap_or(&self.entries);
+        let own_lenient_path = if is_lenient(path) { None } else { Some(lenient_path(path)) };
+        let lenient_path = own_lenient_path.as_deref().unwrap_or(path);
+        let read_alike = self.lenient_entries.is_none() && own_lenient_path.is_none();
+
+        let first = |host, case| first_match(&self.entries, routes, host, method, path, case);
+        let first_lenient = |host, case| first_match(lenient_entries, routes, host, method, lenient_path, case);
+        let found = first(host, MethodCase::Sensitive);
+        if !read_alike && found != first_lenient(host, MethodCase::Sensitive) {
+            return Err(AmbiguousRequest::Path);
+        }
+        // Some frameworks convert the method to upper case, and so run another one than was sent.
+        let has_lower_case = self.has_lower_case_methods || method.bytes().any(|byte| byte.is_ascii_lowercase());
+        if self.has_methods
+            && has_lower_case
+            && (found != first(host, MethodCase::Ignored) || found != first_lenient(host, MethodCase::Ignored))
+        {
+            return Err(AmbiguousRequest::Method);
+        }
+        // Servers choose a host by rules of their own for a request that names none.
+        if self.has_hosts
+            && matches!(host, Host::Missing)
+            && (found != first(Host::Any, MethodCase::Ignored)
+                || found != first_lenient(Host::Any, MethodCase::Ignored))
+        {
+            return Err(AmbiguousRequest::Host);
+        }
+        Ok(found)
+    }
+}
+
+/// Index of the first rule that matches. Not inlined, to keep components small.
+#[inline(never)]
+fn first_match(
+    entries: &[Entry],
+    routes: &[Route],
+    host: Host<'_>,
+    method: &str,
+    path: &str,
+    case: MethodCase,
+) -> Option<usize> {
+    let is_match = |entry: &&Entry| {
+        let host_matches = match (&entry.host, host) {
+            (None, _) | (_, Host::Any) => true,
+            (Some(pattern), Host::Name(name)) => host::matches(pattern, name),
+            (Some(_), Host::Missing) => false,
+        };
+        host_matches
+            && entry.path.matches(path)
+            && routes.get(entry.index).is_some_and(|route| matches_method(route, method, case))
+    };
+    entries.iter().find(is_match).map(|entry| entry.index)
+}
+
+/// A rule for GET matches HEAD, too, because servers answer HEAD by running GET. Methods are
+/// case-sensitive (RFC 9110 section 9.1).
+fn matches_method(route: &Route, method: &str, case: MethodCase) -> bool {
+    if route.methods.is_empty() {
+        return true;
+    }
+    let is_equal: fn(&str, &str) -> bool = match case {
+        MethodCase::Sensitive => |one, other| one == other,
+        MethodCase::Ignored => str::eq_ignore_ascii_case,
+    };
+    let names = |method: &str| route.methods.iter().any(|wanted| is_equal(wanted, method));
+    names(method) || (is_equal(method, "HEAD") && names("GET"))
+}
+
+/// The rules by precedence: by host, then by path, then by method. HEAD is a rule's own method
+/// before it is GET's. Of equal rules, which the origin refuses to make, the last applies.
+fn sorted(routes: &[Route], read_path: fn(&str) -> String) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(routes.len());
+    for (index, route) in routes.iter().enumerate() {
+        let path = PathPattern::new(&read_path(&route.path), route.is_public);
+        if route.hosts.is_empty() {
+            entries.push(Entry { index, host: None, path });
+        } else {
+            let hosts = route.hosts.iter().cloned();
+            entries.extend(hosts.map(|host| Entry { index, host: Some(host), path: path.clone() }));
+        }
+    }
+    entries.sort_by(|one, other| {
+        compare(one, other)
+            .then_with(|| method_rank(routes, one).cmp(&method_rank(routes, other)))
+            .then_with(|| other.index.cmp(&one.index))
+    });
+    entries
+}
+
+/// Precedence by host and path.
+fn compare(one: &Entry, other: &Entry) -> Ordering {
+    host::rank(one.host.as_deref())
+        .cmp(&host::rank(other.host.as_deref()))
+        .then_with(|| one.path.precedence(&other.path))
+}
+
+fn method_rank(routes: &[Route], entry: &Entry) -> Reverse<u8> {
+    let methods = routes.get(entry.index).map(|route| &route.methods[..]).unwrap_or_default();
+    let names_head = methods.iter().any(|method| method.eq_ignore_ascii_case("HEAD"));
+    Reverse(u8::from(!methods.is_empty()) + u8::from(names_head))
+}
+
+/// Whether [`lenient_path`] returns the path as it is.
+fn is_lenient(path: &str) -> bool {
+    let mut before = b'/';
+    let is_unchanged = path.bytes().all(|byte| {
+        let is_ignored = before == b'.' && byte == b'/';
+        before = byte;
+        !is_ignored && byte.is_ascii_graphic() && !byte.is_ascii_uppercase()
+    });
+    is_unchanged && before != b'.'
+}
+
+/// The path as the most lenient server reads it: without case, without spaces around a segment and
+/// dots at its end (as Windows does), and with letters that case mapping or Unicode's compatibility
+/// normalization (NFKC) turn into ASCII letters replaced by these.
+pub(super) fn lenient_path(path: &str) -> String {
+    let mut lenient = String::with_capacity(path.len());
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
+            lenient.push('/');
+        }
+        let is_ignored = |letter: char| letter == '.' || letter.is_whitespace();
+        lenient.extend(segment.trim_start().trim_end_matches(is_ignored).chars().map(lenient_letter));
+    }
+    lenient
+}
+
+fn lenient_letter(letter: char) -> char {
+    let ascii = match letter {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        '\u{130}' | '\u{131}' => 'i',
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
+        other => other,
+    };
+    ascii.to_ascii_lowercase()
+}
