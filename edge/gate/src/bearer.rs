@@ -121,6 +121,13 @@ pub(crate) fn refused_token(refusal: &Refusal, scheme: Scheme) -> Response {
         Refusal::InsufficientScope { required } => {
             refuse(403, scheme, "insufficient_scope", &description, Some(required))
         }
+        // The token is good and lacks the privilege, which no scope gives.
+        Refusal::WrongClient | Refusal::WrongClaim { .. } => {
+            refuse(403, scheme, "insufficient_scope", &description, None)
+        }
+        Refusal::InsufficientAuthentication { acr_values, max_age } => {
+            insufficient_authentication(scheme, &description, acr_values, *max_age)
+        }
         Refusal::NotCovered | Refusal::Stale => unavailable(&description),
         // The challenge names the scheme with which the token could pass (RFC 9449 section 7.2).
         Refusal::BoundToKey | Refusal::NotBound => refuse(401, Scheme::Dpop, "invalid_token", &description, None),
@@ -130,6 +137,19 @@ pub(crate) fn refused_token(refusal: &Refusal, scheme: Scheme) -> Response {
         Refusal::InvalidProof(_) => refuse(401, Scheme::Dpop, "invalid_dpop_proof", &description, None),
         _ => refuse(401, scheme, "invalid_token", &description, None),
     }
+}
+
+/// 401: the user must authenticate again (RFC 9470 section 3).
+fn insufficient_authentication(scheme: Scheme, description: &str, acr_values: &str, max_age: Option<u64>) -> Response {
+    let code = "insufficient_user_authentication";
+    let mut parameters = format!("error=\"{code}\", error_description=\"{description}\"");
+    if !acr_values.is_empty() {
+        parameters.push_str(&format!(", acr_values=\"{acr_values}\""));
+    }
+    if let Some(seconds) = max_age {
+        parameters.push_str(&format!(", max_age=\"{seconds}\""));
+    }
+    Response::error(401, code, description).with("www-authenticate", scheme.challenge(&parameters))
 }
 
 /// 503: the edge cannot decide now, whatever the request is.

@@ -18,7 +18,7 @@ use crate::message::{Decision, Forward, ForwardRoute, Header, RefusedRequest, Re
 use crate::path;
 use crate::replica_state::ReplicaState;
 use crate::resource_metadata::{self, Resources};
-use crate::routing::find_route;
+use crate::routing::{authority, find_route};
 use crate::settings::Settings;
 
 /// Path for proxies that ask the gate about a request (`auth_request`, `forwardAuth`, `ext_authz`).
@@ -125,7 +125,7 @@ impl Gate {
                 Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
             }
             _ => self.well_known(request, now_ms, has_waited).unwrap_or_else(|| {
-                match self.authorize(request, now_ms, has_waited) {
+                match self.authorize(request, authority(request), now_ms, has_waited) {
                     Authorization::Allowed(forward) => Decision::Forward(forward),
                     Authorization::Refused(response) | Authorization::Preflight(response) => Decision::Answer(response),
                     Authorization::NeedsFreshReplica => Decision::Wait,
@@ -181,13 +181,13 @@ impl Gate {
         if may_wait && self.state.age_ms(now_ms).is_none() {
             return Decision::Wait; // which headers the proxy must send depends on the route rules
         }
-        let original = match self.original_request(request) {
+        let (original, authority) = match self.original_request(request) {
             Ok(original) => original,
             Err(problem) => {
                 return Decision::Answer(self.refused(bearer::invalid_request(problem), "invalid_request", None, None));
             }
         };
-        Decision::Answer(match self.authorize(&original, now_ms, has_waited) {
+        Decision::Answer(match self.authorize(&original, authority, now_ms, has_waited) {
             Authorization::Allowed(Forward { identity, .. }) => self.allow_proxy(identity),
             // The upstream answers it.
             Authorization::Preflight(response) if response.status == 204 => self.allow_proxy(Vec::new()),
@@ -211,19 +211,19 @@ impl Gate {
         Response { headers: identity, ..Response::new(200) }.with("cache-control", "no-store")
     }
 
-    /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the
+    /// The request that a proxy asks about, and its host. Envoy (`ext_authz`) keeps the method and appends the
     /// path; nginx (`auth_request`) is configured to send both in `X-Original-*`; Traefik
     /// (`forwardAuth`) and Caddy send them in `X-Forwarded-*`.
     ///
     /// A proxy sets the headers of one family and passes on the others from its client. If the gate
-    /// took URI and method from different families, the client could choose the route rule. So only
-    /// one family may be present, and it must be complete.
-    fn original_request<'a>(&self, request: &Request<'a>) -> Result<Request<'a>, &'static str> {
+    /// took URI, method and host from different families, the client could choose the route rule. So
+    /// only one family may be present, and it must be complete.
+    fn original_request<'a>(&self, request: &Request<'a>) -> Result<(Request<'a>, Option<&'a str>), &'static str> {
         if let Some(target) = request.target.strip_prefix(VALIDATE_PATH).filter(|rest| rest.starts_with('/')) {
-            return Ok(Request { target, ..*request });
+            return Ok((Request { target, ..*request }, authority(request)));
         }
-        let original = OriginalHeaders::read(request, "x-original-uri", "x-original-method")?;
-        let forwarded = OriginalHeaders::read(request, "x-forwarded-uri", "x-forwarded-method")?;
+        let original = OriginalHeaders::read(request, ["x-original-uri", "x-original-method", "x-original-host"])?;
+        let forwarded = OriginalHeaders::read(request, ["x-forwarded-uri", "x-forwarded-method", "x-forwarded-host"])?;
         let from_proxy = match (original.is_empty(), forwarded.is_empty()) {
             (false, false) => {
                 return Err("X-Original-* and X-Forwarded-Uri or -Method are both set");
@@ -233,21 +233,29 @@ impl Gate {
         };
         let config = self.state.replica().map(tollgate_core::Replica::config);
         let has_routes = config.is_some_and(|config| !config.routes().is_empty());
-        let has_methods = config.is_some_and(tollgate_core::Config::has_method_routes);
-        match (from_proxy.target, from_proxy.method) {
-            // Without them, a misconfigured proxy would bypass the rules for paths and methods.
-            (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
-            (_, None) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
-            (target, method) => {
-                Ok(Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), ..*request })
+        let has_methods = config.is_some_and(Config::has_method_routes);
+        let has_hosts = config.is_some_and(Config::has_host_routes);
+        match (from_proxy.target, from_proxy.method, from_proxy.host) {
+            // Without them, a misconfigured proxy would bypass the rules for paths, methods and hosts.
+            (None, ..) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
+            (_, None, _) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
+            (.., None) if has_hosts => Err("the proxied request's host is missing: set X-Original-Host"),
+            (target, method, host) => {
+                Ok((Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), ..*request }, host))
             }
         }
     }
 
-    /// Decides on a request by its path, its route rule and its token. If the replica is stale and
+    /// Decides on a request by its host, its path, its route rule and its token. If the replica is stale and
     /// the request has not waited yet, outcomes that a fresher replica could change wait for it;
     /// the others do not.
-    fn authorize(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Authorization {
+    fn authorize(
+        &self,
+        request: &Request<'_>,
+        authority: Option<&str>,
+        now_ms: u64,
+        has_waited: bool,
+    ) -> Authorization {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
         let refuse =
             |response, reason, route, client| Authorization::Refused(self.refused(response, reason, route, client));
@@ -269,12 +277,12 @@ impl Gate {
         };
         let config = replica.config();
         if let Some(preflight) = Preflight::read(request)
-            && let Ok(route) = find_route(config, preflight.method, &path)
+            && let Ok(route) = find_route(config, authority, preflight.method, &path)
             && let Some(cors) = route.cors()
         {
             return Authorization::Preflight(preflight.answer(cors));
         }
-        let route = match find_route(config, request.method, &path) {
+        let route = match find_route(config, authority, request.method, &path) {
             Ok(route) => route,
             Err(why) => return invalid(&why),
         };
@@ -331,9 +339,8 @@ impl Gate {
         let dpop = (scheme == Scheme::Dpop).then(|| self.dpop_request(request, token, now));
         let certificate = || self.client_certificate(request);
         let possession = Possession::new(dpop, &certificate, route.requires_binding());
-        let when_unknown = [route.on_stale(), route.on_not_covered()];
         let mut was_cached = false;
-        let verdict = self.requirements(route.scope(), when_unknown, now_ms).and_then(|(requirements, view)| {
+        let verdict = self.route_requirements(route, now_ms).and_then(|(requirements, view)| {
             let mut verifier = self.state.verifier();
             let verdict = verifier.verify_in_request(token, &requirements, Some(&possession), &view, now);
             let forward = verdict.map(|token| forward(Some(token)));
@@ -449,6 +456,22 @@ impl Gate {
         Ok((requirements, ReplicaView { replica, is_fresh: self.freshness(now_ms) != Freshness::Stale }))
     }
 
+    /// The checks for a token on this route, and the replica that has its revocation status.
+    fn route_requirements<'a>(
+        &'a self,
+        route: &'a Route,
+        now_ms: u64,
+    ) -> Result<(TokenRequirements<'a>, ReplicaView<'a>), Refusal> {
+        let when_unknown = [route.on_stale(), route.on_not_covered()];
+        let (mut requirements, view) = self.requirements(route.scope(), when_unknown, now_ms)?;
+        requirements.rules = route.token_rules();
+        if let Some(audience) = route.audience() {
+            requirements.audience = audience;
+            requirements.allow_plain_jwt = self.allows_plain_jwt(audience, view.replica.config());
+        }
+        Ok((requirements, view))
+    }
+
     /// Required `aud` of tokens.
     pub(crate) fn audience<'a>(&'a self, config: &'a Config) -> &'a str {
         self.settings.audience.as_deref().unwrap_or(config.audience())
@@ -519,6 +542,9 @@ fn may_change_by_refresh(refusal: &Refusal) -> bool {
             | Refusal::NotBound
             | Refusal::NotCovered
             | Refusal::Stale
+            | Refusal::WrongClient
+            | Refusal::WrongClaim { .. }
+            | Refusal::InsufficientAuthentication { .. }
             | Refusal::InsufficientScope { .. }
     )
 }
@@ -529,17 +555,21 @@ fn is_gate_path(path: &str) -> bool {
     decoded == b"/_tollgate" || decoded.starts_with(b"/_tollgate/")
 }
 
-/// Target and method of the request that a proxy asks about, from one family of headers.
+/// Target, method and host of the request that a proxy asks about, from one family of headers.
 struct OriginalHeaders<'a> {
     target: Option<&'a str>,
     method: Option<&'a str>,
+    host: Option<&'a str>,
 }
 
 impl<'a> OriginalHeaders<'a> {
-    fn read(request: &Request<'a>, uri: &str, method: &str) -> Result<Self, &'static str> {
-        Ok(Self { target: one_value(request, uri)?, method: one_value(request, method)? })
+    fn read(request: &Request<'a>, [uri, method, host]: [&str; 3]) -> Result<Self, &'static str> {
+        let (target, method) = (one_value(request, uri)?, one_value(request, method)?);
+        Ok(Self { target, method, host: one_value(request, host)? })
     }
 
+    /// Whether the family is not that of the proxy. A host alone does not make it: proxies send
+    /// `X-Forwarded-Host` along with the other family.
     fn is_empty(&self) -> bool {
         self.target.is_none() && self.method.is_none()
     }

@@ -9,6 +9,7 @@ use tollgate_core::{DpopRequest, ProofError, RequestUrl, Thumbprint, certificate
 use crate::gate::{Gate, one_value};
 use crate::message::Request;
 use crate::path;
+use crate::routing::authority;
 use crate::setting_error::SettingError;
 
 /// Longest header with a certificate that is read, in bytes.
@@ -78,11 +79,7 @@ impl Gate {
             Some(scheme) => scheme.eq_ignore_ascii_case("https"),
             None => request.connection.is_https,
         };
-        let authority = match forwarded("x-forwarded-host")? {
-            Some(host) => host,
-            None => single_value(request, "host")??,
-        };
-        Some(RequestUrl { is_https, authority, path })
+        Some(RequestUrl { is_https, authority: authority(request)?, path })
     }
 
     /// Thumbprint of the client's certificate: of the one that a trusted proxy forwards in the
@@ -101,7 +98,7 @@ impl Gate {
 }
 
 /// The value of a header, if there is one; `None` if it is repeated or a list.
-fn single_value<'a>(request: &Request<'a>, name: &str) -> Option<Option<&'a str>> {
+pub(crate) fn single_value<'a>(request: &Request<'a>, name: &str) -> Option<Option<&'a str>> {
     one_value(request, name).ok().filter(|value| value.is_none_or(|value| !value.contains(',')))
 }
 

@@ -1,17 +1,35 @@
-//! The route rule of a request.
+//! The host by which a request is routed, and its route rule.
 
 use tollgate_core::{Config, Route};
 
+use crate::message::Request;
 use crate::path::DecodedPath;
+use crate::proofs::single_value;
 
-/// Finds the route rule for a method and a path. An encoded slash is part of its segment, as the
+/// The host of the request as its client sees it, with its port: that which a trusted proxy
+/// forwards, or else `Host`. `None` if there is none, or more than one.
+pub(crate) fn authority<'a>(request: &Request<'a>) -> Option<&'a str> {
+    if request.connection.is_from_trusted_proxy
+        && let Some(host) = single_value(request, "x-forwarded-host")?
+    {
+        return Some(host);
+    }
+    single_value(request, "host")?
+}
+
+/// Finds the route rule for a host, a method and a path. An encoded slash is part of its segment, as the
 /// upstream reads it, if the rule allows it. To a server that takes it for a slash, the path must
 /// have the same rule, or none.
 ///
 /// # Errors
 /// Says what other servers could read differently.
-pub(crate) fn find_route<'a>(config: &'a Config, method: &str, path: &DecodedPath<'_>) -> Result<&'a Route, String> {
-    let find = |path| config.route(method, path).map_err(|ambiguous| ambiguous.to_string());
+pub(crate) fn find_route<'a>(
+    config: &'a Config,
+    authority: Option<&str>,
+    method: &str,
+    path: &DecodedPath<'_>,
+) -> Result<&'a Route, String> {
+    let find = |path| config.route(authority, method, path).map_err(|ambiguous| ambiguous.to_string());
     let route = find(&path.segments)?;
     let Some(with_slashes_decoded) = &path.with_slashes_decoded else { return Ok(route) };
     if !route.allows_encoded_slash() {
@@ -38,7 +56,7 @@ mod tests {
 
     fn scope(path: &str) -> Result<String, String> {
         let path = path::decode(path).map_err(str::to_owned)?;
-        find_route(&config(), "GET", &path).map(|route| route.scope().join(" "))
+        find_route(&config(), None, "GET", &path).map(|route| route.scope().join(" "))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::bearer::{self, AccessToken};
 use crate::gate::{Freshness, Gate};
 use crate::message::Request;
 use crate::path;
-use crate::routing::find_route;
+use crate::routing::{authority, find_route};
 
 /// Whether a stream may stay open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,11 @@ impl Gate {
     /// removed meanwhile: the stream must end.
     pub fn stream_ticket(&self, request: &Request<'_>) -> Option<StreamTicket> {
         let config = self.state.replica()?.config();
-        let route = find_route(config, request.method, &path::decode(request.path()).ok()?).ok()?;
+        let route = find_route(config, authority(request), request.method, &path::decode(request.path()).ok()?).ok()?;
         let AccessToken::Token(token, _) = bearer::access_token(request) else { return None };
         let settings = self.settings();
-        let audience = settings.audience.as_deref().unwrap_or(config.audience());
+        let own_audience = settings.audience.as_deref().unwrap_or(config.audience());
+        let audience = route.audience().unwrap_or(own_audience);
         let allow_plain_jwt = settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience);
         let ticket = self.state.verifier().stream_ticket(token, allow_plain_jwt, settings.leeway).ok()?;
         Some(ticket.with_policies(route.on_stale(), route.on_not_covered()))

@@ -29,6 +29,8 @@ const METHOD_HEADERS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
         ),
         ("X-Forwarded-Uri" = Option<String>, Header, description = "The same, from other proxies"),
         ("X-Forwarded-For" = Option<String>, Header, description = "The same, if it is a whole URL"),
+        ("X-Original-Host" = Option<String>, Header, description = "Host of the proxied request, along with `X-Original-URI`"),
+        ("X-Forwarded-Host" = Option<String>, Header, description = "The same, from other proxies"),
         ("X-Original-Method" = Option<String>, Header, description = "Method of the proxied request"),
         ("X-Forwarded-Method" = Option<String>, Header, description = "The same, from other proxies"),
     ),
@@ -54,7 +56,8 @@ pub(crate) async fn post(
     State(bearers): State<Arc<BearerAuthenticator>>,
     caller: Caller,
 ) -> Result<StatusCode, Response> {
-    let path = requested_path(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
+    let (host, path) =
+        requested_target(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let method = single_value(&caller.headers, &METHOD_HEADERS)
         .map_err(|problem| Problem::bad_request(problem).into_response())?;
     let config = rules.current().await.map_err(|error| Problem::from(error).into_response())?;
@@ -65,7 +68,7 @@ pub(crate) async fn post(
     if method.is_none() && config.has_method_routes() {
         return Err(Problem::bad_request("the method is missing: set X-Original-Method").into_response());
     }
-    let route = config.route(method.unwrap_or("GET"), path.as_deref().unwrap_or("/"));
+    let route = config.route(host.as_deref(), method.unwrap_or("GET"), path.as_deref().unwrap_or("/"));
     let route = route.map_err(|ambiguous| Problem::bad_request(&ambiguous.to_string()).into_response())?;
     if route.is_public() {
         return Ok(StatusCode::OK);
@@ -83,16 +86,21 @@ pub(crate) async fn post(
     }
 }
 
-/// The path of the proxied request.
-fn requested_path(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+/// Host and path of the proxied request. The host is that of the URL or, with a path, the one that
+/// the proxy sends along.
+fn requested_target(headers: &HeaderMap) -> Result<(Option<String>, Option<String>), &'static str> {
     let Some(address) = single_value(headers, &URL_HEADERS)? else {
-        return Ok(None);
+        return Ok((None, None));
     };
-    let path = match address.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => address,
+    let (host, path) = match address.split_once("://") {
+        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => {
+            let name = if headers.contains_key("x-original-uri") { "x-original-host" } else { "x-forwarded-host" };
+            (single_value(headers, &[name])?.unwrap_or_default(), address)
+        }
     };
     let path = path.split('?').next().unwrap_or_default();
+    let path = if path.is_empty() { "/" } else { path };
     if !path.starts_with('/') {
         return Err("the address must be a URL or a path");
     }
@@ -103,7 +111,7 @@ fn requested_path(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     if is_ambiguous || !path.bytes().all(is_plain) {
         return Err("the path can be read in more than one way");
     }
-    Ok(Some(path.to_owned()))
+    Ok((Some(host.to_owned()), Some(path.to_owned())))
 }
 
 /// The value of these headers, of which at most one may occur, once.
@@ -128,7 +136,27 @@ mod tests {
     fn read(name: &'static str, value: &str) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().expect("a header"));
-        requested_path(&headers)
+        requested_target(&headers).map(|(_, path)| path)
+    }
+
+    #[test]
+    fn host_is_that_of_the_url_or_of_the_same_proxy() {
+        for (sent, host) in [
+            (&[("x-original-uri", "https://api.example:8443/a")][..], "api.example:8443"),
+            (&[("x-original-uri", "/a"), ("x-original-host", "api.example"), ("x-forwarded-host", "b")], "api.example"),
+            (
+                &[("x-forwarded-uri", "/a"), ("x-forwarded-host", "api.example"), ("x-original-host", "b")],
+                "api.example",
+            ),
+            (&[("x-original-uri", "/a"), ("x-forwarded-host", "b")], ""),
+        ] {
+            let mut headers = HeaderMap::new();
+            sent.iter().for_each(|(name, value)| {
+                headers.append(*name, value.parse().expect("a header"));
+            });
+            let expected = (Some(host.to_owned()), Some("/a".to_owned()));
+            assert_eq!(requested_target(&headers), Ok(expected), "{sent:?}");
+        }
     }
 
     #[test]
@@ -144,6 +172,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-original-uri", "/a".parse().expect("a header"));
         headers.insert("x-forwarded-uri", "/b".parse().expect("a header"));
-        assert!(requested_path(&headers).is_err(), "two addresses");
+        assert!(requested_target(&headers).is_err(), "two addresses");
     }
 }
