@@ -93,14 +93,16 @@ fn requested_target(headers: &HeaderMap) -> Result<(Option<String>, Option<Strin
         return Ok((None, None));
     };
     let (host, path) = match address.split_once("://") {
-        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        Some((_, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (host, if path.is_empty() { "/" } else { path })
+        }
         None => {
             let name = if headers.contains_key("x-original-uri") { "x-original-host" } else { "x-forwarded-host" };
             (single_value(headers, &[name])?.unwrap_or_default(), address)
         }
     };
     let path = path.split('?').next().unwrap_or_default();
-    let path = if path.is_empty() { "/" } else { path };
     if !path.starts_with('/') {
         return Err("the address must be a URL or a path");
     }
