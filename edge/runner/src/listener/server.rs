@@ -72,11 +72,12 @@ impl Gate {
         }
     }
 
-    /// Metrics in the text format of Prometheus; none in Spin mode, where the component counts.
+    /// Metrics in the text format of Prometheus; none in Spin mode, where the component counts, and
+    /// of a relay.
     pub(crate) async fn metrics_text(&self) -> Option<String> {
         match self {
             Gate::Component(gate) => gate.metrics_text().await,
-            Gate::Spin(_) => None,
+            Gate::Spin(_) | Gate::Relay(_) => None,
         }
     }
 }
