@@ -6,21 +6,19 @@
 //! isolate asks the origin only while its hub fails.
 //!
 //! # Invariant: a replica is never taken for fresher than it is
-//! 1. Only one thing proves freshness: an answer that the origin signed, to a request
-//!    of the hub, with the request's nonce. All that the origin had acknowledged
-//!    before that request is in the hub's replica after that answer.
-//! 2. The hub reports by its own clock how long before the arrival of the isolate's
-//!    request it sent its own, or how long after. The isolate adds that to the time
-//!    at which it sent its request, by *its* clock. That time is earlier than the
-//!    arrival. So the isolate may take the proof for older than it is, never for
-//!    fresher, however far apart the two clocks are. Should the hub's clock be set
-//!    forward while it holds the request, the proof is too fresh by the time that the
+//! 1. Only one thing proves freshness: an answer that the origin signed, to a request of the hub,
+//!    with the request's nonce. All that the origin had acknowledged before that request is in the
+//!    hub's replica after that answer.
+//! 2. The hub reports by its own clock how long before the arrival of the isolate's request it sent
+//!    its own, or how long after. The isolate adds that to the time at which it sent its request,
+//!    by *its* clock. That time is earlier than the arrival. So the isolate may take the proof for
+//!    older than it is, never for fresher, however far apart the two clocks are. Should the hub's
+//!    clock be set forward while it holds the request, the proof is too fresh by the time that the
 //!    hub may hold it, at most.
-//! 3. All other messages are applied by [`Gate::warm`] and [`Gate::push`], which
-//!    cannot prove freshness. If one of them is missing or refused, the proof is
-//!    refused too, because its signature covers the hash chain of the history. An
-//!    older answer never becomes a proof: the gate would be fresh without the changes
-//!    after it.
+//! 3. All other messages are applied by [`Gate::warm`] and [`Gate::push`], which cannot prove
+//!    freshness. If one of them is missing or refused, the proof is refused too, because its
+//!    signature covers the hash chain of the history. An older answer never becomes a proof: the
+//!    gate would be fresh without the changes after it.
 //!
 //! The isolate checks every signature. It trusts the hub for the age and the check of
 //! the nonce, within a minute of the origin's own time in the proof. Only this Worker

@@ -12,7 +12,7 @@ use tollgate_gate::{
 };
 use worker::{Env, console_warn, web_sys};
 
-use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight};
+use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight, upstreams::Upstreams};
 
 thread_local! {
     static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
@@ -29,6 +29,7 @@ pub(crate) struct Isolate {
     /// What this isolate reports to the origin.
     reporter: RefCell<Reporter>,
     pub(crate) refusal_log: RefCell<RefusalLog>,
+    pub(crate) upstreams: Upstreams,
     /// Counts of route rules' rate limits, without hubs or while they fail.
     pub(crate) limiter: RefCell<RateLimiter>,
     /// Time of the last check whether KV has the snapshot.
@@ -55,6 +56,7 @@ impl Isolate {
             hubs,
             reporter: RefCell::new(Reporter::new(u64::from_be_bytes(random()?))),
             refusal_log: RefCell::default(),
+            upstreams: Upstreams::from_env(env)?,
             limiter: RefCell::default(),
             kv_checked_ms: Cell::new(0),
         });

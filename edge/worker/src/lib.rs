@@ -19,8 +19,10 @@ mod observe;
 mod origin;
 mod protocol;
 mod push;
+mod rate_limit;
 mod single_flight;
 mod streams;
+mod upstreams;
 
 use std::rc::Rc;
 
