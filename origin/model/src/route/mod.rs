@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
+use tollgate_core::{RuleConflict, check_new_rule};
 
 pub use self::document::{
     Binding, ClaimRule, ClaimValue, Cors, EncodedSlash, RateLimit, RateLimitKey, RouteDocument, StreamPolicy,
@@ -120,13 +121,28 @@ impl Route {
             || serde_json::to_value(&self.0).is_ok_and(has_others)
     }
 
-    /// Whether both rules could apply to a request with equal precedence; only one of them may
-    /// exist.
-    #[must_use]
-    pub fn conflicts_with(&self, other: &Route) -> bool {
-        let both_for_all = self.methods().is_empty() && other.methods().is_empty();
-        let same_hosts = self.hosts() == other.hosts() || !self.hosts().is_disjoint(other.hosts());
-        self.path() == other.path() && same_hosts && (both_for_all || !self.methods().is_disjoint(other.methods()))
+    /// The rule as edges read it.
+    ///
+    /// # Errors
+    /// Never in practice: the document was checked.
+    pub fn to_edge_route(&self) -> Result<tollgate_core::Route, Malformed> {
+        let unreadable = Malformed::new("route", "cannot be read by edges");
+        let rule = self.0.to_edge_rule().map_err(|_| unreadable.clone())?;
+        tollgate_core::Route::read(Value::Object(rule).to_string().as_bytes()).map_err(|_| unreadable)
+    }
+
+    /// Checks whether the rule may be added to others, as [`check_new_rule`] says.
+    ///
+    /// # Errors
+    /// The conflict, with the other rule, if it is one with another.
+    pub fn check_among<'a>(&self, others: &'a [Route]) -> Result<(), (RuleConflict, Option<&'a Route>)> {
+        let unreadable = |_| (RuleConflict::MalformedParameter, None);
+        let edge_routes: Vec<_> =
+            others.iter().map(Route::to_edge_route).collect::<Result<_, _>>().map_err(unreadable)?;
+        check_new_rule(&self.to_edge_route().map_err(unreadable)?, &edge_routes).map_err(|conflict| match conflict {
+            RuleConflict::SameRequests(index) | RuleConflict::ReadAlike(index) => (conflict, others.get(index)),
+            _ => (conflict, None),
+        })
     }
 }
 
@@ -267,11 +283,16 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_equal_precedence_conflict() {
-        let rule = |methods: &[&str]| route("/a", methods).expect("a rule");
-        assert!(rule(&[]).conflicts_with(&rule(&[])));
-        assert!(rule(&["GET", "PUT"]).conflicts_with(&rule(&["PUT"])));
-        assert!(!rule(&["GET"]).conflicts_with(&rule(&[])));
-        assert!(!rule(&["GET"]).conflicts_with(&rule(&["PUT"])));
+    fn conflict_names_the_other_rule() {
+        let rule = |path: &str, methods: &[&str]| route(path, methods).expect("a rule");
+        let others = [rule("/a", &["GET", "PUT"]), rule("/b/{id}", &[])];
+        assert_eq!(rule("/a", &[]).check_among(&others), Ok(()));
+        assert_eq!(rule("/a", &["POST"]).check_among(&others), Ok(()));
+        let same = rule("/a", &["PUT"]).check_among(&others);
+        assert_eq!(same, Err((RuleConflict::SameRequests(0), Some(&others[0]))));
+        let same = rule("/b/{key}", &[]).check_among(&others);
+        assert_eq!(same, Err((RuleConflict::SameRequests(1), Some(&others[1]))));
+        let own = rule("/_tollgate/health", &[]).check_among(&others);
+        assert_eq!(own, Err((RuleConflict::GatePath, None)));
     }
 }

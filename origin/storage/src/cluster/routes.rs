@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tollgate_core::RuleConflict;
 use tollgate_model::{AuditAction, AuditKind, Route, RouteDocument, Scope};
 
 use crate::database::Tx;
@@ -16,9 +17,13 @@ const EXTENDED: &str = "extended";
 /// A route rule was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum AddRouteError {
-    /// Another rule applies to the same requests with the same precedence.
-    #[error("the rule {0} applies to the same requests: remove it first")]
-    Conflict(Box<Route>),
+    /// Another rule applies to the same requests with the same precedence, or is read alike by some
+    /// servers.
+    #[error("the rule {0} {1}: remove it first")]
+    Conflict(Box<Route>, RuleConflict),
+    /// The rule can never apply.
+    #[error("{0}")]
+    NeverApplies(RuleConflict),
     /// The number of rules that edges accept is reached.
     #[error("there are as many route rules as edges take, {0}")]
     TooMany(usize),
@@ -70,11 +75,11 @@ impl Store {
         if present.len() >= tollgate_core::MAX_ROUTES {
             return Err(AddRouteError::TooMany(present.len()));
         }
-        for row in present {
-            let other = Route::try_from(row)?;
-            if other.conflicts_with(route) {
-                return Err(AddRouteError::Conflict(Box::new(other)));
-            }
+        let others: Vec<Route> = present.into_iter().map(Route::try_from).collect::<Result<_, _>>()?;
+        match route.check_among(&others) {
+            Ok(()) => {}
+            Err((conflict, Some(other))) => return Err(AddRouteError::Conflict(Box::new(other.clone()), conflict)),
+            Err((conflict, None)) => return Err(AddRouteError::NeverApplies(conflict)),
         }
         let document = if route.is_extended() { Some(to_json(route.document())?) } else { None };
         let on_stale = document.as_ref().map_or(route.document().on_stale.as_str(), |_| EXTENDED);
