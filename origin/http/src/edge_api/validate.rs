@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tollgate_core::TokenFacts;
 
 use super::edge_rules::EdgeRules;
 use crate::oauth::bearer::{BearerAuthenticator, BearerRefusal, Refused};
@@ -42,7 +43,7 @@ const METHOD_HEADERS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
             content((problem::Body = "application/problem+json"), (Refused = "application/json")),
         ),
         (status = 401, description = "No valid access token", body = Refused),
-        (status = 403, description = "The token lacks the scope", body = Refused),
+        (status = 403, description = "The token lacks the scope, or the rule is for other tokens", body = Refused),
         (
             status = 503,
             description = "The server failed; try again",
@@ -74,16 +75,21 @@ pub(crate) async fn post(
         return Ok(StatusCode::OK);
     }
     let token = bearers.authenticate(&caller, "POST", "/validate").await.map_err(IntoResponse::into_response)?;
-    if !token.audience.has(rules.audience().as_str()) {
+    if !token.audience.has(route.audience().unwrap_or(rules.audience().as_str())) {
         return Err(BearerRefusal::Invalid.into_response());
     }
-    match route.scope().iter().all(|value| token.scope.has(value)) {
-        true => Ok(StatusCode::OK),
-        false => {
-            let (required, granted) = (route.scope().join(" "), token.scope.to_string());
-            Err(BearerRefusal::Scope { required, granted }.into_response())
-        }
+    if route.requires_binding() && token.details.cnf.is_none() {
+        return Err(BearerRefusal::Unproven.into_response());
     }
+    if !route.scope().iter().all(|value| token.scope.has(value)) {
+        let (required, granted) = (route.scope().join(" "), token.scope.to_string());
+        return Err(BearerRefusal::Scope { required, granted }.into_response());
+    }
+    let Some(token_rules) = route.token_rules() else { return Ok(StatusCode::OK) };
+    let claims = bearers.claims_json(&caller, &token).ok_or_else(|| BearerRefusal::Invalid.into_response())?;
+    let facts = TokenFacts { scope: token.scope.as_str(), client_id: token.client.as_str(), claims: &claims };
+    let checked = token_rules.check(&facts, 0, bearers.clock.now());
+    checked.map(|()| StatusCode::OK).map_err(|refusal| BearerRefusal::Rule(refusal).into_response())
 }
 
 /// Host and path of the proxied request. The host is that of the URL or, with a path, the one that

@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tollgate_model::encoding::from_base64url;
 use tollgate_model::{AccessToken, ClientId, Confirmation, TokenAlg};
 use tollgate_services::cache::RegistrationCache;
 use tollgate_services::signing_keys::{SigningError, SigningKeys};
@@ -124,6 +125,16 @@ impl BearerAuthenticator {
         Ok(token)
     }
 
+    /// All claims of a token that [`Self::authenticate`] returned for this caller, as JSON: those of
+    /// the JWT, or those of the record of an opaque token.
+    pub(crate) fn claims_json(&self, caller: &Caller, token: &AccessToken) -> Option<String> {
+        if token.opaque.is_some() {
+            return serde_json::to_string(&token.claims(&self.issuer.url)).ok();
+        }
+        let (_, jwt) = parse_authorization(caller).ok()?;
+        String::from_utf8(from_base64url(jwt.split('.').nth(1)?)?).ok()
+    }
+
     /// Checks that a proof of this client may be signed with the algorithm. Only the algorithm that
     /// a profile forbids needs a lookup.
     async fn check_algorithm(&self, client: &ClientId, alg: &'static str) -> Result<(), BearerRefusal> {
@@ -160,6 +171,8 @@ pub(crate) enum BearerRefusal {
         /// The scope that the token has.
         granted: String,
     },
+    /// The token does not meet a rule of the route.
+    Rule(tollgate_core::Refusal),
     /// Invalid DPoP proof.
     Proof(&'static str),
     /// The proof must contain this nonce.
@@ -238,8 +251,30 @@ impl BearerRefusal {
                 Some("the access token is unknown, expired or revoked, or its DPoP key is not proven".to_owned())
             }
             BearerRefusal::Scope { required, .. } => Some(format!("the access token lacks the scope {required}")),
+            BearerRefusal::Rule(refusal) => Some(refusal.to_string()),
             BearerRefusal::Proof(problem) => Some((*problem).to_owned()),
         }
+    }
+}
+
+/// Status, error and challenge for a token that does not meet a rule of the route, as edges answer.
+fn refused_by_rule(refusal: &tollgate_core::Refusal) -> (StatusCode, &'static str, String) {
+    let mut challenge = "Bearer realm=\"tollgate\"".to_owned();
+    match refusal {
+        tollgate_core::Refusal::InsufficientAuthentication { acr_values, max_age } => {
+            if !acr_values.is_empty() {
+                challenge.push_str(&format!(", acr_values=\"{acr_values}\""));
+            }
+            if let Some(seconds) = max_age {
+                challenge.push_str(&format!(", max_age=\"{seconds}\""));
+            }
+            (StatusCode::UNAUTHORIZED, "insufficient_user_authentication", challenge)
+        }
+        tollgate_core::Refusal::InsufficientScope { required } => {
+            challenge.push_str(&format!(", scope=\"{required}\""));
+            (StatusCode::FORBIDDEN, "insufficient_scope", challenge)
+        }
+        _ => (StatusCode::FORBIDDEN, "insufficient_scope", challenge),
     }
 }
 
@@ -259,6 +294,7 @@ impl IntoResponse for BearerRefusal {
                 "insufficient_scope",
                 format!("Bearer realm=\"tollgate\", scope=\"{required}\""),
             ),
+            BearerRefusal::Rule(refusal) => refused_by_rule(refusal),
             BearerRefusal::Proof(_) => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::UseNonce(_) => (StatusCode::UNAUTHORIZED, "use_dpop_nonce", DPOP_CHALLENGE.to_owned()),
             BearerRefusal::Ours => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", String::new()),
