@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ed25519_dalek::{Signature, SigningKey};
 use serde_json::Value;
 
-use crate::token_builder::TokenBuilder;
+use super::IDENTITY_KEY;
+use crate::token_builder::{TokenBuilder, decode};
+
+/// Header with the identity token, under the prefix of [`Setup::Gateway`](super::Setup::Gateway).
+const IDENTITY_TOKEN: &str = "x-auth-identity";
 
 /// A request and the expected answer.
 #[derive(Clone)]
@@ -57,6 +62,10 @@ pub struct Exchange {
 pub(super) enum Check {
     /// The response has this header with this value, or lacks it.
     Response(&'static str, Option<String>),
+    /// The response's `Vary` lists this header.
+    Varies(&'static str),
+    /// The upstream received an identity token of the edge with these claims.
+    IdentityToken(Value),
     /// The upstream received this header with this value, or did not receive it.
     Upstream(&'static str, Option<String>),
     /// The JSON body has these members.
@@ -97,6 +106,16 @@ impl Case {
         self.check(Check::Upstream(name, Some(value.to_owned())))
     }
 
+    /// The upstream receives an identity token of the edge with these claims, among others.
+    pub(super) fn upstream_gets_identity_token(self, claims: Value) -> Self {
+        self.check(Check::IdentityToken(claims))
+    }
+
+    /// The response's `Vary` lists this header.
+    pub(super) fn varies_by(self, name: &'static str) -> Self {
+        self.check(Check::Varies(name))
+    }
+
     /// The upstream receives the request without this header.
     pub(super) fn upstream_lacks(self, name: &'static str) -> Self {
         self.check(Check::Upstream(name, None))
@@ -131,18 +150,46 @@ impl Check {
                 let found = exchange.response_headers.get(*name);
                 (found == expected.as_ref(), format!("{found:?}"))
             }
+            Self::Varies(name) => {
+                let vary = exchange.response_headers.get("vary").cloned().unwrap_or_default();
+                (vary.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(name)), vary)
+            }
+            Self::IdentityToken(expected) => {
+                let token = exchange.upstream_headers.as_ref().and_then(|headers| headers.get(IDENTITY_TOKEN));
+                let claims = token.and_then(|token| identity_claims(token));
+                (claims.as_ref().is_some_and(|claims| has_members(claims, expected)), format!("{token:?}"))
+            }
             Self::Upstream(name, expected) => {
                 let found = exchange.upstream_headers.as_ref().unwrap_or(&absent).get(*name);
                 (exchange.upstream_headers.is_some() && found == expected.as_ref(), format!("{found:?}"))
             }
             Self::Body(expected) => {
                 let body: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
-                let members = expected.as_object().expect("the expected members are an object");
-                (members.iter().all(|(name, value)| body.get(name) == Some(value)), body.to_string())
+                (has_members(&body, expected), body.to_string())
             }
         };
         (!is_met).then(|| format!("expected {self:?}\n  found {found}"))
     }
+}
+
+fn has_members(found: &Value, expected: &Value) -> bool {
+    let expected = expected.as_object().expect("the expected members are an object");
+    expected.iter().all(|(name, value)| found.get(name) == Some(value))
+}
+
+/// The claims of an identity token, if the edge's key has signed it, and its lifetime is at most a
+/// minute.
+fn identity_claims(token: &str) -> Option<Value> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    let seed: [u8; 32] = decode(IDENTITY_KEY).try_into().expect("32 bytes");
+    let signature = Signature::from_slice(&decode(signature)).ok()?;
+    SigningKey::from_bytes(&seed).verifying_key().verify_strict(signed.as_bytes(), &signature).ok()?;
+    let (header, claims): (Value, Value) =
+        (serde_json::from_slice(&decode(header)).ok()?, serde_json::from_slice(&decode(claims)).ok()?);
+    let lifetime = claims["exp"].as_u64()?.checked_sub(claims["iat"].as_u64()?)?;
+    let is_typed = header["typ"] == "tollgate-identity+jwt" && header["alg"] == "EdDSA";
+    (is_typed && (1..=60).contains(&lifetime) && claims["jti"].as_str()?.len() == 22).then_some(claims)
 }
 
 /// A GET with these `Authorization` headers.

@@ -6,11 +6,15 @@
 //! the setup of the edge. To add a section, write its file and list it in [`SECTIONS`].
 
 mod case;
+mod cors;
+mod encoded_slash;
 mod error_form;
 mod external_authorization;
+mod identity;
 mod paths;
 mod profile;
 mod proxy_headers;
+mod resource_metadata;
 mod routes;
 mod tokens;
 
@@ -28,9 +32,14 @@ pub const SECTIONS: &[Section] = &[
     routes::SECTION,
     external_authorization::SECTION,
     paths::SECTION,
+    encoded_slash::SECTION,
     error_form::SECTION,
+    cors::SECTION,
+    resource_metadata::UNKNOWN,
     proxy_headers::SECTION,
     proxy_headers::TRUSTED,
+    identity::SECTION,
+    resource_metadata::SECTION,
     profile::SECTION,
 ];
 
@@ -64,12 +73,20 @@ impl Setup {
     pub fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Plain => &[],
-            // Every host of the tests has its clients on this machine.
-            Self::Gateway => &[("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.0/8, ::1")],
+            Self::Gateway => &[
+                // Every host of the tests has its clients on this machine.
+                ("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.0/8, ::1"),
+                ("TOLLGATE_EDGE_PUBLIC_URL", "https://edge.example"),
+                ("TOLLGATE_EDGE_IDENTITY_PREFIX", "X-Auth-"),
+                ("TOLLGATE_EDGE_IDENTITY_KEY", IDENTITY_KEY),
+                ("TOLLGATE_EDGE_IDENTITY_AUDIENCE", "https://upstream.example"),
+            ],
         }
     }
 }
 
+/// The key of identity tokens: that of RFC 8037 appendix A.1.
+const IDENTITY_KEY: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 /// The `jti` that the origin must revoke before the table runs.
 pub const REVOKED: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 

@@ -1,7 +1,7 @@
 //! Headers that say where a request came from, or that override it: only trusted proxies may send
 //! them.
 
-use super::{Case, Section, Setup, Table, bearer, get};
+use super::{Case, Section, Setup, Table, anonymous, bearer, get};
 
 pub(super) const SECTION: Section = Section {
     name: "headers of untrusted clients",
@@ -78,22 +78,20 @@ impl Table<'_> {
     }
 
     fn trusted_proxy_headers(&self) -> Vec<Case> {
-        let draft = self.eddsa();
-        let reader = bearer(&draft);
+        let reader = bearer(&self.eddsa());
         let kept = OF_PROXIES.iter().map(|name| {
-            get(&format!("{name} of a proxy"), "/headers", &[&reader], self.identity(&draft))
+            get(&format!("{name} of a proxy"), "/headers", &[&reader], anonymous())
                 .with(name, "203.0.113.9")
                 .upstream_gets(name, "203.0.113.9")
         });
         let overrides = OVERRIDES.iter().map(|name| {
-            get(&format!("{name} of a proxy"), "/headers", &[&reader], self.identity(&draft))
+            get(&format!("{name} of a proxy"), "/headers", &[&reader], anonymous())
                 .with(name, "DELETE")
                 .upstream_lacks(name)
         });
-        let with_underscores =
-            get("a header with underscores from a proxy", "/headers", &[&reader], self.identity(&draft))
-                .with("x_forwarded_user", "root")
-                .upstream_lacks("x_forwarded_user");
+        let with_underscores = get("a header with underscores from a proxy", "/headers", &[&reader], anonymous())
+            .with("x_forwarded_user", "root")
+            .upstream_lacks("x_forwarded_user");
         kept.chain(overrides).chain([with_underscores]).collect()
     }
 }
