@@ -3,10 +3,12 @@
 //! Never: a [`VerifiedToken`] that skipped a check, or a claim decoded before its signature was
 //! checked.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 
 use crate::bytes::is_equal;
 use crate::claims::Claims;
+use crate::json;
 use crate::key::{Key, KeySet};
 use crate::policy::{TokenFacts, TokenRules, UnknownStatusPolicy, claim};
 use crate::possession::{self, Possession};
@@ -230,5 +232,15 @@ impl VerifiedToken {
     /// objects. It reads all claims again.
     pub fn claim(&self, name: &str) -> Option<&str> {
         claim(self.0.payload(), name)
+    }
+
+    /// The text of a claim: of a string its content, of any other value its JSON. `null` counts as
+    /// missing.
+    pub fn claim_text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.claim(name)? {
+            "null" => None,
+            text if text.starts_with('"') => json::value(text, |reader| reader.string()).ok(),
+            other => Some(other.into()),
+        }
     }
 }

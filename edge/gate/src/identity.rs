@@ -100,7 +100,7 @@ fn claim_text<'a>(verified: &'a VerifiedToken, claim: &str) -> Option<Cow<'a, st
         "scope" => verified.scope().into(),
         "jti" => verified.token_id().into(),
         "exp" => verified.expires_at().to_string().into(),
-        _ => return None,
+        _ => return verified.claim_text(claim),
     })
 }
 

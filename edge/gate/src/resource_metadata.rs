@@ -1,6 +1,6 @@
-//! Protected resource metadata (RFC 9728): by which a client learns from which authorization server,
-//! and for which scope, it gets tokens for the resources behind an edge. Only an edge that knows its
-//! public URL publishes it.
+//! Protected resource metadata (RFC 9728): by which a client learns from which authorization
+//! server, and for which scope, it gets tokens for the resources behind an edge. Only an edge that
+//! knows its public URL publishes it.
 //!
 //! An edge protects one or more resources. Each route rule belongs to one: to its audience, if that
 //! is a URL below the edge's own, or else to the edge's resource.

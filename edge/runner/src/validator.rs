@@ -44,7 +44,8 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// The random bits of a new instance. None without a random source: then the gate signs no identity.
+/// The random bits of a new instance. None without a random source: then the gate signs no
+/// identity.
 #[expect(clippy::disallowed_methods, reason = "the runner's random source")]
 fn instance_seed() -> Option<(String, String)> {
     let mut random = [0; Nonce::LEN];

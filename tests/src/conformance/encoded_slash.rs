@@ -8,6 +8,7 @@ pub(super) const SECTION: Section = Section {
     routes: &[
         r#"{"path":"/npm/*","encoded_slash":"allow"}"#,
         r#"{"path":"/npm/@secret/*","scope":["admin"]}"#,
+        r#"{"path":"/projects/{id}/issues","scope":["reports:read"],"encoded_slash":"allow"}"#,
         r#"{"path":"/npm-open/*","public":true,"encoded_slash":"allow"}"#,
         r#"{"path":"/npm-scoped/*","scope":["admin"],"encoded_slash":"allow"}"#,
     ],
@@ -19,8 +20,14 @@ impl Table<'_> {
         let draft = self.eddsa();
         let reader = bearer(&draft);
         let named = |target: &str, expected| get(&format!("path {target}"), target, &[&reader], expected);
-        let passed = ["/npm/@types%2Fnode", "/npm/@types%2fnode/-/node-1.0.0.tgz", "/npm/a%2Fb%2Fc", "/npm/a%2F"]
-            .map(|target| named(target, self.identity(&draft)));
+        let passed = [
+            "/npm/@types%2Fnode",
+            "/npm/@types%2fnode/-/node-1.0.0.tgz",
+            "/npm/a%2Fb%2Fc",
+            "/npm/a%2F",
+            "/projects/group%2Fproject/issues",
+        ]
+        .map(|target| named(target, self.identity(&draft)));
         let differ = ["/npm/@secret%2Fx", "/npm/%40secret%2Fx"].map(|target| {
             named(target, refused(400, "invalid_request", "the path's route depends on its encoded slashes"))
         });

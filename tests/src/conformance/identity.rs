@@ -10,6 +10,7 @@ pub(super) const SECTION: Section = Section {
     setup: Setup::Gateway,
     routes: &[
         r#"{"path":"/identity/mapped/*","headers":{"X-User":"sub","X-App":"client_id"}}"#,
+        r#"{"path":"/identity/claims/*","headers":{"X-Tenant":"tenant","X-Level":"level","X-Groups":"groups","X-Realm":"/realm/name"}}"#,
         r#"{"path":"/identity/bare/*","token":"remove"}"#,
         r#"{"path":"/identity/open/*","public":true,"headers":{"X-User":"sub"},"token":"remove"}"#,
         r#"{"path":"/identity/kept/*","token":"keep"}"#,
@@ -85,6 +86,25 @@ impl Table<'_> {
                 .response_has("x-auth-identity", "")
                 .response_has("x-user", ""),
         ];
+        let rich = self
+            .eddsa()
+            .claim("tenant", "Ä \"a\"")
+            .claim("level", 7)
+            .claim("groups", json!(["a", "b"]))
+            .claim("realm", json!({ "name": "main" }));
+        cases.push(
+            get("claims of several types", "/identity/claims/x", &[&bearer(&rich)], anonymous())
+                .upstream_gets("x-tenant", "%C3%84 \"a\"")
+                .upstream_gets("x-level", "7")
+                .upstream_gets("x-groups", "[\"a\",\"b\"]")
+                .upstream_gets("x-realm", "main"),
+        );
+        cases.push(
+            passes("claims that the token lacks", "/identity/claims/x")
+                .with("x-tenant", "root")
+                .upstream_lacks("x-tenant")
+                .upstream_lacks("x-realm"),
+        );
         let odd = self.eddsa().claim("sub", "café 100%");
         cases.push(
             get("a mapped claim beyond ASCII", "/identity/mapped/x", &[&bearer(&odd)], anonymous())
