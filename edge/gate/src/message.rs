@@ -128,8 +128,8 @@ pub struct Forward {
     /// identity, and `authorization` where the route removes the token.
     pub removed_headers: Vec<String>,
     /// Headers for the response, as far as
-    /// [`added_response_headers`](crate::added_response_headers) says. They are for responses of the
-    /// host to this request, too.
+    /// [`added_response_headers`](crate::added_response_headers) says. They are for responses of
+    /// the host to this request, too.
     pub response_headers: Vec<Header>,
     /// What the route rule says about forwarding.
     pub route: ForwardRoute,

@@ -17,9 +17,9 @@ pub(crate) fn authority<'a>(request: &Request<'a>) -> Option<&'a str> {
     single_value(request, "host")?
 }
 
-/// Finds the route rule for a host, a method and a path. An encoded slash is part of its segment, as the
-/// upstream reads it, if the rule allows it. To a server that takes it for a slash, the path must
-/// have the same rule, or none.
+/// Finds the route rule for a host, a method and a path. An encoded slash is part of its segment,
+/// as the upstream reads it, if the rule allows it. To a server that takes it for a slash, the path
+/// must have the same rule, or none.
 ///
 /// # Errors
 /// Says what other servers could read differently.
