@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// All groups.
-pub(crate) const ALL: [ProgramGroup; 5] = [
+pub(crate) const ALL: [ProgramGroup; 6] = [
     ProgramGroup {
         name: "nginx, Caddy, hadolint and the schemas of Kubernetes",
         stage: Stage::Deploy,
@@ -28,6 +28,22 @@ pub(crate) const ALL: [ProgramGroup; 5] = [
         pins: &[REQUIREMENTS],
         build: None,
         variables: |workspace| vec![("TOLLGATE_TEST_DEPLOY_PROGRAMS", python(workspace).join("bin"))],
+    },
+    ProgramGroup {
+        name: "HAProxy",
+        stage: Stage::Deploy,
+        tests: "test(/^deploy::haproxy::/)",
+        is_quick: true,
+        needs_root: false,
+        needs: &["apt-get", "dpkg-deb"],
+        download: Some(|workspace| {
+            let mut download = command(workspace.root.join(HAPROXY));
+            download.arg(haproxy(workspace));
+            download
+        }),
+        pins: &[HAPROXY],
+        build: None,
+        variables: |workspace| vec![("TOLLGATE_TEST_HAPROXY", haproxy(workspace).join("haproxy"))],
     },
     ProgramGroup {
         name: "the loader of Compose files",
@@ -92,6 +108,12 @@ const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
 /// Arguments: the folder of the environment, and the pinned packages.
 const INSTALL_PYTHON_PACKAGES: &str = r#"python3 -m venv --clear "$1"
 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$2""#;
+
+const HAPROXY: &str = "xtask/tools/haproxy";
+
+fn haproxy(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("haproxy")
+}
 
 fn python(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("deploy-python")

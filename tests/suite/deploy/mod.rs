@@ -6,6 +6,7 @@ mod compose;
 mod dockerfile;
 mod documentation;
 mod fly;
+mod haproxy;
 mod helm;
 mod images;
 mod kubernetes;

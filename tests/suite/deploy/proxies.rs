@@ -25,16 +25,16 @@ const CLIENT_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Origin, edge and API behind a proxy that listens on one port under two names.
-struct Stack {
-    origin: TestOrigin,
-    edge: TestEdge,
-    api: Upstream,
-    port: u16,
+pub(super) struct Stack {
+    pub(super) origin: TestOrigin,
+    pub(super) edge: TestEdge,
+    pub(super) api: Upstream,
+    pub(super) port: u16,
     client_secret: String,
 }
 
 impl Stack {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         install_tls_provider();
         let port = free_port()?;
         let public_url = format!("https://auth.localhost:{port}");
@@ -86,7 +86,7 @@ impl Stack {
 
     /// Fails unless the proxy passes to origin and edge what they need, and nothing that a client
     /// forges.
-    async fn check(&self, http: &Client) -> Result<()> {
+    pub(super) async fn check(&self, http: &Client) -> Result<()> {
         let token = self.token(http, "reports:read").await?;
         let answer: Value = self.call(http, Some(&token)).await?.error_for_status()?.json().await?;
         assert_eq!(answer["identity"]["x-tollgate-subject"], "reader", "{answer}");
@@ -140,7 +140,7 @@ impl Stack {
 }
 
 /// A client at another address than the proxy, which finds the proxy under its names.
-fn client(authority_pem: &str, port: u16) -> Result<Client> {
+pub(super) fn client(authority_pem: &str, port: u16) -> Result<Client> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let authority = reqwest::Certificate::from_pem(authority_pem.as_bytes())?;
     let client = Client::builder().tls_certs_only([authority]).redirect(reqwest::redirect::Policy::none());
@@ -149,7 +149,7 @@ fn client(authority_pem: &str, port: u16) -> Result<Client> {
 }
 
 /// Replaces a text that the file must contain.
-fn replace(text: &str, old: &str, new: &str) -> Result<String> {
+pub(super) fn replace(text: &str, old: &str, new: &str) -> Result<String> {
     ensure!(text.contains(old), "{old} is not in {text}");
     Ok(text.replace(old, new))
 }
