@@ -114,7 +114,11 @@ const _: () = assert!(2 * base64url::decoded_len(MAX_TOKEN_BYTES) <= u16::MAX as
 impl Claims {
     /// Reads the claims set of a token. Unknown claims must be valid JSON and are ignored.
     pub(crate) fn read(payload: &[u8]) -> Result<Self, Refusal> {
-        let payload = base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: TokenPart::Claims })?;
+        Self::parse(base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: TokenPart::Claims })?)
+    }
+
+    /// Reads the claims set from its JSON text.
+    pub(crate) fn parse(payload: Vec<u8>) -> Result<Self, Refusal> {
         let text = String::from_utf8(payload)
             .map_err(|_| Refusal::BadJson { part: TokenPart::Claims, error: JsonError::Syntax })?;
         let mut parser = ClaimsParser { text: &text, ..ClaimsParser::default() };

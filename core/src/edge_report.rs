@@ -51,6 +51,7 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "invalid_dpop_proof",
     "missing_certificate",
     "wrong_certificate",
+    "inactive",
     "revoked",
     "not_covered",
     "stale",

@@ -53,6 +53,7 @@ mod fuse_filter;
 mod header;
 mod hex;
 mod identity_signer;
+mod introspection;
 mod json;
 mod key;
 mod mac;
@@ -90,6 +91,7 @@ pub use dpop::{
 pub use edge_report::{EdgeCounter, EdgeReport, EdgeTotals, MAX_REPORT_BYTES, REFUSAL_REASONS, refusal_reason_index};
 pub use header::canonical_header;
 pub use identity_signer::IdentitySigner;
+pub use introspection::{IntrospectedToken, MAX_INTROSPECTION_BYTES, TokenReference};
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use nonce_tree::{MAX_TREE_NONCES, NonceTree};

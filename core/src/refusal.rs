@@ -121,6 +121,9 @@ pub enum Refusal {
     MissingCertificate,
     /// The token is bound to another client certificate (RFC 8705 section 3).
     WrongCertificate,
+    /// The origin says that the token is not active: unknown, expired or revoked (RFC 7662 section
+    /// 2.2).
+    Inactive,
     /// The token is revoked (RFC 7009).
     Revoked,
     /// The replica is older than the staleness bound, and the token may be newer than the replica.
@@ -183,6 +186,7 @@ impl Refusal {
             Self::InvalidProof(_) => "invalid_dpop_proof",
             Self::MissingCertificate => "missing_certificate",
             Self::WrongCertificate => "wrong_certificate",
+            Self::Inactive => "inactive",
             Self::Revoked => "revoked",
             Self::NotCovered => "not_covered",
             Self::Stale => "stale",
@@ -213,6 +217,7 @@ impl Refusal {
             Self::NotBound => "RFC 9449 section 7.1",
             Self::InvalidProof(_) => "RFC 9449 section 4.3",
             Self::MissingCertificate | Self::WrongCertificate => "RFC 8705 section 3",
+            Self::Inactive => "RFC 7662 section 2.2",
             Self::Revoked | Self::NotCovered | Self::Stale => "RFC 7009",
             Self::InsufficientAuthentication { .. } => "RFC 9470 section 3",
             Self::WrongClient | Self::WrongClaim { .. } | Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
@@ -250,6 +255,7 @@ impl fmt::Display for Refusal {
                 f.write_str("the token is bound to a client certificate, and the request has none")
             }
             Self::WrongCertificate => f.write_str("the token is bound to another client certificate"),
+            Self::Inactive => f.write_str("the token is unknown, expired or revoked"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::NotCovered | Self::Stale => f.write_str("the token's revocation status is unknown"),
             Self::WrongClient => f.write_str("the route is for other clients"),

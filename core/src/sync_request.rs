@@ -71,6 +71,19 @@ impl EdgeKey {
     }
 }
 
+impl EdgeKey {
+    /// The MAC of labelled bytes.
+    #[cfg(feature = "build")]
+    pub(crate) fn authenticate(&self, labelled: &[u8]) -> [u8; 32] {
+        self.0.tag(labelled)
+    }
+
+    /// Whether this is the MAC of labelled bytes, compared in constant time.
+    pub(crate) fn has_authenticated(&self, labelled: &[u8], mac: &[u8; 32]) -> bool {
+        self.0.is_valid_tag(labelled, mac)
+    }
+}
+
 impl fmt::Debug for EdgeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("EdgeKey").field(&"secret").finish()

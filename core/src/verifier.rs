@@ -134,6 +134,16 @@ impl Verifier {
         Some(self.cache.sets.get(set)?.get(way)?.as_ref()?.token.client_id())
     }
 
+    /// `jti` of the token that was verified last, whatever the result, if its signature is good.
+    pub fn token_id_of_last(&self, token: &[u8], allow_plain_jwt: bool) -> Option<&str> {
+        let slot = self.cache.find(token, allow_plain_jwt);
+        let entry = match slot.flatten() {
+            Some((set, way)) => self.cache.sets.get(set)?.get(way)?.as_ref(),
+            None => self.cache.uncached.as_ref(),
+        };
+        entry.map(|entry| entry.token.token_id())
+    }
+
     /// The cache slot of a token whose signature was checked, now or before.
     fn find_or_authenticate(&mut self, token: &[u8], allow_plain_jwt: bool) -> Result<CacheSlot, Refusal> {
         let cached = self.cache.find(token, allow_plain_jwt);
