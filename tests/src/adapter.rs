@@ -142,7 +142,9 @@ fn native_exchange(gate: &Gate, proxies: &TrustedProxies, case: &Case) -> Result
             forwarded_by_function(case, proxies, identity, &forward.removed_headers, response_headers)
         }
         Decision::Answer(answer) => answered(answer.status, joined(answer.headers), answer.body),
-        Decision::Push | Decision::Wait => anyhow::bail!("no case of the table pushes or waits"),
+        Decision::Push | Decision::Wait | Decision::Introspect(_) => {
+            anyhow::bail!("no case of the table pushes, waits or introspects")
+        }
     })
 }
 
@@ -161,8 +163,8 @@ fn component_exchange(validator: &mut Validator, proxies: &TrustedProxies, case:
         tollgate_edge::Decision::Answer(answer) => {
             answered(answer.status, joined(text_headers(answer.headers)?), answer.body)
         }
-        tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait => {
-            anyhow::bail!("no case of the table pushes or waits")
+        tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait | tollgate_edge::Decision::Introspect(_) => {
+            anyhow::bail!("no case of the table pushes, waits or introspects")
         }
     })
 }

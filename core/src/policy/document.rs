@@ -16,6 +16,8 @@ const MAX_ENTRIES: usize = 64;
 const MAX_TEXT_BYTES: usize = 512;
 /// Longest time of a rule, in seconds: ten years.
 const MAX_SECONDS: u64 = 10 * 365 * 86_400;
+/// Lowest staleness bound of a rule, in milliseconds.
+const MIN_STALENESS_MS: u64 = 50;
 /// Longest time of a rule, in milliseconds, for what ends within a day.
 const MAX_MILLISECONDS: u64 = 86_400_000;
 /// Largest limit on the size of a request's body.
@@ -58,7 +60,7 @@ impl Route {
                 keyword(reader, &[("required", ())])?;
                 self.requires_binding = true;
             }
-            "max_staleness_ms" => self.max_staleness_ms = Some(reader.integer(MAX_MILLISECONDS)?),
+            "max_staleness_ms" => self.max_staleness_ms = Some(max_staleness_ms(reader)?),
             "upstream" => self.upstream = Some(text(reader, is_name)?),
             "max_body_bytes" => self.max_body_bytes = Some(reader.integer(MAX_BODY_BYTES)?),
             "timeout_ms" => self.timeout_ms = Some(positive(reader, MAX_MILLISECONDS)?),
@@ -126,6 +128,12 @@ fn entries<T>(
         Ok(())
     })?;
     if entries.is_empty() { Err(JsonError::OutOfRange) } else { Ok(entries) }
+}
+
+/// A staleness bound, with the minimum that an edge's own has: an answer of the origin takes time.
+fn max_staleness_ms(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    let bound = reader.integer(MAX_MILLISECONDS)?;
+    if bound >= MIN_STALENESS_MS { Ok(bound) } else { Err(JsonError::OutOfRange) }
 }
 
 fn positive(reader: &mut Reader<'_>, max: u64) -> Result<u64, JsonError> {

@@ -56,6 +56,7 @@ pub struct Config {
     routes: Vec<Route>,
     table: RouteTable,
     header_names: Vec<String>,
+    strictest_staleness_ms: Option<u64>,
     /// For requests that no route matches: requires a valid token and a fresh replica.
     default_route: Route,
 }
@@ -90,6 +91,7 @@ impl Config {
             return Err(ConfigError::SecretKey);
         }
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
+        let strictest_staleness_ms = routes.iter().filter_map(Route::max_staleness_ms).min();
         let mut header_names: Vec<String> =
             routes.iter().flat_map(Route::headers).map(|(name, _)| name.to_ascii_lowercase()).collect();
         header_names.sort_unstable();
@@ -101,6 +103,7 @@ impl Config {
             table: RouteTable::new(&routes),
             routes,
             header_names,
+            strictest_staleness_ms,
             default_route: Route::default(),
         })
     }
@@ -142,6 +145,11 @@ impl Config {
     /// none of them from a client, on any route.
     pub fn header_names(&self) -> &[String] {
         &self.header_names
+    }
+
+    /// The lowest staleness bound of a route, in milliseconds, if any has one.
+    pub fn strictest_staleness_ms(&self) -> Option<u64> {
+        self.strictest_staleness_ms
     }
 
     /// Whether a route applies to some methods only.

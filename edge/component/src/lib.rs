@@ -83,6 +83,29 @@ impl GuestGate for Instance {
         self.0.borrow_mut().fetch_failed(&why, now_ms);
     }
 
+    fn next_introspection(&self, token: String, question: Question) -> Option<String> {
+        let token = gate::TokenReference::parse(&token)?;
+        self.0.borrow().next_introspection(&token, &gate_question(question))
+    }
+
+    fn accept_introspection(
+        &self,
+        token: String,
+        status: u16,
+        body: Vec<u8>,
+        question: Question,
+    ) -> Result<(), String> {
+        let token = gate::TokenReference::parse(&token).ok_or("the token reference is malformed")?;
+        let accepted = self.0.borrow_mut().accept_introspection(&token, status, &body, &gate_question(question));
+        accepted.map_err(|error| error.to_string())
+    }
+
+    fn introspection_failed(&self, token: String, now_ms: u64) {
+        if let Some(token) = gate::TokenReference::parse(&token) {
+            self.0.borrow_mut().introspection_failed(&token, now_ms);
+        }
+    }
+
     fn push(&self, body: Vec<u8>, now_ms: u64) -> Response {
         wit_response(self.0.borrow_mut().push(&body, now_ms))
     }
@@ -227,6 +250,7 @@ fn wit_decision(decision: gate::Decision) -> Decision {
         gate::Decision::Answer(response) => Decision::Answer(wit_response(response)),
         gate::Decision::Push => Decision::Push,
         gate::Decision::Wait => Decision::Wait,
+        gate::Decision::Introspect(token) => Decision::Introspect(token.to_string()),
     }
 }
 

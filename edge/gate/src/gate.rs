@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use tollgate_core::{
-    Config, ConfigDigest, Nonce, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenRequirements,
-    UnknownStatusPolicy, VerifiedToken, verify_all,
+    Config, ConfigDigest, Nonce, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenReference,
+    TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 
 use crate::bearer::{self, AccessToken, Scheme};
@@ -13,6 +13,7 @@ use crate::cors::{self, Preflight};
 use crate::counters::{Counters, RouteTotals};
 use crate::error_form;
 use crate::identity_token::{IdentityIssuer, JWKS_PATH};
+use crate::introspection::{IntrospectionRequest, Introspections, Obstacle, is_introspected};
 use crate::json::JsonObject;
 use crate::message::{Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response};
 use crate::path;
@@ -23,6 +24,10 @@ use crate::settings::Settings;
 
 /// Path for proxies that ask the gate about a request (`auth_request`, `forwardAuth`, `ext_authz`).
 const VALIDATE_PATH: &str = "/_tollgate/validate";
+
+/// Age of the replica up to which a route that accepts tokens of unknown status does so without a
+/// wait.
+const MAX_ALLOWED_AGE_MS: u64 = 60_000;
 
 /// Freshness of the gate's replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,7 @@ pub struct Gate {
     /// Uses of DPoP proofs. A gate runs on one thread and records one at a time, so the borrow never
     /// fails.
     used_proofs: RefCell<ReplaySet>,
+    pub(crate) introspections: Introspections,
     pub(crate) counters: Counters,
     /// Configuration whose route rules the counters count.
     pub(crate) counted_config: Option<ConfigDigest>,
@@ -62,6 +68,7 @@ impl Gate {
             state,
             settings,
             used_proofs: RefCell::default(),
+            introspections: Introspections::default(),
             counters: Counters::default(),
             counted_config: None,
             takes_config_deltas: false,
@@ -97,8 +104,9 @@ impl Gate {
 
     /// Freshness at `now_ms` (Unix milliseconds, here and below): whether a fetch is due.
     pub fn freshness(&self, now_ms: u64) -> Freshness {
+        let strictest = self.strictest_staleness_ms();
         match self.state.age_ms(now_ms) {
-            Some(age) if age <= self.settings.refresh_after_ms => Freshness::Fresh,
+            Some(age) if age <= self.settings.refresh_after_ms.min(strictest) => Freshness::Fresh,
             Some(age) if age <= self.settings.max_staleness_ms => Freshness::RefreshDue,
             _ => Freshness::Stale,
         }
@@ -129,6 +137,7 @@ impl Gate {
                     Authorization::Allowed(forward) => Decision::Forward(forward),
                     Authorization::Refused(response) | Authorization::Preflight(response) => Decision::Answer(response),
                     Authorization::NeedsFreshReplica => Decision::Wait,
+                    Authorization::NeedsIntrospection(reference) => Decision::Introspect(reference),
                 }
             }),
         }
@@ -193,6 +202,7 @@ impl Gate {
             Authorization::Preflight(response) if response.status == 204 => self.allow_proxy(Vec::new()),
             Authorization::Refused(response) | Authorization::Preflight(response) => response,
             Authorization::NeedsFreshReplica => return Decision::Wait,
+            Authorization::NeedsIntrospection(reference) => return Decision::Introspect(reference),
         })
     }
 
@@ -315,7 +325,8 @@ impl Gate {
         now_ms: u64,
         has_waited: bool,
     ) -> Authorization {
-        let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
+        let is_stale = self.is_stale(route, now_ms);
+        let may_wait = !has_waited && is_stale;
         let forward = |verified: Option<&VerifiedToken>| {
             let identity = verified.map(|verified| self.identity(verified, route, now_ms / 1000));
             let (identity, route) = (identity.unwrap_or_default(), ForwardRoute::new(route, verified));
@@ -339,22 +350,19 @@ impl Gate {
         let dpop = (scheme == Scheme::Dpop).then(|| self.dpop_request(request, token, now));
         let certificate = || self.client_certificate(request);
         let possession = Possession::new(dpop, &certificate, route.requires_binding());
-        let mut was_cached = false;
-        let verdict = self.route_requirements(route, now_ms).and_then(|(requirements, view)| {
-            let mut verifier = self.state.verifier();
-            let verdict = verifier.verify_in_request(token, &requirements, Some(&possession), &view, now);
-            let forward = verdict.map(|token| forward(Some(token)));
-            was_cached = verifier.was_cached();
-            forward
-        });
-        let verdict = match verdict {
-            Ok(_) if may_wait => return Authorization::NeedsFreshReplica,
-            Err(refusal) if may_wait && may_change_by_refresh(&refusal) => return Authorization::NeedsFreshReplica,
+        let checked = self.check_token(token, route, &possession, now_ms, may_wait, |token| forward(Some(token)));
+        let verdict = match checked {
+            // A stale replica lets a token pass only if the route says so.
+            Ok(_) if may_wait && self.should_wait_though_allowed(now_ms) => return Authorization::NeedsFreshReplica,
+            Err(Obstacle::Refused(refusal)) if may_wait && may_change_by_refresh(&refusal) => {
+                return Authorization::NeedsFreshReplica;
+            }
+            Err(Obstacle::MustIntrospect(reference)) => return Authorization::NeedsIntrospection(reference),
             // The decision is final, so the proof is used up.
-            verdict => verdict.and_then(|forward| self.use_proof(&possession, now).map(|()| forward)),
+            Ok(forward) => self.use_proof(&possession, now).map(|()| forward),
+            Err(Obstacle::Refused(refusal)) => Err(refusal),
         };
-        self.counters.token_verified(was_cached);
-        self.counters.decided(has_waited, self.freshness(now_ms) == Freshness::Stale);
+        self.counters.decided(has_waited, is_stale);
         match verdict {
             Ok(forward) => allowed(forward),
             Err(_) if route.is_public() => allowed(forward(None)),
@@ -364,6 +372,78 @@ impl Gate {
                 Authorization::Refused(self.refused(response, refusal.code(), Some(route), client))
             }
         }
+    }
+
+    /// Verifies a token in a request, by its signature or by the origin's answer about it.
+    fn check_token<T>(
+        &self,
+        token: &[u8],
+        route: &Route,
+        possession: &Possession<'_>,
+        now_ms: u64,
+        may_wait: bool,
+        use_token: impl Fn(&VerifiedToken) -> T,
+    ) -> Result<T, Obstacle> {
+        let (requirements, view) = self.route_requirements(route, now_ms)?;
+        let view = ReplicaView { is_fresh: !self.is_stale(route, now_ms), ..view };
+        let mut verifier = self.state.verifier();
+        let mut verify = |requirements: &TokenRequirements<'_>| {
+            let verdict = verifier.verify_in_request(token, requirements, Some(possession), &view, now_ms / 1000);
+            let result = verdict.map(&use_token);
+            (result, verifier.was_cached())
+        };
+        let (verdict, was_cached) = verify(&requirements);
+        let refusal = match verdict {
+            Err(refusal) => refusal,
+            Ok(passed) => {
+                self.counters.token_verified(was_cached);
+                return Ok(passed);
+            }
+        };
+        let max_staleness_ms = self.max_staleness_ms(route);
+        let introspection =
+            |reference| IntrospectionRequest { reference, requirements, view, max_staleness_ms, now_ms };
+        if refusal == Refusal::NotCompact
+            && let Some(reference) = self.opaque_reference(token)
+        {
+            return self.verify_introspected(&introspection(reference), possession, use_token);
+        }
+        self.counters.token_verified(was_cached);
+        // The shared fetch, which may tell the status of all tokens, comes first.
+        if !may_wait && is_introspected(&refusal, &requirements) {
+            let token_id = verifier.token_id_of_last(token, requirements.allow_plain_jwt);
+            if let Some(reference) = token_id.and_then(|id| self.signed_reference(id)) {
+                let introspection = introspection(reference);
+                let requirements = self.introspected_requirements(&introspection)?;
+                let verdict = verifier.verify_in_request(token, &requirements, Some(possession), &view, now_ms / 1000);
+                return Ok(verdict.map(use_token)?);
+            }
+        }
+        Err(refusal.into())
+    }
+
+    /// Age in milliseconds from which on the replica is stale for this route.
+    fn max_staleness_ms(&self, route: &Route) -> u64 {
+        let own = self.settings.max_staleness_ms;
+        route.max_staleness_ms().map_or(own, |strict| strict.min(own))
+    }
+
+    /// The staleness bound of the strictest route, in milliseconds: fetches keep to it.
+    pub(crate) fn strictest_staleness_ms(&self) -> u64 {
+        let of_routes = self.state.replica().and_then(|replica| replica.config().strictest_staleness_ms());
+        of_routes.unwrap_or(u64::MAX)
+    }
+
+    /// Whether the replica is stale for this route.
+    fn is_stale(&self, route: &Route, now_ms: u64) -> bool {
+        self.state.age_ms(now_ms).is_none_or(|age| age > self.max_staleness_ms(route))
+    }
+
+    /// Whether a token that the route lets pass by a stale replica should wait for a fresh one
+    /// nevertheless: when the edge had no requests for a while, its replica is old although the origin
+    /// answers. While the origin fails, hosts do not wait.
+    fn should_wait_though_allowed(&self, now_ms: u64) -> bool {
+        self.state.age_ms(now_ms).is_none_or(|age| age > MAX_ALLOWED_AGE_MS)
     }
 
     /// Records the use of the DPoP proof, if the token was confirmed by one.
@@ -530,6 +610,8 @@ enum Authorization {
     Preflight(Response),
     /// The outcome depends on a fresher replica.
     NeedsFreshReplica,
+    /// The outcome depends on what the origin says of this token.
+    NeedsIntrospection(TokenReference),
 }
 
 /// Whether a refresh can change this refusal: it brings revocations, keys and rules, but does not

@@ -4,7 +4,8 @@
 //! the bytes. All rules are here and in `tollgate-core`. A host does this:
 //!
 //! 1. For each request, call [`Gate::decide`] and do what the decision says. Only on
-//!    [`Decision::Wait`], await a fetch and decide again.
+//!    [`Decision::Wait`], await a fetch and decide again; only on [`Decision::Introspect`], ask the
+//!    origin about the token and decide again.
 //! 2. After any other decision, start a fetch in the background, unless [`Gate::freshness`] is
 //!    [`Freshness::Fresh`].
 //! 3. A fetch is a GET of the origin's URL followed by [`Gate::next_fetch`]; its answer goes to
@@ -28,6 +29,7 @@ mod hub_location;
 mod hub_spread;
 mod identity;
 mod identity_token;
+mod introspection;
 mod json;
 mod message;
 mod message_log;
@@ -76,6 +78,6 @@ pub use streams::{StreamSchedule, StreamVerdict};
 pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
     ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,
-    StreamPolicy, StreamTicket,
+    StreamPolicy, StreamTicket, TokenReference,
 };
 pub use trace::{new_traceparent, server_timing, trace_id};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::{RateLimit, RateLimitKey, Route, StreamPolicy, VerifiedToken};
+use tollgate_core::{RateLimit, RateLimitKey, Route, StreamPolicy, TokenReference, VerifiedToken};
 
 use crate::json::JsonObject;
 
@@ -198,6 +198,10 @@ pub enum Decision {
     /// The decision needs a fresher replica: await a fetch, unless [`BackOff`](crate::BackOff)
     /// advises against it, and decide again with `has_waited` set.
     Wait,
+    /// The decision depends on what the origin says of this token: ask it
+    /// ([`Gate::next_introspection`](crate::Gate::next_introspection)), one question at a time for a
+    /// token, and decide again with `has_waited` set. If this decision comes again, answer 503.
+    Introspect(TokenReference),
     /// The request is a push from the origin: read the body, at most
     /// [`MAX_PUSH_BYTES`](crate::MAX_PUSH_BYTES), and pass it to [`Gate::push`](crate::Gate::push).
     Push,

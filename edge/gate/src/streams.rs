@@ -48,7 +48,8 @@ impl Gate {
         let own_audience = settings.audience.as_deref().unwrap_or(config.audience());
         let audience = route.audience().unwrap_or(own_audience);
         let allow_plain_jwt = settings.allow_plain_jwt || config.keys().allows_plain_jwt(audience);
-        let ticket = self.state.verifier().stream_ticket(token, allow_plain_jwt, settings.leeway).ok()?;
+        let ticket = self.state.verifier().stream_ticket(token, allow_plain_jwt, settings.leeway);
+        let ticket = ticket.ok().or_else(|| self.introspected_stream_ticket(token))?;
         Some(ticket.with_policies(route.on_stale(), route.on_not_covered()))
     }
 

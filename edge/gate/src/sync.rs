@@ -42,6 +42,8 @@ impl Gate {
 
     fn fetch_target(&self, wait_ms: u64, question: &Question, report: Option<&str>) -> String {
         let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
+        // A replica is as fresh as the time of the question, and the next answer may take as long again.
+        let wait_ms = wait_ms.min(self.strictest_staleness_ms() / 4);
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
         let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}&version=3");
         if let Some(replica) = self.state.replica().filter(|_| self.takes_config_deltas) {

@@ -2,8 +2,10 @@
 //! the decision.
 
 use crate::error_chain::error_chain;
+use crate::introspector::Introspector;
 use crate::listener::ClientInfo;
 use crate::metrics::RunnerMetrics;
+use crate::origin_client::OriginClient;
 use crate::pool::{Pool, Unavailable};
 use crate::rate_limits::RateLimits;
 use crate::request_id;
@@ -36,6 +38,7 @@ const PUSH_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct ComponentGate {
     pool: Arc<Pool>,
     sync: Arc<ReplicaSync>,
+    introspector: Introspector,
     signatures: SignatureChecker,
     upstreams: Upstreams,
     rate_limits: RateLimits,
@@ -66,12 +69,15 @@ impl ComponentGate {
         let metrics = Arc::new(RunnerMetrics::new());
         let sync = ReplicaSync::new(Arc::clone(&pool), Arc::clone(&metrics), settings);
         let sync = Arc::new(sync.map_err(|error| StartError::Failed(error_chain(&error)))?);
+        let introspection_client =
+            OriginClient::new(&settings.origin).map_err(|error| StartError::Failed(error_chain(&error)))?;
         let sync_of_task = Arc::clone(&sync);
         let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
         let streams = Streams::new(settings.streams.max, Arc::clone(&metrics));
         let watcher = StreamWatcher::new(Arc::clone(&streams), Arc::clone(&pool), Arc::clone(&sync));
         let stream_watcher = AbortOnDropHandle::new(tokio::spawn(async move { watcher.run().await }));
         Ok(ComponentGate {
+            introspector: Introspector::new(Arc::clone(&pool), introspection_client),
             pool,
             sync,
             signatures: SignatureChecker::default(),
@@ -120,7 +126,7 @@ impl ComponentGate {
             }
             Ok(Decision::Push) => self.push(request).await,
             // A request that has waited gets another decision.
-            Ok(Decision::Wait) | Err(Unavailable) => unavailable(),
+            Ok(Decision::Wait | Decision::Introspect(_)) | Err(Unavailable) => unavailable(),
         };
         if self.server_timing
             && let Ok(timing) = HeaderValue::try_from(tollgate_gate::server_timing(decided, upstream_time))
@@ -178,12 +184,16 @@ impl ComponentGate {
     }
 
     async fn decide(&self, request: &Request) -> Result<Decision, Unavailable> {
-        let decision = self.decide_now(request, false).await?;
-        if !matches!(decision, Decision::Wait) {
-            return Ok(decision);
+        let mut decision = self.decide_now(request, false).await?;
+        if let Decision::Wait = decision {
+            self.sync.wait_for_fetch().await;
+            decision = self.decide_now(request, true).await?;
         }
-        self.sync.wait_for_fetch().await;
-        self.decide_now(request, true).await
+        if let Decision::Introspect(token) = decision {
+            self.introspector.introspect(&token).await;
+            decision = self.decide_now(request, true).await?;
+        }
+        Ok(decision)
     }
 
     /// Decides, and checks the token's signature outside of the component if there is one to check.

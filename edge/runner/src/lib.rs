@@ -12,6 +12,7 @@ mod edge;
 mod error_chain;
 mod files;
 mod health;
+mod introspector;
 mod listener;
 mod metrics;
 mod origin_client;

@@ -277,7 +277,7 @@ fn trap_error(error: wasmtime::Error) -> String {
 /// A question with the current time and a new nonce. It fails without a random source, because an
 /// answer to a predictable nonce proves no freshness.
 #[expect(clippy::disallowed_methods, reason = "the feed client's random source")]
-fn new_question() -> Result<Question, String> {
+pub(crate) fn new_question() -> Result<Question, String> {
     let mut random = [0; 8];
     let mut half = || {
         getrandom::fill(&mut random).map_err(|error| format!("the system's random source failed: {error}"))?;
@@ -288,7 +288,7 @@ fn new_question() -> Result<Question, String> {
 
 /// Jitter for the retry delay. Without a random source, the delay is the shortest.
 #[expect(clippy::disallowed_methods, reason = "the feed client's random source")]
-fn random_byte() -> u8 {
+pub(crate) fn random_byte() -> u8 {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);
     byte[0]

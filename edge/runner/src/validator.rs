@@ -127,6 +127,33 @@ impl Validator {
         self.bindings.tollgate_validator_validator().gate().call_fetch_failed(&mut self.store, self.gate, why, now_ms)
     }
 
+    /// Path and query of the GET by which the origin is asked about a token.
+    pub fn next_introspection(&mut self, token: &str, question: Question) -> wasmtime::Result<Option<String>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_next_introspection(&mut self.store, self.gate, token, question)
+    }
+
+    /// Applies the origin's answer about a token. The inner error says why it was refused.
+    pub fn accept_introspection(
+        &mut self,
+        token: &str,
+        status: u16,
+        body: &[u8],
+        question: Question,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_accept_introspection(&mut self.store, self.gate, token, status, body, question)
+    }
+
+    /// Records that the origin did not answer about a token.
+    pub fn introspection_failed(&mut self, token: &str, now_ms: u64) -> wasmtime::Result<()> {
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_introspection_failed(&mut self.store, self.gate, token, now_ms)
+    }
+
     /// Applies a push from the origin.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> wasmtime::Result<Response> {
         self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);

@@ -1,6 +1,7 @@
 //! State of an instance, which outlives a request: the gate and its refresh. State that outlives
 //! the instance is in [`crate::shared`].
 
+use crate::introspection::Flights;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tollgate_gate::{EdgeReport, Gate, MessageLog, RefusalLog, Reporter, TrustedProxies};
@@ -22,6 +23,8 @@ pub(crate) struct Edge {
     /// What this instance reports to the origin.
     pub(crate) reporter: RefCell<Reporter>,
     pub(crate) refusal_log: RefCell<RefusalLog>,
+    /// Questions about single tokens.
+    pub(crate) introspections: Flights,
     /// Number of pushes whose bodies are being read.
     pub(crate) pushes: Cell<usize>,
 }

@@ -177,7 +177,7 @@ async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>, mut report: 
 }
 
 /// A question with the current time and a new nonce.
-fn new_question() -> Question {
+pub(crate) fn new_question() -> Question {
     Question { asked_at_ms: now_ms(), nonce: random_nonce() }
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn random_nonce() -> Nonce {
 }
 
 /// Sends a GET. The error is one line for the log and the health report.
-async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
+pub(crate) async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
     let options = http::timeouts(READ_TIMEOUT_NS, READ_TIMEOUT_NS, READ_TIMEOUT_NS);
     let request = http::request(&Method::Get, url, Vec::new(), None, Some(options)).map_err(|code| code.to_string())?;
     let response = client::send(request).await.map_err(|code| code.to_string())?;

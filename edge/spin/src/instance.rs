@@ -33,6 +33,7 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
         stored_snapshot: RefCell::default(),
         reporter: RefCell::new(Reporter::new(random::get_random_u64())),
         refusal_log: RefCell::default(),
+        introspections: RefCell::default(),
         pushes: Cell::new(0),
     });
     shared::initialize(&edge).await;

@@ -12,6 +12,7 @@ mod fetch;
 mod forward;
 mod http;
 mod instance;
+mod introspection;
 mod observe;
 mod shared;
 
@@ -45,19 +46,26 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
         }
         Decision::Push => push(&edge, request).await,
         // A request that has waited gets another decision.
-        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again"),
+        Decision::Wait | Decision::Introspect(_) => {
+            http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again")
+        }
     }
 }
 
 /// Decides on a request, after a refresh if the decision needs one. Otherwise the replica is kept
 /// fresh in the background.
 async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
-    let decision = decide(edge, request, false);
+    let mut decision = decide(edge, request, false);
     if decision == Decision::Wait {
         fetch::wait_for_refresh(edge).await;
-        return decide(edge, request, true);
+        decision = decide(edge, request, true);
+    } else {
+        fetch::keep_fresh(edge);
     }
-    fetch::keep_fresh(edge);
+    if let Decision::Introspect(token) = decision {
+        introspection::introspect(edge, &token).await;
+        decision = decide(edge, request, true);
+    }
     decision
 }
 

@@ -12,6 +12,7 @@ use tollgate_gate::{
 };
 use worker::{Env, console_warn, web_sys};
 
+use crate::introspection::Flights;
 use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight, upstreams::Upstreams};
 
 thread_local! {
@@ -30,6 +31,8 @@ pub(crate) struct Isolate {
     reporter: RefCell<Reporter>,
     pub(crate) refusal_log: RefCell<RefusalLog>,
     pub(crate) upstreams: Upstreams,
+    /// Questions about single tokens.
+    pub(crate) introspections: Flights,
     /// Counts of route rules' rate limits, without hubs or while they fail.
     pub(crate) limiter: RefCell<RateLimiter>,
     /// Time of the last check whether KV has the snapshot.
@@ -57,6 +60,7 @@ impl Isolate {
             reporter: RefCell::new(Reporter::new(u64::from_be_bytes(random()?))),
             refusal_log: RefCell::default(),
             upstreams: Upstreams::from_env(env)?,
+            introspections: RefCell::default(),
             limiter: RefCell::default(),
             kv_checked_ms: Cell::new(0),
         });

@@ -13,6 +13,7 @@ mod forward;
 mod http;
 mod hub;
 mod hubs;
+mod introspection;
 mod isolate;
 mod kv;
 mod observe;
@@ -70,19 +71,26 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
         }
         Decision::Push => push::push(&isolate, &env, &request).await,
         // A request that has waited gets another decision.
-        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again"),
+        Decision::Wait | Decision::Introspect(_) => {
+            http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again")
+        }
     }
 }
 
 /// Decides on a request, after a fetch if the decision needs one. Otherwise the replica is kept
 /// fresh in the background.
 async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, request: &web_sys::Request) -> Decision {
-    let decision = decide(isolate, request, false);
+    let mut decision = decide(isolate, request, false);
     if decision == Decision::Wait {
         fetch::wait_for_fetch(isolate, env, context).await;
-        return decide(isolate, request, true);
+        decision = decide(isolate, request, true);
+    } else {
+        fetch::keep_fresh(isolate, env, context);
     }
-    fetch::keep_fresh(isolate, env, context);
+    if let Decision::Introspect(token) = decision {
+        introspection::introspect(isolate, &token).await;
+        decision = decide(isolate, request, true);
+    }
     decision
 }
 

@@ -81,7 +81,7 @@ pub(crate) async fn sync(
 }
 
 /// Sends a GET. The error is one line for the log and the health report.
-async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
+pub(crate) async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
     let init = web_sys::RequestInit::new();
     init.set_redirect(web_sys::RequestRedirect::Manual); // the origin never redirects an edge
     let abort = AbortController::default();

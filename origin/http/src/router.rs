@@ -16,7 +16,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::edge_api::{deltas, snapshot, validate};
+use super::edge_api::{deltas, introspect as edge_introspect, snapshot, validate};
 use super::oauth::{authorize, device, introspect, par, register, revoke, token};
 use super::oidc::{metadata, userinfo};
 use super::openapi::responses;
@@ -66,6 +66,7 @@ fn interface() -> OpenApiRouter<RouterState> {
         .routes(routes!(health::deep))
         .routes(routes!(health::live))
         .routes(routes!(health::ready));
+    let edge_questions = OpenApiRouter::new().routes(routes!(edge_introspect::get));
     let snapshots = OpenApiRouter::new().routes(routes!(snapshot::get));
     let status_lists = OpenApiRouter::new()
         .routes(routes!(status_list::all))
@@ -85,6 +86,7 @@ fn interface() -> OpenApiRouter<RouterState> {
         .merge(pages())
         .merge(console())
         .merge(snapshots)
+        .merge(edge_questions)
         .merge(status_lists)
         .merge(signals)
         .merge(admin)

@@ -37,6 +37,7 @@ use crate::console::admin_session::ConsoleState;
 use crate::edge_api::deltas::DeltaEndpoint;
 use crate::edge_api::edge_feed::{EdgeAuthenticator, EdgeFeed};
 use crate::edge_api::edge_rules::EdgeRules;
+use crate::edge_api::introspect::EdgeIntrospectionEndpoint;
 use crate::extract::proxies::Proxies;
 use crate::failed_authentication::FailedAuthentications;
 use crate::issuer::Issuer;
@@ -189,6 +190,7 @@ parts! {
     // Edges, verifiers, receivers, operators.
     edge_feed: EdgeFeed,
     deltas: DeltaEndpoint,
+    edge_introspection: EdgeIntrospectionEndpoint,
     edge_rules: EdgeRules,
     status_lists: PublishedStatusLists,
     receivers: SignalReceivers,
@@ -258,6 +260,9 @@ impl RouterState {
             grants.registration == RegistrationMode::Open,
         ));
         let edge_feed = Arc::new(EdgeFeed { responder: Arc::clone(&feed), polls: delta_polls });
+        let edge_introspection = part!(EdgeIntrospectionEndpoint {
+            edges: RegisteredEdges::new(common.store.clone(), feed_changes.clone()),
+        } with common { issuer, clock, store, keys });
         let deltas = common.delta_endpoint(&edge_feed, edge_heartbeats, registered_edges, &long_polls);
         let operations = part!(Operations {
             database: DatabaseStatus::new(common.store.clone()),
@@ -299,6 +304,7 @@ impl RouterState {
             pages,
             edge_feed,
             deltas: Arc::new(deltas),
+            edge_introspection: Arc::new(edge_introspection),
             edge_rules: Arc::new(common.edge_rules()),
             status_lists: Arc::new(PublishedStatusLists { lists: status_lists, clock: common.clock.clone() }),
             receivers: Arc::new(receivers),

@@ -73,6 +73,12 @@ impl TokenId {
     }
 }
 
+impl From<EpochTokenId> for TokenId {
+    fn from(id: EpochTokenId) -> TokenId {
+        TokenId(id)
+    }
+}
+
 impl FromStr for TokenId {
     type Err = Malformed;
 

@@ -14,6 +14,7 @@ fn decision(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -
         Decision::Answer(answer) => answer.status.to_string(),
         Decision::Forward(forward) => format!("passes, {} headers", forward.identity.len()),
         Decision::Wait => "waits".to_owned(),
+        Decision::Introspect(token) => format!("introspects {token}"),
         Decision::Push => "push".to_owned(),
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod deltas;
 pub(crate) mod edge_feed;
 pub(crate) mod edge_rules;
+pub(crate) mod introspect;
 pub(crate) mod snapshot;
 pub(crate) mod validate;

@@ -66,25 +66,44 @@ impl Store {
     /// When the database fails, or has no issuer yet.
     pub async fn find_unrevoked_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let mut tx = self.begin_read().await?;
-        let Some(token) = tx.find_verified_token(token).await? else {
-            return Ok(None);
-        };
-        let is_revoked = tx.is_token_revoked(&token).await?;
-        Ok((!is_revoked).then_some(token))
+        let token = tx.find_verified_token(token).await?;
+        tx.unless_revoked(token).await
+    }
+
+    /// The record of a token by its key, if no revocation applies to it; both are read in one
+    /// transaction. For an edge, which has the token and verified it.
+    ///
+    /// # Errors
+    /// When the database fails, or has no issuer yet.
+    pub async fn find_unrevoked_record(&self, key: TokenRecordKey<'_>) -> Result<Option<AccessToken>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let token = tx.find_token_record(key).await?;
+        tx.unless_revoked(token).await
     }
 }
 
 impl Tx {
     async fn find_verified_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
-        let (by_key, key) = match token.record_key() {
+        let record = self.find_token_record(token.record_key()).await?;
+        Ok(record.filter(|record| token.matches_record(record)))
+    }
+
+    /// The record, if no revocation applies to it.
+    async fn unless_revoked(&mut self, record: Option<AccessToken>) -> Result<Option<AccessToken>, StoreError> {
+        let Some(record) = record else { return Ok(None) };
+        let is_revoked = self.is_token_revoked(&record).await?;
+        Ok((!is_revoked).then_some(record))
+    }
+
+    async fn find_token_record(&mut self, key: TokenRecordKey<'_>) -> Result<Option<AccessToken>, StoreError> {
+        let (by_key, key) = match key {
             TokenRecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
             TokenRecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
         };
         let row = with_connection!(&mut *self, connection => {
             sqlx::query_as::<_, TokenRow>(by_key).bind(key).fetch_optional(connection).await?
         });
-        let record = row.map(AccessToken::try_from).transpose()?;
-        Ok(record.filter(|record| token.matches_record(record)))
+        row.map(AccessToken::try_from).transpose()
     }
 
     /// The records of the tokens with these ids, until they are swept, in any order.
