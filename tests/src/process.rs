@@ -32,7 +32,7 @@ impl ChildProcess {
     }
 
     /// Process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.0.id()
     }
 

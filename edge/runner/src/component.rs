@@ -136,6 +136,11 @@ impl ComponentGate {
         response
     }
 
+    /// Sends further requests to the upstreams of these settings.
+    pub(crate) fn reload(&self, settings: &Settings) {
+        self.upstreams.reload(&settings.upstreams);
+    }
+
     /// All metrics in the text format of Prometheus.
     pub(crate) async fn metrics_text(&self) -> Option<String> {
         let (metrics, pool) = (Arc::clone(&self.metrics), Arc::clone(&self.pool));

@@ -1,16 +1,19 @@
 //! Starting and stopping an edge.
 
+use crate::admin;
 use crate::component::ComponentGate;
 use crate::error_chain::error_chain;
-use crate::listener::{self, Gate, Listener};
+use crate::gate::{Gate, Host};
+use crate::listener::{self, Listener};
 use crate::relay::Relay;
 use crate::response::now_ms;
-use crate::settings::{ClientTimeouts, TlsSettings};
+use crate::settings::{ListenerSettings, TlsSettings};
 use crate::spin::SpinGate;
 use crate::{GateKind, Program, RelaySettings, SettingError, Settings};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -47,9 +50,13 @@ impl From<SettingError> for StartError {
 pub struct Edge {
     address: SocketAddr,
     scheme: &'static str,
+    admin_address: Option<SocketAddr>,
+    gate: Arc<Gate>,
+    shutdown_delay: Duration,
     reload: Arc<Notify>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
+    _admin: Option<AbortOnDropHandle<()>>,
     _watched_files: Option<AbortOnDropHandle<()>>,
 }
 
@@ -66,14 +73,13 @@ impl Edge {
         let loaded = tokio::task::spawn_blocking(move || Program::from_source(&component));
         let program = loaded.await.map_err(|error| StartError::Failed(error.to_string()))?;
         let program = program.map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error))?;
-        let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
-        let bound = bind(settings.listen).await?;
+        let bound = Bound::new(settings.listen, &settings.listener).await?;
         create_store(&settings).await?;
-        let gate = match settings.gate {
-            GateKind::Component => Gate::Component(Box::new(ComponentGate::start(program, &settings)?)),
-            GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
+        let host = match settings.gate {
+            GateKind::Component => Host::Component(Box::new(ComponentGate::start(program, &settings)?)),
+            GateKind::Spin => Host::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
-        Ok(Edge::run(bound, tls, settings.max_connections, settings.client_timeouts, gate))
+        Ok(Edge::run(bound, &settings.listener, host))
     }
 
     /// Starts a relay, which answers edges in place of their origin.
@@ -83,31 +89,45 @@ impl Edge {
     pub async fn start_relay(settings: RelaySettings) -> Result<Edge, StartError> {
         // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
-        let bound = bind(settings.listen).await?;
+        let bound = Bound::new(settings.listen, &settings.listener).await?;
         let relay = Relay::new(&settings).map_err(|error| StartError::Failed(error_chain(&error)))?;
-        let gate = Gate::Relay(Box::new(relay));
-        Ok(Edge::run(bound, tls, settings.max_connections, settings.client_timeouts, gate))
+        Ok(Edge::run(bound, &settings.listener, Host::Relay(Box::new(relay))))
     }
 
-    fn run(
-        (tcp, address): (TcpListener, SocketAddr),
-        tls: Option<(TlsFiles, Arc<Tls>)>,
-        max_connections: usize,
-        timeouts: ClientTimeouts,
-        gate: Gate,
-    ) -> Edge {
+    fn run(bound: Bound, settings: &ListenerSettings, host: Host) -> Edge {
         let (stop, stopped) = oneshot::channel();
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let scheme = if bound.tls.is_some() { "https" } else { "http" };
         let (reload, mut tls_of_listener, mut watched_files) = (Arc::new(Notify::new()), None, None);
-        if let Some((files, tls)) = tls {
+        if let Some((files, tls)) = bound.tls {
             let (sender, receiver) = watch::channel(tls);
             tls_of_listener = Some(receiver);
             watched_files = Some(AbortOnDropHandle::new(tokio::spawn(files.watch(sender, Arc::clone(&reload)))));
         }
-        let listener = Listener { tcp, tls: tls_of_listener, max_connections, timeouts };
-        let server = tokio::spawn(listener::serve(listener, gate, stopped));
-        Edge { address, scheme, reload, stop, server, _watched_files: watched_files }
+        let gate = Arc::new(Gate::new(host));
+        let listener = Listener {
+            tcp: bound.clients,
+            tls: tls_of_listener,
+            max_connections: settings.max_connections,
+            timeouts: settings.timeouts,
+            proxy_protocol: settings.proxy_protocol.clone(),
+            shutdown_timeout: settings.shutdown_timeout,
+        };
+        let server = tokio::spawn(listener::serve(listener, Arc::clone(&gate), stopped));
+        let admin_address = bound.admin.as_ref().map(|(_, address)| *address);
+        let serve_admin =
+            |(listener, _)| AbortOnDropHandle::new(tokio::spawn(admin::serve(listener, Arc::clone(&gate))));
+        Edge {
+            address: bound.address,
+            scheme,
+            admin_address,
+            shutdown_delay: settings.shutdown_delay,
+            reload,
+            stop,
+            server,
+            _admin: bound.admin.map(serve_admin),
+            _watched_files: watched_files,
+            gate,
+        }
     }
 
     /// URL at which the edge listens, such as `http://127.0.0.1:8787`.
@@ -115,23 +135,56 @@ impl Edge {
         format!("{}://{}", self.scheme, self.address)
     }
 
+    /// URL of the listener for operators, if there is one.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin_address.map(|address| format!("http://{address}"))
+    }
+
     /// Reads the certificate files again. Invalid ones are logged, and the last valid ones stay in
     /// use.
-    pub fn reload(&self) {
+    pub fn reload_files(&self) {
         self.reload.notify_one();
     }
 
-    /// Stops accepting connections and waits for running requests, at most ten seconds.
+    /// Reads the certificate files again, and takes over upstreams that have changed.
+    pub fn reload(&self, settings: &Settings) {
+        self.reload_files();
+        self.gate.reload(settings);
+    }
+
+    /// Lets health reports fail for `TOLLGATE_EDGE_SHUTDOWN_DELAY`. Then stops accepting
+    /// connections, and waits for running requests for `TOLLGATE_EDGE_SHUTDOWN_TIMEOUT`.
     pub async fn shutdown(self) {
+        self.gate.drain();
+        tokio::time::sleep(self.shutdown_delay).await;
         // The server may have ended already.
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
 }
 
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), SettingError> {
-    let cannot_bind =
-        |error| SettingError::new("TOLLGATE_EDGE_LISTEN", format_args!("cannot be bound: {listen}: {error}"));
+/// What a listener needs that may be missing or invalid.
+struct Bound {
+    clients: TcpListener,
+    address: SocketAddr,
+    admin: Option<(TcpListener, SocketAddr)>,
+    tls: Option<(TlsFiles, Arc<Tls>)>,
+}
+
+impl Bound {
+    async fn new(listen: SocketAddr, settings: &ListenerSettings) -> Result<Bound, SettingError> {
+        let tls = settings.tls.as_ref().map(open_tls_files).transpose()?;
+        let (clients, address) = bind("TOLLGATE_EDGE_LISTEN", listen).await?;
+        let admin = match settings.admin_listen {
+            Some(listen) => Some(bind("TOLLGATE_EDGE_ADMIN_LISTEN", listen).await?),
+            None => None,
+        };
+        Ok(Bound { clients, address, admin, tls })
+    }
+}
+
+async fn bind(setting: &str, listen: SocketAddr) -> Result<(TcpListener, SocketAddr), SettingError> {
+    let cannot_bind = |error| SettingError::new(setting, format_args!("cannot be bound: {listen}: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(cannot_bind)?;
     let address = listener.local_addr().map_err(cannot_bind)?;
     Ok((listener, address))

@@ -1,27 +1,22 @@
 //! `tollgate-edge health`: asks a running edge whether its replica is fresh enough for decisions.
 //! For health checks of containers, whose images contain no other HTTP client.
 
-use crate::settings::parse_listen;
+use crate::settings::{parse_address, parse_listen};
 use crate::{SettingError, Sources, StartError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the edge that listens on `TOLLGATE_EDGE_LISTEN` on this machine, and returns the URL that
-/// answered with 200.
+/// Asks the edge on this machine, and returns the URL that answered with 200. Without a listener
+/// for operators (`TOLLGATE_EDGE_ADMIN_LISTEN`), that of clients is asked.
 ///
 /// # Errors
 /// If the setting is invalid, or the edge does not answer with 200.
 pub async fn check_health(sources: &Sources) -> Result<String, StartError> {
-    let listen = parse_listen(sources.get("TOLLGATE_EDGE_LISTEN"))?;
-    if listen.port() == 0 {
-        return Err(SettingError::new("TOLLGATE_EDGE_LISTEN", "has port 0: its port is not known").into());
-    }
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let scheme = if sources.get("TOLLGATE_EDGE_TLS_CERTIFICATE").is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}/_tollgate/health", reachable(listen));
+    let url = url(sources)?;
     let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     // The certificate names the edge's host, not this address, and only this machine answers.
     let client = client.tls_danger_accept_invalid_certs(true);
@@ -31,6 +26,18 @@ pub async fn check_health(sources: &Sources) -> Result<String, StartError> {
         Ok(response) => Err(StartError::Failed(format!("{url} responded with {}", response.status()))),
         Err(error) => Err(StartError::Failed(format!("{url} does not answer: {error}"))),
     }
+}
+
+fn url(sources: &Sources) -> Result<String, SettingError> {
+    let (name, listen, path) = match sources.get("TOLLGATE_EDGE_ADMIN_LISTEN") {
+        Some(listen) => ("TOLLGATE_EDGE_ADMIN_LISTEN", parse_address("TOLLGATE_EDGE_ADMIN_LISTEN", &listen)?, "/ready"),
+        None => ("TOLLGATE_EDGE_LISTEN", parse_listen(sources.get("TOLLGATE_EDGE_LISTEN"))?, "/_tollgate/health"),
+    };
+    if listen.port() == 0 {
+        return Err(SettingError::new(name, "has port 0: its port is not known"));
+    }
+    let is_https = path != "/ready" && sources.get("TOLLGATE_EDGE_TLS_CERTIFICATE").is_some();
+    Ok(format!("{}://{}{path}", if is_https { "https" } else { "http" }, reachable(listen)))
 }
 
 /// The address at which a server that listens on `listen` can be reached from this machine.

@@ -7,10 +7,12 @@
 //!
 //! Never: this crate decides whether a request may pass.
 
+mod admin;
 mod component;
 mod edge;
 mod error_chain;
 mod files;
+mod gate;
 mod health;
 mod introspector;
 mod listener;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tollgate_edge::{Edge, GateKind, RelaySettings, Settings, Sources, StartError};
+use tollgate_edge::{Edge, GateKind, RelaySettings, SettingError, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
@@ -177,7 +177,7 @@ async fn relay(args: &RelayArgs) -> Result<(), StartError> {
     let sources = Sources::read(args.flags.0.clone(), args.config.as_deref())?;
     let relay = Edge::start_relay(RelaySettings::from_lookup(|name| sources.get(name))?).await?;
     tracing::info!(url = relay.url(), "relay started");
-    run_until_terminated(&relay).await;
+    run_until_terminated(|| relay.reload_files()).await;
     tracing::info!("shutting down");
     relay.shutdown().await;
     Ok(())
@@ -185,26 +185,35 @@ async fn relay(args: &RelayArgs) -> Result<(), StartError> {
 
 /// Serves until a termination signal arrives.
 async fn run(args: &Serve) -> Result<(), StartError> {
-    let sources = Sources::read(args.flags.0.clone(), args.config.as_deref())?;
+    let (sources, settings) = read_settings(args)?;
     for deprecated in sources.deprecated() {
         tracing::warn!(setting = deprecated.name, replacement = deprecated.new_name, "deprecated setting");
     }
-    let gate = match args.gate {
-        Gate::Component => GateKind::Component,
-        Gate::Spin => GateKind::Spin,
-    };
-    let settings = Settings::from_lookup(gate, |name| sources.get(name))?;
     let upstream = settings.upstream().to_owned();
     let edge = Edge::start(settings).await?;
     tracing::info!(url = edge.url(), upstream, "edge started");
-    run_until_terminated(&edge).await;
+    let reload = || match read_settings(args) {
+        Ok((_, settings)) => edge.reload(&settings),
+        Err(error) => tracing::error!(%error, "reload failed: the settings in use stay"),
+    };
+    run_until_terminated(reload).await;
     tracing::info!("shutting down");
     edge.shutdown().await;
     Ok(())
 }
 
-/// Waits for Ctrl-C or a termination signal. The hangup signal reloads the files.
-async fn run_until_terminated(edge: &Edge) {
+fn read_settings(args: &Serve) -> Result<(Sources, Settings), SettingError> {
+    let sources = Sources::read(args.flags.0.clone(), args.config.as_deref())?;
+    let gate = match args.gate {
+        Gate::Component => GateKind::Component,
+        Gate::Spin => GateKind::Spin,
+    };
+    let settings = Settings::from_lookup(gate, |name| sources.get(name))?;
+    Ok((sources, settings))
+}
+
+/// Waits for Ctrl-C or a termination signal. Reloads at each hangup signal.
+async fn run_until_terminated(reload: impl Fn()) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminated), Ok(mut hung_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
         let _ = tokio::signal::ctrl_c().await;
@@ -214,10 +223,7 @@ async fn run_until_terminated(edge: &Edge) {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return,
             _ = terminated.recv() => return,
-            _ = hung_up.recv() => {
-                tracing::info!("reloading");
-                edge.reload();
-            }
+            _ = hung_up.recv() => reload(),
         }
     }
 }

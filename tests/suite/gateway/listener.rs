@@ -65,12 +65,12 @@ async fn renewed_certificate_is_used_and_an_invalid_one_is_not() -> Result<()> {
     let url = format!("{}/open/x", edge.url());
 
     fs::write(folder.path().join("tls.key"), "no key")?;
-    edge.reload();
+    edge.reload_files();
     get(&trusts_old, &url).await?;
     ensure!(trusts_new.get(&url).send().await.is_err(), "the edge has no certificate of this authority yet");
 
     new.issue("edge", &["127.0.0.1"]).write(folder.path());
-    edge.reload();
+    edge.reload_files();
     let started = Instant::now();
     while get(&trusts_new, &url).await.is_err() {
         ensure!(started.elapsed() < CHANGE_TIMEOUT, "the new certificate is not used");

@@ -1,6 +1,7 @@
 //! `tollgate-edge` as a gateway: TLS, HTTP versions, upstreams, and how it is operated.
 
 mod listener;
+mod operation;
 mod upstreams;
 
 use std::collections::BTreeMap;

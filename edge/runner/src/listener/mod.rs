@@ -3,8 +3,9 @@
 mod client_info;
 mod connections;
 mod guarded_body;
+mod proxy_protocol;
 mod request_head;
 mod server;
 
 pub(crate) use client_info::ClientInfo;
-pub(crate) use server::{Gate, Listener, serve};
+pub(crate) use server::{Listener, serve};

@@ -4,14 +4,12 @@
 use super::client_info::ClientInfo;
 use super::connections::{Connection, Connections, RequestGuard, TimedStream};
 use super::guarded_body::GuardedBody;
-use super::request_head;
-use crate::component::ComponentGate;
+use super::{proxy_protocol, request_head};
 use crate::error_chain::error_chain;
-use crate::relay::Relay;
+use crate::gate::Gate;
 use crate::request_id;
 use crate::response::{Body, BodyError, json_error};
 use crate::settings::ClientTimeouts;
-use crate::spin::SpinGate;
 use crate::streams::{TunnelHold, is_grpc};
 use crate::timed_body::TimedBody;
 use http::{StatusCode, Version};
@@ -30,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
+use tollgate_gate::TrustedProxies;
 use tollgate_tls::Tls;
 
 /// Larger than the gate's limit on tokens, so that the gate itself refuses tokens that are too
@@ -44,43 +43,7 @@ const MAX_RESET_STREAMS: usize = 64;
 /// Keep-alive pings of HTTP/2 connections.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
-
-/// The component that answers requests.
-pub(crate) enum Gate {
-    Component(Box<ComponentGate>),
-    Spin(Box<SpinGate>),
-    /// Not a component: answers edges.
-    Relay(Box<Relay>),
-}
-
-impl Gate {
-    async fn handle(&self, request: http::Request<Body>, client: &ClientInfo) -> http::Response<Body> {
-        match self {
-            Gate::Component(gate) => Box::pin(gate.handle(request, client)).await,
-            Gate::Spin(gate) => Box::pin(gate.handle(request, client)).await,
-            Gate::Relay(relay) => Box::pin(relay.handle(request)).await,
-        }
-    }
-
-    /// Ends upgraded connections, which are no running requests.
-    async fn end_tunnels(&self) {
-        match self {
-            Gate::Component(gate) => gate.end_tunnels().await,
-            Gate::Spin(_) | Gate::Relay(_) => {}
-        }
-    }
-
-    /// Metrics in the text format of Prometheus; none in Spin mode, where the component counts, and
-    /// of a relay.
-    pub(crate) async fn metrics_text(&self) -> Option<String> {
-        match self {
-            Gate::Component(gate) => gate.metrics_text().await,
-            Gate::Spin(_) | Gate::Relay(_) => None,
-        }
-    }
-}
 
 /// Where connections come from, and their limits.
 pub(crate) struct Listener {
@@ -88,16 +51,20 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<watch::Receiver<Arc<Tls>>>,
     pub(crate) max_connections: usize,
     pub(crate) timeouts: ClientTimeouts,
+    /// Proxies whose connections begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: Option<TrustedProxies>,
+    /// For running requests, when the server stops.
+    pub(crate) shutdown_timeout: Duration,
 }
 
 /// What all connections use.
 struct Server {
-    gate: Gate,
+    gate: Arc<Gate>,
     builder: auto::Builder<TokioExecutor>,
 }
 
 /// Serves until `stop` is sent or dropped, then waits for running requests.
-pub(crate) async fn serve(listener: Listener, gate: Gate, mut stop: oneshot::Receiver<()>) {
+pub(crate) async fn serve(listener: Listener, gate: Arc<Gate>, mut stop: oneshot::Receiver<()>) {
     let server = Arc::new(Server { gate, builder: http_builder() });
     let connections = Connections::new(listener.max_connections, listener.timeouts);
     let running = GracefulShutdown::new();
@@ -107,15 +74,18 @@ pub(crate) async fn serve(listener: Listener, gate: Gate, mut stop: oneshot::Rec
             next = accept(&listener.tcp, &connections) => next,
         };
         let tls = listener.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+        let is_by_proxy = listener.proxy_protocol.as_ref().is_some_and(|proxies| proxies.contains(address.ip()));
         let (server, watcher) = (Arc::clone(&server), running.watcher());
         tokio::spawn(async move {
-            let serving = serve_connection(&server, stream, address, tls, Arc::clone(&connection), watcher);
+            let accepted = Accepted { stream, address, is_by_proxy, tls };
+            let serving = serve_connection(&server, accepted, Arc::clone(&connection), watcher);
             run_connection(serving, &connection).await;
         });
     }
+    let shutdown_timeout = listener.shutdown_timeout;
     drop(listener);
     server.gate.end_tunnels().await;
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, running.shutdown()).await.is_err() {
+    if tokio::time::timeout(shutdown_timeout, running.shutdown()).await.is_err() {
         tracing::warn!("shutdown timeout: closing connections with running requests");
     }
 }
@@ -174,16 +144,28 @@ async fn run_connection(serving: impl Future<Output = Result<(), BodyError>>, co
     }
 }
 
-async fn serve_connection(
-    server: &Arc<Server>,
+/// A connection of which nothing was read.
+struct Accepted {
     stream: TcpStream,
     address: SocketAddr,
+    /// It begins with a header of the PROXY protocol.
+    is_by_proxy: bool,
     tls: Option<Arc<Tls>>,
+}
+
+async fn serve_connection(
+    server: &Arc<Server>,
+    accepted: Accepted,
     connection: Arc<Connection>,
     watcher: Watcher,
 ) -> Result<(), BodyError> {
+    let Accepted { mut stream, mut address, is_by_proxy, tls } = accepted;
     // Without Nagle's algorithm, small responses are sent immediately.
     let _ = stream.set_nodelay(true);
+    if is_by_proxy {
+        let header = timeout_at(connection.first_request_deadline(), proxy_protocol::read_client(&mut stream));
+        address = header.await??.unwrap_or(address);
+    }
     let client = ClientInfo { address, scheme: "http", certificate: None };
     match tls {
         Some(tls) => Box::pin(serve_tls(server, stream, client, &tls, connection, watcher)).await,

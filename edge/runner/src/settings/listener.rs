@@ -1,14 +1,59 @@
-//! Settings of the listener: TLS and the time that clients may take.
+//! Settings of the listeners: TLS, the time that clients may take, and how they stop.
 
 use super::SettingError;
 use super::lookup::Lookup;
+use super::parse_address;
 use super::streams::StreamSettings;
 use super::table::{
-    BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, TLS_CERTIFICATE, TLS_CLIENT_AUTH, TLS_CLIENT_CA, TLS_KEY, WRITE_TIMEOUT,
+    ADMIN_LISTEN, BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS, PROXY_PROTOCOL, SHUTDOWN_DELAY,
+    SHUTDOWN_TIMEOUT, TLS_CERTIFICATE, TLS_CLIENT_AUTH, TLS_CLIENT_CA, TLS_KEY, WRITE_TIMEOUT,
 };
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tollgate_gate::TrustedProxies;
 use tollgate_tls::{ClientAuth, FileError, FileKind, TlsPaths};
+
+/// The listener of clients, and that of operators.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerSettings {
+    pub(crate) max_connections: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) timeouts: ClientTimeouts,
+    /// Proxies whose connections begin with a header of the PROXY protocol; none without it.
+    pub(crate) proxy_protocol: Option<TrustedProxies>,
+    /// Address of the listener for operators; port 0 selects a free port.
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// For which health reports fail before the listener stops.
+    pub(crate) shutdown_delay: Duration,
+    /// For running requests, when the listener stops.
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl ListenerSettings {
+    pub(super) fn from_lookup(get: Lookup<'_>) -> Result<ListenerSettings, SettingError> {
+        let proxies =
+            TrustedProxies::from_lookup(get.0).map_err(|error| SettingError::new(error.name, error.problem))?;
+        let has_proxy_protocol = get.flag(PROXY_PROTOCOL)?;
+        if has_proxy_protocol && proxies == TrustedProxies::default() {
+            return Err(SettingError::new(
+                PROXY_PROTOCOL,
+                "needs TOLLGATE_EDGE_TRUSTED_PROXIES: only they are believed",
+            ));
+        }
+        let max_connections = get.number(MAX_CONNECTIONS, 10_000, 16..=1_000_000)?;
+        let admin_listen = get.text(ADMIN_LISTEN);
+        Ok(ListenerSettings {
+            max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+            tls: TlsSettings::from_lookup(get)?,
+            timeouts: ClientTimeouts::from_lookup(get)?,
+            proxy_protocol: has_proxy_protocol.then_some(proxies),
+            admin_listen: admin_listen.map(|address| parse_address(ADMIN_LISTEN, &address)).transpose()?,
+            shutdown_delay: get.seconds(SHUTDOWN_DELAY, 0, 0..=3600)?,
+            shutdown_timeout: get.seconds(SHUTDOWN_TIMEOUT, 10, 1..=3600)?,
+        })
+    }
+}
 
 /// TLS of the listener; the content of the files is not checked.
 #[derive(Debug, Clone)]

@@ -21,6 +21,14 @@ impl Lookup<'_> {
         })
     }
 
+    pub(super) fn flag(self, name: &str) -> Result<bool, SettingError> {
+        match self.text(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(value) => Err(SettingError::new(name, format_args!("must be true or false, not {value:?}"))),
+        }
+    }
+
     pub(super) fn seconds(
         self,
         name: &str,

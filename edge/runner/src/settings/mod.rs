@@ -12,7 +12,7 @@ mod table;
 mod upstream;
 
 pub use component::{ComponentSource, find_component};
-pub(crate) use listener::{ClientTimeouts, TlsSettings};
+pub(crate) use listener::{ClientTimeouts, ListenerSettings, TlsSettings};
 pub use relay::RelaySettings;
 pub use sources::Sources;
 pub(crate) use streams::StreamSettings;
@@ -29,7 +29,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{COMPONENT, LISTEN, MAX_CONNECTIONS, SNAPSHOT_URL, STORE, UPSTREAM};
+use table::{COMPONENT, LISTEN, SNAPSHOT_URL, STORE, UPSTREAM};
 use tollgate_gate::{DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, TrustedProxies};
 
 /// A missing or invalid setting; displays as one line that names it.
@@ -76,10 +76,7 @@ pub struct Settings {
     pub component: Option<PathBuf>,
     /// Cold-start store: a folder; by default memory only.
     pub store: Option<PathBuf>,
-    /// Maximum number of simultaneous client connections.
-    pub max_connections: usize,
-    pub(crate) tls: Option<TlsSettings>,
-    pub(crate) client_timeouts: ClientTimeouts,
+    pub(crate) listener: ListenerSettings,
     pub(crate) origin: String,
     /// Another place of the origin's snapshot.
     pub(crate) snapshot_url: Option<String>,
@@ -121,7 +118,6 @@ impl Settings {
         let trusted_proxies =
             TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
         let lookup = Lookup(get);
-        let max_connections = lookup.number(MAX_CONNECTIONS, 10_000, 16..=1_000_000)?;
         let deprecated = DEPRECATED_SETTINGS.iter().filter(|(_, new_name)| get(new_name).is_none());
         let names = tollgate_gate::SETTINGS.iter().map(|(name, _)| *name).chain(deprecated.map(|(name, _)| *name));
         let unparsed = names.filter_map(|name| Some((name.to_owned(), for_gate(name)?))).collect();
@@ -130,9 +126,7 @@ impl Settings {
             listen,
             component: get(COMPONENT).map(PathBuf::from),
             store: get(STORE).map(PathBuf::from),
-            max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
-            tls: TlsSettings::from_lookup(lookup)?,
-            client_timeouts: ClientTimeouts::from_lookup(lookup)?,
+            listener: ListenerSettings::from_lookup(lookup)?,
             origin: gate_settings.origin,
             snapshot_url: lookup.text(SNAPSHOT_URL).map(checked_snapshot_url).transpose()?,
             upstreams,
@@ -187,8 +181,11 @@ fn checked_snapshot_url(value: String) -> Result<String, SettingError> {
 
 /// The address to listen on, from the value of `TOLLGATE_EDGE_LISTEN`.
 pub(crate) fn parse_listen(set: Option<String>) -> Result<SocketAddr, SettingError> {
-    let listen = set.unwrap_or_else(|| "127.0.0.1:8787".to_owned());
-    listen.parse().map_err(|_| {
-        SettingError::new(LISTEN, format_args!("must be an address such as 127.0.0.1:8787, not {listen:?}"))
+    parse_address(LISTEN, set.as_deref().unwrap_or("127.0.0.1:8787"))
+}
+
+pub(crate) fn parse_address(name: &str, address: &str) -> Result<SocketAddr, SettingError> {
+    address.parse().map_err(|_| {
+        SettingError::new(name, format_args!("must be an address such as 127.0.0.1:8787, not {address:?}"))
     })
 }

@@ -1,8 +1,8 @@
 //! Settings of a relay: those of an edge that concern its listener and its origin.
 
-use super::listener::{ClientTimeouts, TlsSettings};
+use super::listener::ListenerSettings;
 use super::lookup::Lookup;
-use super::table::{LISTEN, MAX_CONNECTIONS, UPSTREAM};
+use super::table::{LISTEN, UPSTREAM};
 use super::{SettingError, parse_listen};
 use std::net::SocketAddr;
 use tollgate_gate::EdgeIdentity;
@@ -12,9 +12,7 @@ use tollgate_gate::EdgeIdentity;
 pub struct RelaySettings {
     /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    pub(crate) max_connections: usize,
-    pub(crate) tls: Option<TlsSettings>,
-    pub(crate) client_timeouts: ClientTimeouts,
+    pub(crate) listener: ListenerSettings,
     pub(crate) origin: String,
     pub(crate) snapshot_keys: Vec<[u8; 32]>,
     /// Identity with which the relay authenticates to the origin.
@@ -35,13 +33,9 @@ impl RelaySettings {
         };
         let of_edge = tollgate_gate::Settings::from_lookup(of_edge)
             .map_err(|error| SettingError::new(error.name, error.problem))?;
-        let lookup = Lookup(get);
-        let max_connections = lookup.number(MAX_CONNECTIONS, 10_000, 16..=1_000_000)?;
         Ok(RelaySettings {
             listen: parse_listen(get(LISTEN))?,
-            max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
-            tls: TlsSettings::from_lookup(lookup)?,
-            client_timeouts: ClientTimeouts::from_lookup(lookup)?,
+            listener: ListenerSettings::from_lookup(Lookup(get))?,
             origin: of_edge.origin,
             snapshot_keys: of_edge.snapshot_keys,
             edge: of_edge.edge,

@@ -33,6 +33,10 @@ pub(super) const UPSTREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_UPSTREAM_IDLE_TIME
 pub(super) const MAX_STREAMS: &str = "TOLLGATE_EDGE_MAX_STREAMS";
 pub(super) const STREAM_IDLE_TIMEOUT: &str = "TOLLGATE_EDGE_STREAM_IDLE_TIMEOUT";
 pub(super) const UPGRADES: &str = "TOLLGATE_EDGE_UPGRADES";
+pub(super) const ADMIN_LISTEN: &str = "TOLLGATE_EDGE_ADMIN_LISTEN";
+pub(super) const PROXY_PROTOCOL: &str = "TOLLGATE_EDGE_PROXY_PROTOCOL";
+pub(super) const SHUTDOWN_DELAY: &str = "TOLLGATE_EDGE_SHUTDOWN_DELAY";
+pub(super) const SHUTDOWN_TIMEOUT: &str = "TOLLGATE_EDGE_SHUTDOWN_TIMEOUT";
 /// The gate's setting, which in the runner may have several URLs.
 pub(super) const UPSTREAM: &str = "TOLLGATE_EDGE_UPSTREAM";
 pub(super) const UPSTREAMS: &str = "TOLLGATE_EDGE_UPSTREAMS";
@@ -60,6 +64,30 @@ pub const RUNNER_SETTINGS: &[RunnerSetting] = &[
         "max-connections",
         "COUNT",
         "maximum number of client connections, and of requests at a time [default: 10000, or what the system allows]",
+    ),
+    setting(
+        ADMIN_LISTEN,
+        "admin-listen",
+        "ADDRESS",
+        "address of a listener of its own for health and metrics, only for operators [default: none]",
+    ),
+    setting(
+        PROXY_PROTOCOL,
+        "proxy-protocol",
+        "BOOL",
+        "connections of trusted proxies begin with a header of the PROXY protocol, true or false [default: false]",
+    ),
+    setting(
+        SHUTDOWN_DELAY,
+        "shutdown-delay",
+        "SECONDS",
+        "seconds for which health reports fail before the edge accepts no more requests, 0 to 3600 [default: 0]",
+    ),
+    setting(
+        SHUTDOWN_TIMEOUT,
+        "shutdown-timeout",
+        "SECONDS",
+        "seconds for running requests at the end, 1 to 3600 [default: 10]",
     ),
     setting(
         TLS_CERTIFICATE,

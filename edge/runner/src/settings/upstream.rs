@@ -18,7 +18,7 @@ pub(crate) const MAX_TARGETS: usize = 64;
 const MAX_UPSTREAMS: usize = 256;
 
 /// Where requests are sent, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UpstreamSettings {
     /// Addresses of the upstream of routes that name none; at least one.
     pub(crate) default: Vec<UpstreamUrl>,
@@ -54,7 +54,7 @@ impl UpstreamSettings {
 }
 
 /// Checks of an upstream's addresses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HealthCheckSettings {
     /// Path of the GET, after the upstream's URL.
     pub(crate) path: String,
@@ -86,7 +86,7 @@ impl HealthCheckSettings {
 }
 
 /// When an address that fails requests gets no more of them for some time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EjectionSettings {
     /// Consecutive failures; 0: never.
     pub(crate) after: u64,
@@ -95,7 +95,7 @@ pub(crate) struct EjectionSettings {
 }
 
 /// Limits on the time that upstreams take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UpstreamTimeouts {
     /// To open a connection.
     pub(crate) connect: Duration,

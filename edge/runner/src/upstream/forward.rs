@@ -36,10 +36,14 @@ impl Upstreams {
         }
     }
 
-    /// Sends further requests to the upstreams of these settings.
+    /// Sends further requests to the upstreams of these settings. Does nothing if they are the
+    /// same, so that connections and health are kept.
     pub(crate) fn reload(&self, settings: &UpstreamSettings) {
-        let set = Arc::new(UpstreamSet::new(settings));
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+        let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
+        if set.settings() != settings {
+            *set = Arc::new(UpstreamSet::new(settings));
+            tracing::info!("new upstreams in use");
+        }
     }
 
     /// Sends the request with the identity headers and returns the upstream's response; 502 if the

@@ -25,7 +25,7 @@ pub(super) struct UpstreamSet {
     default: TargetPool,
     named: BTreeMap<String, TargetPool>,
     clients: Clients,
-    timeouts: UpstreamTimeouts,
+    settings: UpstreamSettings,
     _health_checks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -60,11 +60,15 @@ impl UpstreamSet {
             let targets = named.values().chain([&default]).flat_map(TargetPool::targets);
             health_checks.extend(targets.map(|target| health_checks::start(target, &clients, checks)));
         }
-        UpstreamSet { default, named, clients, timeouts: settings.timeouts, _health_checks: health_checks }
+        UpstreamSet { default, named, clients, settings: settings.clone(), _health_checks: health_checks }
+    }
+
+    pub(super) fn settings(&self) -> &UpstreamSettings {
+        &self.settings
     }
 
     pub(super) fn timeouts(&self) -> &UpstreamTimeouts {
-        &self.timeouts
+        &self.settings.timeouts
     }
 
     /// The upstream of this name, or of routes that name none.
