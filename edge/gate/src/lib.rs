@@ -33,6 +33,7 @@ mod introspection;
 mod json;
 mod message;
 mod message_log;
+mod named_upstreams;
 mod path;
 mod proofs;
 mod rate_limiter;
@@ -64,6 +65,7 @@ pub use message::{
     Connection, Decision, Forward, ForwardRoute, Header, RefusedRequest, Request, Response, RouteRateLimit,
 };
 pub use message_log::MessageLog;
+pub use named_upstreams::NamedUpstreams;
 pub use proofs::PublicUrl;
 pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use refusal_log::{RefusalLog, refusal_line, request_id_for_log};

@@ -1,6 +1,6 @@
 //! Rate limits of route rules, by the generic cell rate algorithm: a client may send the limit's
-//! requests in one burst, and further ones as fast as the limit divided by its period. One number is
-//! stored per key: the time at which its burst is whole again.
+//! requests in one burst, and further ones as fast as the limit divided by its period. One number
+//! is stored per key: the time at which its burst is whole again.
 //!
 //! Never: more than [`MAX_KEYS`] in memory. Beyond them, those that sent no request for the longest
 //! time begin anew with a whole burst.
@@ -84,6 +84,34 @@ impl RateLimiter {
     }
 }
 
+/// Most buckets of an encoded limiter, for a store of small values.
+const MAX_ENCODED_BUCKETS: usize = 1_024;
+const ENCODED_BUCKET_BYTES: usize = 16;
+
+impl RateLimiter {
+    /// Decodes a limiter; bytes of another form are one without buckets.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let (buckets, []) = bytes.as_chunks::<ENCODED_BUCKET_BYTES>() else { return Self::default() };
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let bucket = |bytes: &[u8; ENCODED_BUCKET_BYTES]| {
+            let (bucket, whole_at) = bytes.split_at(ENCODED_BUCKET_BYTES / 2);
+            (RateLimitBucket(number(bucket)), number(whole_at))
+        };
+        Self { current: buckets.iter().map(bucket).collect(), previous: BTreeMap::new() }
+    }
+
+    /// Encodes the buckets whose bursts are not whole; of too many, those that are whole last.
+    pub fn to_bytes(&self, now_ms: u64) -> Vec<u8> {
+        let now = now_ms.saturating_mul(NANOS_PER_MS);
+        let all = self.previous.iter().chain(&self.current).filter(|(_, whole_at)| **whole_at > now);
+        let mut buckets: Vec<_> = all.map(|(bucket, whole_at)| (*whole_at, bucket.0)).collect();
+        buckets.sort_unstable();
+        let omitted = buckets.len().saturating_sub(MAX_ENCODED_BUCKETS);
+        let encode = |(whole_at, bucket): (u64, u64)| [bucket.to_be_bytes(), whole_at.to_be_bytes()];
+        buckets.into_iter().skip(omitted).flat_map(encode).flatten().collect()
+    }
+}
+
 /// The response to a request that exceeds the limit of its route (RFC 6585 section 4).
 pub fn rate_limited(retry_after_seconds: u64) -> Response {
     Response::error(429, "rate_limited", "too many requests: wait as long as Retry-After says")
@@ -129,6 +157,21 @@ mod tests {
         let (mut limiter, limit) = (RateLimiter::default(), limit(1, 10));
         assert_eq!(limiter.take(bucket(1), &limit, NOW_MS), Ok(()));
         assert_eq!(limiter.take(bucket(1), &limit, NOW_MS - 3_600_000), Err(10));
+    }
+
+    #[test]
+    fn encoded_limiter_has_the_buckets_that_are_not_whole() {
+        let (mut limiter, limit) = (RateLimiter::default(), limit(1, 10));
+        assert_eq!(limiter.take(bucket(1), &limit, NOW_MS), Ok(()));
+        assert_eq!(limiter.take(bucket(2), &limit, NOW_MS + 5_000), Ok(()));
+        let mut decoded = RateLimiter::from_bytes(&limiter.to_bytes(NOW_MS + 12_000));
+        assert_eq!(decoded.current.len(), 1, "the burst of the first is whole");
+        assert_eq!(decoded.take(bucket(2), &limit, NOW_MS + 12_000), Err(3));
+        for number in 0..2 * MAX_ENCODED_BUCKETS as u64 {
+            let _ = limiter.take(bucket(100 + number), &limit, NOW_MS + number);
+        }
+        assert_eq!(limiter.to_bytes(NOW_MS).len(), MAX_ENCODED_BUCKETS * ENCODED_BUCKET_BYTES);
+        assert!(RateLimiter::from_bytes(&[1; 17]).current.is_empty());
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Settings {
 }
 
 /// Checks for an http or https URL without query and fragment, and removes trailing slashes.
-fn url(name: &'static str, value: &str) -> Result<String, SettingError> {
+pub(crate) fn url(name: &'static str, value: &str) -> Result<String, SettingError> {
     let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
     let is_valid = rest.is_some_and(|rest| {
         !rest.is_empty()

@@ -4,11 +4,12 @@
 use crate::introspection::Flights;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{EdgeReport, Gate, MessageLog, RefusalLog, Reporter, TrustedProxies};
+use tollgate_gate::{EdgeReport, Gate, MessageLog, NamedUpstreams, RefusalLog, Reporter, TrustedProxies};
 
 /// The gate of this instance and the state of its refresh.
 pub(crate) struct Edge {
     pub(crate) gate: RefCell<Gate>,
+    pub(crate) upstreams: NamedUpstreams,
     pub(crate) trusted_proxies: TrustedProxies,
     /// Messages to share with other instances.
     pub(crate) log: RefCell<MessageLog>,

@@ -3,12 +3,16 @@
 use crate::edge::Edge;
 use crate::http::{self, Body};
 use crate::observe::{self, Stopwatch};
+use crate::shared;
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
 use std::time::Duration;
-use tollgate_gate::{Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, added_response_headers, server_timing};
+use tollgate_gate::{
+    Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, Response as GateResponse, added_response_headers,
+    rate_limited, server_timing,
+};
 
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Limit on each pause in the upstream's response; Spin has the same.
@@ -17,8 +21,9 @@ const RESPONSE_READ_TIMEOUT_MS: u64 = 600_000;
 const REQUEST_BODY_TIMEOUT_MS: u64 = 20_000;
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
-/// Sends the request with the identity headers and returns the upstream's response; 502 if the
-/// upstream cannot be reached, 504 if it does not answer in time. `decided` is how long the gate
+/// Sends the request with the identity headers to the upstream of its route and returns the
+/// upstream's response; 502 if the upstream cannot be reached, 504 if it does not answer in time,
+/// 429, 413 or 411 where the route does not allow the request. `decided` is how long the gate
 /// took.
 pub(crate) async fn forward(
     edge: &Edge,
@@ -26,11 +31,28 @@ pub(crate) async fn forward(
     allowed: &Forward,
     decided: Duration,
 ) -> Result<Response, ErrorCode> {
+    if let Some(limit) = &allowed.route.rate_limit
+        && let Err(seconds) = shared::count_request(limit, http::client_address(&request))
+    {
+        return refused(allowed, &rate_limited(seconds));
+    }
+    if let Some(refusal) = refuse_body(&request, allowed.route.max_body_bytes) {
+        return refused(allowed, &refusal);
+    }
+    let upstream = match &allowed.route.upstream {
+        Some(name) => edge.upstreams.url(name).map(str::to_owned),
+        None => Some(edge.gate().settings().upstream.clone()),
+    };
+    let Some(upstream) = upstream else {
+        eprintln!("tollgate: the route's upstream is not in TOLLGATE_EDGE_UPSTREAMS");
+        return refused(allowed, &GateResponse::error(502, "bad_gateway", "this edge has no such upstream"));
+    };
     let started = Stopwatch::start();
-    let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
+    let url = format!("{upstream}{}", http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, allowed);
-    let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_time_ms(&request));
+    let timeout_ms = allowed.route.timeout_ms.unwrap_or_else(|| edge.gate().settings().upstream_timeout_ms);
+    let first_byte_ms = timeout_ms.saturating_add(body_time_ms(&request));
     let send = async |headers, body| {
         let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(RESPONSE_READ_TIMEOUT_MS));
         client::send(http::request(&method, &url, headers, body, Some(options))?).await
@@ -56,12 +78,34 @@ pub(crate) async fn forward(
             pass_back(response, allowed, timing)
         }
         Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
-            http::json_error(504, "gateway_timeout", "the upstream did not answer in time")
+            refused(allowed, &GateResponse::error(504, "gateway_timeout", "the upstream did not answer in time"))
         }
         Err(code) => {
             eprintln!("tollgate: the upstream cannot be reached: {code}");
-            http::json_error(502, "bad_gateway", "the upstream cannot be reached")
+            refused(allowed, &GateResponse::error(502, "bad_gateway", "the upstream cannot be reached"))
         }
+    }
+}
+
+/// A response of this edge to an allowed request, with the headers that the route adds to every
+/// one.
+fn refused(allowed: &Forward, response: &GateResponse) -> Result<Response, ErrorCode> {
+    let has = |name: &str| response.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let added: Vec<_> = added_response_headers(&allowed.response_headers, has).to_vec();
+    let mut response = response.clone();
+    response.headers.extend(added);
+    http::from_gate(response)
+}
+
+/// Refuses a body that is larger than the route allows. The host streams bodies without the
+/// component, which cannot count those of undeclared length.
+fn refuse_body(request: &Request, max_bytes: Option<u64>) -> Option<GateResponse> {
+    let max_bytes = max_bytes.filter(|_| has_body(request))?;
+    let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length <= max_bytes => None,
+        Some(_) => Some(GateResponse::error(413, "too_large", "the request's body is larger than this route allows")),
+        None => Some(GateResponse::error(411, "length_required", "this route needs the length of the request's body")),
     }
 }
 

@@ -8,9 +8,12 @@ use spin_sdk::wasip3::random::random;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tollgate_gate::{
-    DEPRECATED_SETTINGS, DeprecatedSetting, Gate, Reporter, SETTINGS, Settings, TrustedProxies, deprecated_settings,
-    with_path,
+    DEPRECATED_SETTINGS, DeprecatedSetting, Gate, NamedUpstreams, Reporter, SETTINGS, Settings, TrustedProxies,
+    deprecated_settings, with_path,
 };
+
+/// Setting of [`NamedUpstreams`].
+const UPSTREAMS: &str = "TOLLGATE_EDGE_UPSTREAMS";
 
 thread_local! {
     static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
@@ -22,9 +25,10 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
     if let Some(edge) = EDGE.with(|cell| cell.get().cloned()) {
         return Ok(edge);
     }
-    let InstanceSettings { settings, trusted_proxies, deprecated } = InstanceSettings::read().await?;
+    let InstanceSettings { settings, upstreams, trusted_proxies, deprecated } = InstanceSettings::read().await?;
     let edge = Rc::new(Edge {
         gate: RefCell::new(Gate::new(settings).with_instance_seed(random_nonce())),
+        upstreams,
         trusted_proxies,
         log: RefCell::default(),
         is_refreshing: Cell::new(false),
@@ -50,6 +54,7 @@ pub(crate) async fn current_edge() -> Result<Rc<Edge>, String> {
 /// The settings of an instance, and the deprecated names among them.
 struct InstanceSettings {
     settings: Settings,
+    upstreams: NamedUpstreams,
     trusted_proxies: TrustedProxies,
     deprecated: Vec<DeprecatedSetting>,
 }
@@ -61,7 +66,8 @@ impl InstanceSettings {
     async fn read() -> Result<Self, String> {
         let mut values = Vec::new();
         let deprecated_names = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);
-        for name in SETTINGS.iter().map(|(name, _)| *name).chain(deprecated_names) {
+        let names = SETTINGS.iter().map(|(name, _)| *name).chain(deprecated_names).chain([UPSTREAMS]);
+        for name in names {
             if let Some(value) = variable(name).await? {
                 values.push((name, value));
             }
@@ -76,6 +82,7 @@ impl InstanceSettings {
         let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         Ok(Self {
             settings: Settings::from_lookup(get).map_err(|error| error.to_string())?,
+            upstreams: NamedUpstreams::from_lookup(get).map_err(|error| error.to_string())?,
             trusted_proxies: TrustedProxies::from_lookup(get).map_err(|error| error.to_string())?,
             deprecated: deprecated_settings(get).collect(),
         })

@@ -13,7 +13,8 @@
 use crate::edge::{Edge, now_ms};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value::Store;
-use tollgate_gate::MessageLog;
+use std::net::IpAddr;
+use tollgate_gate::{MessageLog, RateLimiter, RouteRateLimit};
 
 /// Key of a snapshot, before its name. A new wire format needs a new key.
 const SNAPSHOT_KEY: &str = "tollgate/snapshot/v2/";
@@ -21,6 +22,10 @@ const SNAPSHOT_KEY: &str = "tollgate/snapshot/v2/";
 const LOG_KEY: &str = "tollgate/record";
 /// Key of [`OriginPoll`].
 const POLL_KEY: &str = "tollgate/questions/v2";
+/// Key of a part of the counts of rate limits, before its number.
+const LIMITS_KEY: &str = "tollgate/limits/v1/";
+/// Parts of the counts, so that requests of different clients seldom write the same value.
+const LIMITS_PARTS: u64 = 8;
 /// Minimum interval between the polls of all instances: four a second.
 const MIN_POLL_INTERVAL_MS: u64 = 250;
 /// Minimum interval while polls fail.
@@ -175,6 +180,34 @@ impl OriginPoll {
             is_finished: is_finished == 1,
         })
     }
+}
+
+/// Counts a request for the rate limit of its route, for all instances.
+///
+/// # Errors
+/// The seconds after which the next request may be sent, if this one exceeds the limit.
+pub(crate) fn count_request(limit: &RouteRateLimit, address: Option<IpAddr>) -> Result<(), u64> {
+    let bucket = limit.bucket(address);
+    let count = || -> Result<Result<(), u64>, store::Error> {
+        let store = store::open("default")?;
+        let mut cas = atomics::Cas::new(&store, &format!("{LIMITS_KEY}{}", bucket.number() % LIMITS_PARTS))?;
+        loop {
+            let mut limiter = RateLimiter::from_bytes(&cas.current()?.unwrap_or_default());
+            let taken = limiter.take(bucket, &limit.limit, now_ms());
+            if taken.is_err() {
+                return Ok(taken);
+            }
+            match atomics::swap(cas, &limiter.to_bytes(now_ms())) {
+                Ok(()) => return Ok(taken),
+                Err(atomics::CasError::CasFailed(next)) => cas = next, // another instance has counted
+                Err(atomics::CasError::StoreError(error)) => return Err(error),
+            }
+        }
+    };
+    count().unwrap_or_else(|error| {
+        eprintln!("tollgate: a rate limit is not counted, because the key-value store failed: {error:?}");
+        Ok(())
+    })
 }
 
 /// Installs the snapshot of a log, if it is newer than the gate's.

@@ -8,12 +8,13 @@ use std::{
 };
 
 use tollgate_gate::{
-    EdgeReport, Gate, Nonce, RateLimiter, RefusalLog, Reporter, Settings, TrustedProxies, deprecated_settings,
+    EdgeReport, Gate, NamedUpstreams, Nonce, RateLimiter, RefusalLog, Reporter, Settings, TrustedProxies,
+    deprecated_settings,
 };
 use worker::{Env, console_warn, web_sys};
 
 use crate::introspection::Flights;
-use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight, upstreams::Upstreams};
+use crate::{hubs::Hubs, kv, now_ms, random, setting, single_flight::SingleFlight};
 
 thread_local! {
     static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
@@ -30,7 +31,7 @@ pub(crate) struct Isolate {
     /// What this isolate reports to the origin.
     reporter: RefCell<Reporter>,
     pub(crate) refusal_log: RefCell<RefusalLog>,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) upstreams: NamedUpstreams,
     /// Questions about single tokens.
     pub(crate) introspections: Flights,
     /// Counts of route rules' rate limits, without hubs or while they fail.
@@ -50,6 +51,7 @@ impl Isolate {
         let mut gate = Gate::new(settings).with_instance_seed(Nonce::from_bytes(random()?));
         let trusted_proxies =
             TrustedProxies::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
+        let upstreams = NamedUpstreams::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
         let hubs = Hubs::from_env(env, request, &gate)?;
         kv::load_snapshot(&mut gate, env).await;
         let isolate = Rc::new(Isolate {
@@ -59,7 +61,7 @@ impl Isolate {
             hubs,
             reporter: RefCell::new(Reporter::new(u64::from_be_bytes(random()?))),
             refusal_log: RefCell::default(),
-            upstreams: Upstreams::from_env(env)?,
+            upstreams,
             introspections: RefCell::default(),
             limiter: RefCell::default(),
             kv_checked_ms: Cell::new(0),

@@ -23,7 +23,6 @@ mod push;
 mod rate_limit;
 mod single_flight;
 mod streams;
-mod upstreams;
 
 use std::rc::Rc;
 

@@ -97,7 +97,14 @@ fn variables_and_hosts(settings: &Settings) -> Result<(BTreeMap<String, String>,
         }
     }
     let host = |name: &str| variables.get(name).cloned().unwrap_or_default();
-    let hosts = [host("tollgate_edge_origin"), host("tollgate_edge_upstream")];
+    let mut hosts = vec![host("tollgate_edge_origin"), host("tollgate_edge_upstream")];
+    let mut named = Vec::new();
+    for (name, upstream) in &settings.upstreams.named {
+        let urls: Vec<&str> = upstream.iter().map(|upstream| upstream.url.as_str()).collect();
+        hosts.extend(urls.iter().map(|url| tollgate_gate::split_path(url).map_or(*url, |(host, _)| host).to_owned()));
+        named.push(format!("{name}={}", urls.join(",")));
+    }
+    variables.insert("tollgate_edge_upstreams".to_owned(), named.join(";"));
     let allowed_hosts = AllowedHosts::parse(hosts.iter().map(String::as_str)).map_err(|entry| {
         crate::SettingError::new(
             "TOLLGATE_EDGE_ORIGIN",
