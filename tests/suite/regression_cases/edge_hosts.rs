@@ -321,7 +321,7 @@ async fn e15_deprecated_setting_names_work_in_every_host(case: &RegressionCase) 
 #[test]
 fn spin_toml_passes_on_every_setting() -> Result<()> {
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/spin/spin.toml"))?;
-    for (name, _) in tollgate_gate::SETTINGS.into_iter().chain(tollgate_gate::DEPRECATED_SETTINGS) {
+    for (name, _) in tollgate_gate::SETTINGS.iter().copied().chain(tollgate_gate::DEPRECATED_SETTINGS) {
         let name = name.to_lowercase();
         ensure!(manifest.contains(&format!("\n{name} = {{ ")), "spin.toml declares no variable {name}");
         ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not pass on {name}");
