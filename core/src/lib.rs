@@ -100,7 +100,7 @@ pub use policy::{
     RateLimitKey, Route, StreamPolicy, TokenFacts, TokenRules, UnknownStatusPolicy, may_carry_identity,
 };
 #[cfg(feature = "build")]
-pub use policy::{RuleConflict, check_new_rule};
+pub use policy::{RuleConflict, RuleMatch, check_new_rule};
 pub use possession::Possession;
 pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};

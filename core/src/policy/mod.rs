@@ -22,6 +22,8 @@ use crate::key::{JwksError, KeySet};
 use self::route_table::RouteTable;
 
 pub use identity_header::may_carry_identity;
+#[cfg(feature = "build")]
+pub use route_table::RuleMatch;
 pub use rule::{ClaimCondition, ClaimRule, ClaimValue, Cors, RateLimit, RateLimitKey, Route, StreamPolicy, TokenRules};
 #[cfg(feature = "build")]
 pub use rule_conflict::{RuleConflict, check_new_rule};
@@ -139,6 +141,13 @@ impl Config {
     pub fn route(&self, authority: Option<&str>, method: &str, path: &str) -> Result<&Route, AmbiguousRequest> {
         let found = self.table.find(&self.routes, authority, method, path)?;
         Ok(found.and_then(|index| self.routes.get(index)).unwrap_or(&self.default_route))
+    }
+
+    /// How each rule relates to a request, in the order of precedence: the first that matches in
+    /// every respect applies. For people who ask why.
+    #[cfg(feature = "build")]
+    pub fn rule_matches(&self, authority: Option<&str>, method: &str, path: &str) -> impl Iterator<Item = RuleMatch> {
+        self.table.matches(&self.routes, authority, method, path)
     }
 
     /// Names of the headers by which routes send claims to the upstream, in lower case. It must get

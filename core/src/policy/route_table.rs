@@ -114,6 +114,43 @@ impl RouteTable {
     }
 }
 
+/// Whether a rule's host, path and method match a request, each for itself.
+#[cfg(feature = "build")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleMatch {
+    /// Index of the rule in the document.
+    pub index: usize,
+    /// Whether the host matches.
+    pub host: bool,
+    /// Whether the path matches.
+    pub path: bool,
+    /// Whether the method matches.
+    pub method: bool,
+}
+
+#[cfg(feature = "build")]
+impl RouteTable {
+    /// The rules in the order of precedence, one entry for each of their hosts.
+    pub(super) fn matches(
+        &self,
+        routes: &[Route],
+        authority: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> impl Iterator<Item = RuleMatch> {
+        let host = authority.and_then(host::host_name).map_or(Host::Missing, Host::Name);
+        self.entries.iter().filter_map(move |entry| {
+            let route = routes.get(entry.index)?;
+            Some(RuleMatch {
+                index: entry.index,
+                host: matches_host(entry.host.as_deref(), host),
+                path: entry.path.matches(path),
+                method: matches_method(route, method, MethodCase::Sensitive),
+            })
+        })
+    }
+}
+
 /// Index of the first rule that matches. Not inlined, to keep components small.
 #[inline(never)]
 fn first_match(
@@ -125,16 +162,19 @@ fn first_match(
     case: MethodCase,
 ) -> Option<usize> {
     let is_match = |entry: &&Entry| {
-        let host_matches = match (&entry.host, host) {
-            (None, _) | (_, Host::Any) => true,
-            (Some(pattern), Host::Name(name)) => host::matches(pattern, name),
-            (Some(_), Host::Missing) => false,
-        };
-        host_matches
+        matches_host(entry.host.as_deref(), host)
             && entry.path.matches(path)
             && routes.get(entry.index).is_some_and(|route| matches_method(route, method, case))
     };
     entries.iter().find(is_match).map(|entry| entry.index)
+}
+
+fn matches_host(pattern: Option<&str>, host: Host<'_>) -> bool {
+    match (pattern, host) {
+        (None, _) | (_, Host::Any) => true,
+        (Some(pattern), Host::Name(name)) => host::matches(pattern, name),
+        (Some(_), Host::Missing) => false,
+    }
 }
 
 /// A rule for GET matches HEAD, too, because servers answer HEAD by running GET. Methods are

@@ -71,6 +71,8 @@ pub use rate_limiter::{RateLimitBucket, RateLimiter, rate_limited};
 pub use refusal_log::{RefusalLog, refusal_line, request_id_for_log};
 pub use replica_state::FetchError;
 pub use reporter::{ReportQueue, Reporter};
+#[cfg(feature = "cli")]
+pub use routing::find_route_of_target;
 pub use setting_error::SettingError;
 pub use settings::{
     DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, DeprecatedSetting, EdgeIdentity, SETTINGS, Settings,

@@ -41,6 +41,23 @@ pub(crate) fn find_route<'a>(
     is_other_as_strict.then_some(route).ok_or_else(|| "the path's route depends on its encoded slashes".to_owned())
 }
 
+/// The route rule for a request's target as an edge finds it, and the decoded path.
+///
+/// # Errors
+/// Says what other servers could read differently.
+#[cfg(feature = "cli")]
+pub fn find_route_of_target<'a>(
+    config: &'a Config,
+    authority: Option<&str>,
+    method: &str,
+    target: &str,
+) -> Result<(&'a Route, String), String> {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let path = crate::path::decode(path).map_err(str::to_owned)?;
+    let route = find_route(config, authority, method, &path)?;
+    Ok((route, path.segments.into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ mod resource;
 mod revocation;
 mod revoke;
 mod route;
+mod route_test;
 mod scope;
 mod serve;
 mod snapshot;
@@ -154,7 +155,7 @@ enum DatabaseCommand {
     /// Register, list and remove edges
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
-    /// Add, list and remove the route rules of the edges
+    /// Add, list, remove and test the route rules of the edges
     #[command(subcommand)]
     Route(route::RouteCommand),
     /// Export and inspect snapshots

@@ -1,4 +1,4 @@
-//! `tollgate route add|list|remove`
+//! `tollgate route add|list|remove|test`
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use tollgate_model::route::{
 use tollgate_model::{OnStale, Route, RouteDocument, Scope};
 
 use super::output::table;
+use super::route_test::RouteTest;
 use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +21,8 @@ pub(super) enum RouteCommand {
     List,
     /// Remove the rule with this path, these methods and these hosts
     Remove(RuleName),
+    /// Show which rule applies to a request and why, and whether a token meets it
+    Test(RouteTest),
 }
 
 /// What identifies a rule.
@@ -251,6 +254,7 @@ impl RouteCommand {
                     )
                 })
             }
+            RouteCommand::Test(test) => test.run(session).await,
             RouteCommand::Remove(name) => {
                 let route = Route::try_from(name.into_document())?;
                 session.registry()?.delete_route(&command_line_actor(), &route).await?;
