@@ -79,7 +79,7 @@ pub use settings::{
     deprecated_settings, split_path, with_path,
 };
 pub use streams::{StreamSchedule, StreamVerdict};
-pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
+pub use sync::{FOLD_TARGET, MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
     ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,
     StreamPolicy, StreamTicket, TokenReference,

@@ -99,6 +99,11 @@ impl ReplicaState {
         self.replica.is_none() || self.is_fold_due || (self.needs_snapshot() && !self.is_snapshot_tried)
     }
 
+    /// Whether the next fetch is for a snapshot without which the replica can be complete, too.
+    pub(crate) fn is_only_fold_due(&self) -> bool {
+        self.is_fold_due && !self.needs_snapshot()
+    }
+
     /// After deltas, plans to fetch an announced snapshot that takes less memory, once for each
     /// announcement: a cache may have an older one. `spread` is random, so that the edges of a fleet,
     /// which all learn of a snapshot at the same moment, do not fetch it at the same moment.

@@ -12,6 +12,10 @@ use crate::replica_state::{FetchError, MAX_CLOCK_DIFFERENCE_MS};
 pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
 /// Maximum size of a push.
 pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
+/// Target of a fetch for a snapshot that only saves memory. A host may fetch it in the background:
+/// it then passes the status 304 to [`Gate::accept`], goes on, and installs the snapshot by
+/// [`Gate::warm`].
+pub const FOLD_TARGET: &str = "/edge/v1/snapshot?fold";
 /// Header in which a push to an edge with a key has the origin's proof.
 pub const PUSH_HEADER: &str = "tollgate-push";
 
@@ -41,7 +45,9 @@ impl Gate {
     }
 
     fn fetch_target(&self, wait_ms: u64, question: &Question, report: Option<&str>) -> String {
-        let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
+        let Some(after) = self.next_after() else {
+            return if self.state.is_only_fold_due() { FOLD_TARGET } else { "/edge/v1/snapshot" }.to_owned();
+        };
         // A replica is as fresh as the time of the question, and the next answer may take as long again.
         let wait_ms = wait_ms.min(self.strictest_staleness_ms() / 4);
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
@@ -101,6 +107,7 @@ impl Gate {
         state.is_fold_due = false;
         let result = match status {
             200 => state.apply_answer(body, asked_at_ms, nonce),
+            304 if was_snapshot_asked => Ok(()),
             409 => Err(FetchError::OriginBehind),
             410 if !state.is_too_far_behind => {
                 state.is_too_far_behind = true;

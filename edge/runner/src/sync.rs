@@ -12,9 +12,9 @@ use crate::{OpenError, Question, Settings, Validator};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tollgate_gate::{BackOff, EdgeReport};
+use tollgate_gate::{BackOff, EdgeReport, FOLD_TARGET};
 
 /// The origin refuses waits above 30 seconds.
 const MAX_POLL_WAIT: Duration = Duration::from_secs(20);
@@ -40,6 +40,8 @@ pub(crate) struct ReplicaSync {
     snapshot_url: Option<String>,
     /// When a snapshot was fetched from there last. If another one is needed soon, it was too old.
     snapshot_fetched: Mutex<Option<Instant>>,
+    /// Notified when a newer snapshot would take less memory.
+    fold_due: Notify,
     /// Wait of a long poll. A replica is as fresh as the time of the request, and the next answer
     /// may take as long again: a quarter of the staleness bound leaves half of it for the network.
     poll_wait_ms: u64,
@@ -69,6 +71,7 @@ impl ReplicaSync {
             client: OriginClient::new(&settings.origin)?,
             snapshot_url: settings.snapshot_url.clone(),
             snapshot_fetched: Mutex::default(),
+            fold_due: Notify::new(),
             poll_wait_ms: u64::try_from((settings.max_staleness / 4).min(MAX_POLL_WAIT).as_millis())
                 .unwrap_or_default(),
             snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
@@ -92,6 +95,36 @@ impl ReplicaSync {
     /// Polls until it is dropped.
     pub(crate) async fn run(&self) {
         self.load_snapshot().await;
+        tokio::join!(self.poll(), self.fold_when_due());
+    }
+
+    /// Fetches snapshots that take less memory, while polls go on, and installs them in every
+    /// instance.
+    async fn fold_when_due(&self) {
+        loop {
+            self.fold_due.notified().await;
+            if let Err(error) = self.fold().await {
+                tracing::warn!(%error, "a newer snapshot could not be installed");
+            }
+        }
+    }
+
+    async fn fold(&self) -> Result<(), String> {
+        let snapshot = match self.get_published_snapshot().await {
+            Some(snapshot) => snapshot,
+            None => match self.client.get(SNAPSHOT_PATH, Duration::ZERO, None).await? {
+                answer if answer.status == 200 => answer.body,
+                answer => return Err(format!("the origin answered with status {}", answer.status)),
+            },
+        };
+        let (pool, snapshot) = (Arc::clone(&self.pool), Arc::new(snapshot));
+        let of_task = Arc::clone(&snapshot);
+        run_blocking(move || warm_all(&pool, &of_task)).await?;
+        self.store_snapshot(&snapshot).await;
+        Ok(())
+    }
+
+    async fn poll(&self) {
         // At the start and after a failure, requests may be waiting: the origin must answer
         // immediately.
         let mut wait_ms = 0;
@@ -123,7 +156,13 @@ impl ReplicaSync {
             let Some((leader, target)) = self.next_fetch(wait_ms, question, report.as_ref()) else {
                 break;
             };
-            let answer = match self.get(&target, question).await {
+            let answer = if target == FOLD_TARGET {
+                self.fold_due.notify_one();
+                Ok(Answer { status: 304, body: Vec::new(), question })
+            } else {
+                self.get(&target, question).await
+            };
+            let answer = match answer {
                 Ok(answer) => Arc::new(answer),
                 Err(error) => {
                     self.pool.fetch_failed(&error);
@@ -221,10 +260,7 @@ impl ReplicaSync {
             return;
         };
         let pool = Arc::clone(&self.pool);
-        let warmed = run_blocking(move || {
-            (0..pool.size())
-                .try_for_each(|index| pool.on(index, |validator| validator.warm(&snapshot)).unwrap_or(Ok(())))
-        });
+        let warmed = run_blocking(move || warm_all(&pool, &snapshot));
         if let Err(error) = warmed.await {
             tracing::warn!(%error, "the stored snapshot was refused");
         }
@@ -240,6 +276,12 @@ impl ReplicaSync {
             tracing::warn!(%error, "the snapshot could not be stored");
         }
     }
+}
+
+/// Installs a snapshot in every instance.
+fn warm_all(pool: &Pool, snapshot: &[u8]) -> Result<(), String> {
+    let _lock = pool.lock_messages();
+    (0..pool.size()).try_for_each(|index| pool.on(index, |validator| validator.warm(snapshot)).unwrap_or(Ok(())))
 }
 
 /// Applies the answer to the leader and then to the others. An instance whose replica then differs

@@ -30,7 +30,7 @@ const BODY_TIMEOUT_NS: u64 = 30_000_000_000;
 /// Interval at which an instance that gets requests looks for messages of other instances: so much
 /// later than the instance that got a push do the others know of it.
 const LOOK_INTERVAL_MS: u64 = 20;
-/// Target of a fetch for the snapshot.
+/// Path of the target of a fetch for a snapshot.
 const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
 /// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
@@ -165,7 +165,7 @@ async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>, mut report: 
                 return false;
             }
         };
-        let is_snapshot = target == SNAPSHOT_PATH;
+        let is_snapshot = target.starts_with(SNAPSHOT_PATH);
         if status == 200 && !is_snapshot {
             log.borrow_mut().append(&gate.borrow(), before, &body, (!has_more).then_some(question.asked_at_ms));
         }

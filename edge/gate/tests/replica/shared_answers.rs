@@ -5,7 +5,7 @@ use serde_json::json;
 use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, MAX_DELTAS, NonceTree, SharedParts, SnapshotInfo, build_shared_deltas,
 };
-use tollgate_gate::{FetchError, Freshness, Gate, Nonce, Question};
+use tollgate_gate::{FOLD_TARGET, FetchError, Freshness, Gate, Nonce, Question};
 
 use super::{ISSUER, NONCE, NOW, Origin, asked, config, gate, health, signer, status, synced};
 
@@ -30,8 +30,8 @@ fn shared(origin: &Origin, after: u64, document: &[u8], published: Option<Snapsh
     [shared, &rest].concat()
 }
 
-fn is_snapshot_next(gate: &Gate) -> bool {
-    gate.next_fetch(0, &asked(NOW)) == "/edge/v1/snapshot"
+fn is_fold_next(gate: &Gate) -> bool {
+    gate.next_fetch(0, &asked(NOW)) == FOLD_TARGET
 }
 
 #[test]
@@ -77,13 +77,16 @@ fn a_smaller_snapshot_is_fetched_once_for_each_announcement() {
     origin.revoked = 2000;
     let info = |sequence, as_of_ms| SnapshotInfo { sequence, as_of_ms, bytes: 4000 };
     assert_eq!(gate.accept(200, &shared(&origin, 1, b"", Some(info(1500, NOW))), &asked(NOW)), Ok(true));
-    assert!(is_snapshot_next(&gate), "1,499 changes can be folded");
+    assert!(is_fold_next(&gate), "1,499 changes can be folded");
     assert_eq!(gate.accept(200, &old, &asked(NOW)), Ok(true), "a cache has an older snapshot");
     let answer = |published| shared(&origin, 2000, b"", Some(published));
     assert_eq!(gate.accept(200, &answer(info(1500, NOW)), &asked(NOW)), Ok(false), "not fetched again");
     assert_eq!(gate.accept(200, &answer(info(1600, NOW)), &asked(NOW)), Ok(true), "another announcement");
     gate.fetch_failed("the snapshot cannot be reached", NOW);
-    assert!(!is_snapshot_next(&gate), "a snapshot that only saves memory does not hold up deltas");
+    assert!(!is_fold_next(&gate), "a snapshot that only saves memory does not hold up deltas");
+    assert_eq!(gate.accept(200, &answer(info(1700, NOW)), &asked(NOW)), Ok(true));
+    assert_eq!(gate.accept(304, b"", &asked(NOW)), Ok(false), "the host fetches it in the background");
+    assert!(!is_fold_next(&gate));
     assert_eq!(gate.accept(200, &answer(info(1900, NOW)), &asked(NOW)), Ok(true));
     let snapshot = Origin { revoked: 1900, config: origin.config.clone(), as_of_ms: NOW }.snapshot();
     assert_eq!(gate.accept(200, &snapshot, &asked(NOW)), Ok(true));
@@ -120,7 +123,7 @@ fn a_fleet_does_not_fetch_a_snapshot_at_the_same_moment() {
         let shared = SharedParts { published, document: b"", nonce };
         let message = build_shared_deltas(&parts, &shared, &signer()).expect("good deltas");
         gate.accept(200, &message, &Question { asked_at_ms: NOW, nonce }).expect("a good answer");
-        is_snapshot_next(&gate)
+        is_fold_next(&gate)
     };
     let count = (0..=u8::MAX).step_by(8).filter(|first| is_fetched_at_once(*first)).count();
     assert_eq!(count, 2, "of 32 edges with different nonces");

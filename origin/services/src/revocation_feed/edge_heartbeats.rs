@@ -5,6 +5,7 @@
 //! are not recorded, so no one can speak for an edge without its key.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use tollgate_storage::Store;
 
 /// Interval of writes to the database. Edges send several requests a second.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// Edges per write, so that a large fleet does not keep tokens from being written. The others wait
+/// for the next write, with their newest heartbeat.
+const MAX_WRITTEN_EDGES: usize = 1024;
 /// Edges in memory between two writes.
 const MAX_EDGES: usize = 16 * 1024;
 /// Runs of an edge whose reports are in memory between two writes.
@@ -62,19 +66,28 @@ impl EdgeHeartbeats {
         }
     }
 
-    fn drain(&self) -> Vec<EdgeHeartbeat> {
-        let edges = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        edges.into_values().flat_map(Unwritten::into_heartbeats).collect()
+    /// Takes the heartbeats of the edges that follow `last` in order, and begins again with the first
+    /// after the last one.
+    fn drain(&self, last: &mut Option<(EdgeName, u64)>) -> Vec<EdgeHeartbeat> {
+        let mut edges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let following = last.take().map(|last| (Bound::Excluded(last), Bound::Unbounded));
+        let following = following.unwrap_or((Bound::Unbounded, Bound::Unbounded));
+        let keys: Vec<_> = edges.range(following).map(|(edge, _)| edge.clone()).take(MAX_WRITTEN_EDGES).collect();
+        if keys.len() == MAX_WRITTEN_EDGES {
+            *last = keys.last().cloned();
+        }
+        keys.iter().filter_map(|edge| edges.remove(edge)).flat_map(Unwritten::into_heartbeats).collect()
     }
 
     /// Writes the recorded heartbeats to the database, until `stop`.
     pub async fn run(&self, store: Store, stop: CancellationToken) {
+        let mut last = None;
         loop {
             tokio::select! {
                 () = sleep(WRITE_INTERVAL) => {}
                 () = stop.cancelled() => return,
             }
-            let heartbeats = self.drain();
+            let heartbeats = self.drain(&mut last);
             if !heartbeats.is_empty()
                 && let Err(error) = store.record_edge_contacts(&heartbeats).await
             {
@@ -141,6 +154,22 @@ mod tests {
         let passed = |heartbeat: &EdgeHeartbeat| heartbeat.report.map(|report| report.totals.get(EdgeCounter::Passed));
         assert_eq!(written.iter().map(passed).collect::<Vec<_>>(), [None, Some(5), Some(1)]);
         assert_eq!(written.iter().map(|heartbeat| heartbeat.at_ms).collect::<Vec<_>>(), [4, 3, 2]);
+    }
+
+    #[test]
+    fn each_edge_of_a_large_fleet_has_its_turn() {
+        let (heartbeats, mut last) = (EdgeHeartbeats::default(), None);
+        let mut written = BTreeMap::new();
+        for round in 1..=6 {
+            for number in 0..2500 {
+                heartbeats.record(EdgeHeartbeat { number, ..heartbeat(round, None) }, round);
+            }
+            let batch = heartbeats.drain(&mut last);
+            assert!(batch.len() <= MAX_WRITTEN_EDGES);
+            batch.iter().for_each(|heartbeat| *written.entry(heartbeat.number).or_insert(0) += 1);
+        }
+        assert_eq!(written.len(), 2500);
+        assert!(written.values().all(|writes| *writes == 2), "in six rounds of three");
     }
 
     #[test]
