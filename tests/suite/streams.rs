@@ -16,12 +16,13 @@ use tollgate_tests::streams::{StreamKind, StreamUpstream, TestStream};
 use tollgate_tests::tcp_server::{TcpServer, read_head};
 
 /// The streams that each kind of edge passes on.
-const SUPPORTED: [(EdgeKind, StreamKind); 5] = [
+const SUPPORTED: [(EdgeKind, StreamKind); 6] = [
     (EdgeKind::Runner, StreamKind::WebSocket),
     (EdgeKind::Runner, StreamKind::Events),
     (EdgeKind::Runner, StreamKind::Grpc),
     (EdgeKind::Worker, StreamKind::WebSocket),
     (EdgeKind::Worker, StreamKind::Events),
+    (EdgeKind::Spin, StreamKind::Events),
 ];
 
 /// An edge before an upstream of streams.

@@ -4,14 +4,17 @@ use crate::edge::Edge;
 use crate::http::{self, Body};
 use crate::observe::{self, Stopwatch};
 use crate::shared;
+use crate::{streams, with_gate_request};
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use spin_sdk::wasip3::{spawn, wit_future};
+use std::rc::Rc;
 use std::time::Duration;
 use tollgate_gate::{
-    Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, Response as GateResponse, added_response_headers,
-    rate_limited, server_timing,
+    Forward, HopByHopHeaders, Peer, RequestHeaderPolicy, Response as GateResponse, StreamPolicy,
+    added_response_headers, rate_limited, server_timing,
 };
 
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
@@ -26,7 +29,7 @@ const MIN_BYTES_PER_SECOND: u64 = 500;
 /// 429, 413 or 411 where the route does not allow the request. `decided` is how long the gate
 /// took.
 pub(crate) async fn forward(
-    edge: &Edge,
+    edge: &Rc<Edge>,
     request: Request,
     allowed: &Forward,
     decided: Duration,
@@ -48,6 +51,8 @@ pub(crate) async fn forward(
         return refused(allowed, &GateResponse::error(502, "bad_gateway", "this edge has no such upstream"));
     };
     let started = Stopwatch::start();
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts, ());
     let url = format!("{upstream}{}", http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, allowed);
@@ -58,7 +63,7 @@ pub(crate) async fn forward(
         client::send(http::request(&method, &url, headers, body, Some(options))?).await
     };
     let result = if has_body(&request) {
-        send(headers, request_body(request)).await
+        send(headers, request_body(body)).await
     } else {
         let is_idempotent = request.method().is_idempotent();
         match send(headers.clone(), None).await {
@@ -75,7 +80,7 @@ pub(crate) async fn forward(
     match result {
         Ok(response) => {
             let timing = edge.gate().settings().server_timing.then(|| server_timing(decided, Some(took)));
-            pass_back(response, allowed, timing)
+            pass_back(edge, &request, response, allowed, timing)
         }
         Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
             refused(allowed, &GateResponse::error(504, "gateway_timeout", "the upstream did not answer in time"))
@@ -120,7 +125,7 @@ fn is_broken_connection(code: &ErrorCode) -> bool {
 }
 
 /// Time in which the client may send the body. The host counts it as time of the upstream.
-fn body_time_ms(request: &Request) -> u64 {
+fn body_time_ms(request: &Request<()>) -> u64 {
     if !has_body(request) {
         return 0;
     }
@@ -132,7 +137,7 @@ fn body_time_ms(request: &Request) -> u64 {
 
 /// Without a length, a request has no body if a body has no meaning for its method (RFC 9110
 /// section 9.3). For other methods, the body may turn out to be empty.
-fn has_body(request: &Request) -> bool {
+fn has_body(request: &Request<()>) -> bool {
     match request.headers().get("content-length") {
         Some(length) => length != "0",
         None => !matches!(request.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"),
@@ -141,7 +146,7 @@ fn has_body(request: &Request) -> bool {
 
 /// The headers for the upstream: the client's that the policy passes, the forwarding headers and
 /// the identity.
-fn outbound_headers(edge: &Edge, request: &Request, allowed: &Forward) -> Vec<(String, Vec<u8>)> {
+fn outbound_headers(edge: &Edge, request: &Request<()>, allowed: &Forward) -> Vec<(String, Vec<u8>)> {
     let values = |name: &str| http::values(request, name).collect::<Vec<_>>();
     let scheme = if http::is_https(request) { "https" } else { "http" };
     let authority = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
@@ -161,16 +166,22 @@ fn outbound_headers(edge: &Edge, request: &Request, allowed: &Forward) -> Vec<(S
 
 /// The inbound body as streams for the outbound request. When the outbound request ends, the host
 /// learns the result and stops reading.
-fn request_body(request: Request) -> Option<Body> {
-    let inbound = request.into_body().take_unstarted()?;
+fn request_body(mut inbound: IncomingRequestBody) -> Option<Body> {
+    let inbound = inbound.take_unstarted()?;
     let (done, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = spin_sdk::wasip3::http::types::Request::consume_body(inbound, result);
     Some(Body { contents, trailers, done })
 }
 
 /// The upstream's response without hop-by-hop headers, with those that the decision adds, and with
-/// `Server-Timing` if it is given. The host streams the body.
-fn pass_back(response: Response, allowed: &Forward, timing: Option<String>) -> Result<Response, ErrorCode> {
+/// `Server-Timing` if it is given. The host streams the body, unless it may last.
+fn pass_back(
+    edge: &Rc<Edge>,
+    request: &Request<()>,
+    response: Response,
+    allowed: &Forward,
+    timing: Option<String>,
+) -> Result<Response, ErrorCode> {
     let status = response.get_status_code();
     let mut headers = response.get_headers().copy_all();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
@@ -180,9 +191,14 @@ fn pass_back(response: Response, allowed: &Forward, timing: Option<String>) -> R
     let added = added_response_headers(&allowed.response_headers, has);
     headers.extend(added.iter().map(|(name, value)| (name.to_string(), value.clone().into_bytes())));
     headers.extend(timing.map(|timing| ("server-timing".to_owned(), timing.into_bytes())));
+    let is_watched = allowed.route.streams == StreamPolicy::End && streams::may_last(&headers);
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
-    let (contents, trailers) = Response::consume_body(response, result);
+    let (mut contents, mut trailers) = Response::consume_body(response, result);
+    if is_watched {
+        let ticket = with_gate_request(edge, request, |gate, request| gate.stream_ticket(request));
+        (contents, trailers) = streams::watch(edge, ticket, contents, trailers);
+    }
     let (response, sent) = Response::new(headers, Some(contents), trailers);
     response.set_status_code(status).map_err(|()| http::internal("the upstream's status is invalid"))?;
     spawn(async move {

@@ -27,7 +27,7 @@ pub(crate) struct Body {
 }
 
 /// Path and query as the client sent them.
-pub(crate) fn target(request: &Request) -> &str {
+pub(crate) fn target<B>(request: &Request<B>) -> &str {
     request.uri().path_and_query().map_or("/", |target| target.as_str())
 }
 
@@ -122,20 +122,20 @@ pub(crate) fn json_error(status: u16, code: &str, description: &str) -> Result<R
 }
 
 /// The values of a header.
-pub(crate) fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn values<'a, B>(request: &'a Request<B>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     request.headers().get_all(name).into_iter().map(|value| value.as_bytes())
 }
 
 /// The address of the peer. Spin appends its header after those of the client, so the last one is
 /// Spin's.
-pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
+pub(crate) fn client_address<B>(request: &Request<B>) -> Option<IpAddr> {
     let address = core::str::from_utf8(values(request, "spin-client-addr").last()?).ok()?;
     let address = address.parse().map(|address: SocketAddr| address.ip()).or_else(|_| address.parse()).ok()?;
     Some(address.to_canonical())
 }
 
 /// Whether the request came over https, by Spin's header.
-pub(crate) fn is_https(request: &Request) -> bool {
+pub(crate) fn is_https<B>(request: &Request<B>) -> bool {
     values(request, "spin-full-url").last().is_some_and(|url| url.starts_with(b"https:"))
 }
 

@@ -15,6 +15,7 @@ mod instance;
 mod introspection;
 mod observe;
 mod shared;
+mod streams;
 
 use edge::{Edge, now_ms};
 use observe::Stopwatch;
@@ -22,7 +23,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use std::rc::Rc;
-use tollgate_gate::{Connection, Decision};
+use tollgate_gate::{Connection, Decision, Gate};
 
 /// Called by Spin for each request.
 #[http_service]
@@ -72,6 +73,15 @@ async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
 /// Passes the request to the gate unchanged: all headers, repeated ones included, with values as
 /// bytes.
 fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
+    with_gate_request(edge, request, |gate, request| gate.decide(request, now_ms(), has_waited))
+}
+
+/// Calls `ask` with the gate and the request in the gate's form.
+fn with_gate_request<B, T>(
+    edge: &Edge,
+    request: &Request<B>,
+    ask: impl FnOnce(&Gate, &tollgate_gate::Request<'_>) -> T,
+) -> T {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let connection = Connection {
@@ -81,7 +91,7 @@ fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     };
     let (method, target) = (request.method().as_str(), http::target(request));
     let request = tollgate_gate::Request { method, target, headers: &headers, connection };
-    edge.gate().decide(&request, now_ms(), has_waited)
+    ask(&edge.gate(), &request)
 }
 
 const MAX_CONCURRENT_PUSHES: usize = 2;
