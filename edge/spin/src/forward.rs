@@ -137,7 +137,7 @@ fn body_time_ms(request: &Request<()>) -> u64 {
 
 /// Without a length, a request has no body if a body has no meaning for its method (RFC 9110
 /// section 9.3). For other methods, the body may turn out to be empty.
-fn has_body(request: &Request<()>) -> bool {
+fn has_body<B>(request: &Request<B>) -> bool {
     match request.headers().get("content-length") {
         Some(length) => length != "0",
         None => !matches!(request.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"),
