@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
 mod activity;
+mod identity;
 mod message_log;
 mod shared_answers;
 mod streams;
