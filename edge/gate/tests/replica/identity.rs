@@ -35,9 +35,13 @@ fn claims(gate: &Gate) -> Option<Value> {
 
 #[test]
 fn each_identity_token_has_its_own_identifier() {
-    let gates = [1, 2].map(|seed| synced(gate_with(&SETTINGS)).with_instance_seed(Nonce::from_bytes([seed; Nonce::LEN])));
-    let ids: BTreeSet<String> =
-        gates.iter().flat_map(|gate| [claims(gate), claims(gate)]).map(|claims| claims.unwrap()["jti"].to_string()).collect();
+    let gates =
+        [1, 2].map(|seed| synced(gate_with(&SETTINGS)).with_instance_seed(Nonce::from_bytes([seed; Nonce::LEN])));
+    let ids: BTreeSet<String> = gates
+        .iter()
+        .flat_map(|gate| [claims(gate), claims(gate)])
+        .map(|claims| claims.unwrap()["jti"].to_string())
+        .collect();
     assert_eq!(ids.len(), 4);
 }
 
