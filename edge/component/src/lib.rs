@@ -255,7 +255,7 @@ fn wit_decision(decision: gate::Decision) -> Decision {
 }
 
 fn wit_response(response: gate::Response) -> Response {
-    let gate::Response { status, headers, body, refused } = response;
+    let gate::Response { status, headers, body, refused, .. } = response;
     let refused = refused.map(|gate::RefusedRequest { reason, route, client }| RefusedRequest {
         reason: reason.to_owned(),
         route,
