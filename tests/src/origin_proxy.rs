@@ -15,6 +15,8 @@ pub enum ProxyMode {
     Replay,
     /// Accepts connections and never answers, as a suspended origin.
     Silent,
+    /// Forwards until it has answered a request for a snapshot, then falls silent.
+    SilentAfterSnapshot,
 }
 
 /// HTTP proxy in front of an origin.
@@ -58,10 +60,14 @@ async fn pass(head: String, origin: String, state: Arc<Mutex<(ProxyMode, Vec<u8>
     match mode {
         ProxyMode::Silent => None,
         ProxyMode::Replay if is_deltas => Some((200, recorded)),
-        ProxyMode::Forward | ProxyMode::Replay => {
+        ProxyMode::Forward | ProxyMode::Replay | ProxyMode::SilentAfterSnapshot => {
             let answer = reqwest::get(format!("{origin}{target}")).await.ok()?;
             let (status, body) = (answer.status().as_u16(), answer.bytes().await.ok()?.to_vec());
             if !is_deltas {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                if state.0 == ProxyMode::SilentAfterSnapshot {
+                    state.0 = ProxyMode::Silent;
+                }
                 return Some((status, body));
             }
             // The request may have waited at the origin until after the mode was switched.
@@ -70,7 +76,7 @@ async fn pass(head: String, origin: String, state: Arc<Mutex<(ProxyMode, Vec<u8>
                 ProxyMode::Silent => return None,
                 ProxyMode::Replay => return Some((200, state.1.clone())),
                 ProxyMode::Forward if status == 200 => state.1.clone_from(&body),
-                ProxyMode::Forward => {}
+                ProxyMode::Forward | ProxyMode::SilentAfterSnapshot => {}
             }
             Some((status, body))
         }

@@ -34,6 +34,7 @@ mod rfc_requirements;
 mod security_events;
 mod sign_in_flood;
 mod slow_clients;
+mod spin;
 mod streams;
 mod upgrade;
 mod vectors;

@@ -30,6 +30,9 @@ pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
 /// Components that wasmtime hosts.
 pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
 
+/// The Spin component as middleware.
+const SPIN_MIDDLEWARE: &str = "tollgate_spin_middleware.wasm";
+
 /// Runs test vectors inside wasmtime and workerd, for the suite.
 pub(crate) const VECTOR_RUNNER: &str = "tollgate-vector-runner";
 /// Generates JavaScript bindings.
@@ -108,11 +111,27 @@ fn link_components(workspace: &Workspace, names: &[&str]) -> Result<()> {
 }
 
 fn components(workspace: &Workspace) -> Result<()> {
+    spin_middleware(workspace)?;
     link_components(workspace, &[COMPONENTS[0], COMPONENTS[1], VECTOR_RUNNER])?;
     for name in COMPONENTS {
         optimise::component(workspace, &workspace.wasm().join(name.replace('-', "_") + ".wasm"))?;
     }
     Ok(())
+}
+
+/// Builds the Spin component as middleware, before the one for whole apps: cargo gives both the same
+/// name.
+fn spin_middleware(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--target", "wasm32-wasip2", "--package", COMPONENTS[1]]);
+    build.args(["--features", "middleware"]).current_dir(&workspace.root);
+    run(workspace, "building the Spin middleware", "build-spin-middleware", &mut build)?;
+    let (linked, kept) = (workspace.wasm().join("tollgate_spin.wasm"), workspace.wasm().join(SPIN_MIDDLEWARE));
+    // A copy with the time of the original, by which it is optimised only when that is newer.
+    let (bytes, modified) = (fs::read(&linked)?, fs::metadata(&linked)?.modified()?);
+    fs::write(&kept, bytes)?;
+    fs::File::options().write(true).open(&kept)?.set_modified(modified)?;
+    optimise::component(workspace, &kept)
 }
 
 /// Builds the vector runner for workerd: a module with bindings, loaded by

@@ -6,8 +6,9 @@ use crate::observe::{self, Stopwatch};
 use crate::shared;
 use crate::{streams, with_gate_request};
 use spin_sdk::http::Request;
+#[cfg(not(feature = "middleware"))]
 use spin_sdk::wasip3::http::client;
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use spin_sdk::wasip3::{spawn, wit_future};
 use std::rc::Rc;
@@ -42,11 +43,7 @@ pub(crate) async fn forward(
     if let Some(refusal) = refuse_body(&request, allowed.route.max_body_bytes) {
         return refused(allowed, &refusal);
     }
-    let upstream = match &allowed.route.upstream {
-        Some(name) => edge.upstreams.url(name).map(str::to_owned),
-        None => Some(edge.gate().settings().upstream.clone()),
-    };
-    let Some(upstream) = upstream else {
+    let Some(upstream) = upstream(edge, &request, allowed.route.upstream.as_deref()) else {
         eprintln!("tollgate: the route's upstream is not in TOLLGATE_EDGE_UPSTREAMS");
         return refused(allowed, &GateResponse::error(502, "bad_gateway", "this edge has no such upstream"));
     };
@@ -60,7 +57,7 @@ pub(crate) async fn forward(
     let first_byte_ms = timeout_ms.saturating_add(body_time_ms(&request));
     let send = async |headers, body| {
         let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(RESPONSE_READ_TIMEOUT_MS));
-        client::send(http::request(&method, &url, headers, body, Some(options))?).await
+        transmit(http::request(&method, &url, headers, body, Some(options))?).await
     };
     let result = if has_body(&request) {
         send(headers, request_body(body)).await
@@ -90,6 +87,35 @@ pub(crate) async fn forward(
             refused(allowed, &GateResponse::error(502, "bad_gateway", "the upstream cannot be reached"))
         }
     }
+}
+
+/// URL of the upstream of this name, or of the default one; none if the name is not in the
+/// settings.
+#[cfg(not(feature = "middleware"))]
+fn upstream(edge: &Edge, _request: &Request, name: Option<&str>) -> Option<String> {
+    match name {
+        Some(name) => edge.upstreams.url(name).map(str::to_owned),
+        None => Some(edge.gate().settings().upstream.clone()),
+    }
+}
+
+/// The request's own address: the next component decides what it is for.
+#[cfg(feature = "middleware")]
+fn upstream(_edge: &Edge, request: &Request, _name: Option<&str>) -> Option<String> {
+    let scheme = if http::is_https(request) { "https" } else { "http" };
+    request.uri().authority().map(|authority| format!("{scheme}://{authority}"))
+}
+
+/// Sends a request to the upstream.
+#[cfg(not(feature = "middleware"))]
+async fn transmit(request: types::Request) -> Result<Response, ErrorCode> {
+    client::send(request).await
+}
+
+/// Hands a request to the next component of Spin's chain.
+#[cfg(feature = "middleware")]
+async fn transmit(request: types::Request) -> Result<Response, ErrorCode> {
+    spin_sdk::http::IntoResponse::into_response(spin_sdk::http::next(request).await?)
 }
 
 /// A response of this edge to an allowed request, with the headers that the route adds to every
@@ -169,7 +195,7 @@ fn outbound_headers(edge: &Edge, request: &Request<()>, allowed: &Forward) -> Ve
 fn request_body(mut inbound: IncomingRequestBody) -> Option<Body> {
     let inbound = inbound.take_unstarted()?;
     let (done, result) = wit_future::new(|| Ok(()));
-    let (contents, trailers) = spin_sdk::wasip3::http::types::Request::consume_body(inbound, result);
+    let (contents, trailers) = types::Request::consume_body(inbound, result);
     Some(Body { contents, trailers, done })
 }
 

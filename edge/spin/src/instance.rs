@@ -72,6 +72,11 @@ impl InstanceSettings {
                 values.push((name, value));
             }
         }
+        if cfg!(feature = "middleware") {
+            // Middleware has no upstream of its own.
+            values.retain(|(name, _)| *name != "TOLLGATE_EDGE_UPSTREAM");
+            values.push(("TOLLGATE_EDGE_UPSTREAM", "http://next.invalid".to_owned()));
+        }
         for (name, value) in &mut values {
             if matches!(*name, "TOLLGATE_EDGE_ORIGIN" | "TOLLGATE_EDGE_UPSTREAM") {
                 let path = variable(&format!("{name}_PATH")).await?;
