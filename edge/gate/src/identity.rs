@@ -87,7 +87,10 @@ impl IdentityHeaders {
         let standard = self.names.iter().zip(HEADERS).map(|(name, (_, claim))| (name.clone(), claim));
         let mapped = route.headers().iter().map(|(name, claim)| (Cow::Owned(name.to_ascii_lowercase()), &**claim));
         let value = |claim| claim_text(verified, claim).map(|text| encode_header_value(&text));
-        standard.chain(mapped).filter_map(|(name, claim)| Some((name, value(claim)?))).collect()
+        // One more for the signed identity.
+        let mut headers = Vec::with_capacity(HEADERS.len() + route.headers().len() + 1);
+        headers.extend(standard.chain(mapped).filter_map(|(name, claim)| Some((name, value(claim)?))));
+        headers
     }
 }
 
