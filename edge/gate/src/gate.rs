@@ -244,14 +244,14 @@ impl Gate {
         let config = self.state.replica().map(tollgate_core::Replica::config);
         let has_routes = config.is_some_and(|config| !config.routes().is_empty());
         let has_methods = config.is_some_and(Config::has_method_routes);
-        let has_hosts = config.is_some_and(Config::has_host_routes);
-        match (from_proxy.target, from_proxy.method, from_proxy.host) {
-            // Without them, a misconfigured proxy would bypass the rules for paths, methods and hosts.
-            (None, ..) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
-            (_, None, _) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
-            (.., None) if has_hosts => Err("the proxied request's host is missing: set X-Original-Host"),
-            (target, method, host) => {
-                Ok((Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), ..*request }, host))
+        match (from_proxy.target, from_proxy.method) {
+            // Without them, a misconfigured proxy would bypass the rules for paths and methods. A
+            // missing host is ambiguous where a rule depends on it.
+            (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
+            (_, None) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
+            (target, method) => {
+                let request = Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), ..*request };
+                Ok((request, from_proxy.host))
             }
         }
     }

@@ -71,7 +71,7 @@ async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
 }
 
 /// Passes the request to the gate unchanged: all headers, repeated ones included, with values as
-/// bytes.
+/// bytes. A host that has no `Host` among the headers has it in the URL.
 fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     with_gate_request(edge, request, |gate, request| gate.decide(request, now_ms(), has_waited))
 }
@@ -82,8 +82,10 @@ fn with_gate_request<B, T>(
     request: &Request<B>,
     ask: impl FnOnce(&Gate, &tollgate_gate::Request<'_>) -> T,
 ) -> T {
-    let headers: Vec<(&str, &[u8])> =
+    let mut headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let authority = request.uri().authority().filter(|_| !request.headers().contains_key("host"));
+    headers.extend(authority.map(|authority| ("host", authority.as_str().as_bytes())));
     let connection = Connection {
         is_https: http::is_https(request),
         is_from_trusted_proxy: http::client_address(request).is_some_and(|peer| edge.trusted_proxies.contains(peer)),

@@ -16,6 +16,7 @@ mod profile;
 mod proxy_headers;
 mod resource_metadata;
 mod routes;
+mod rules;
 mod tokens;
 
 use tollgate_model::TokenAlg;
@@ -30,6 +31,7 @@ use crate::token_factory::TokenFactory;
 pub const SECTIONS: &[Section] = &[
     tokens::SECTION,
     routes::SECTION,
+    rules::SECTION,
     external_authorization::SECTION,
     paths::SECTION,
     encoded_slash::SECTION,

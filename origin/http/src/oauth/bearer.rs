@@ -125,8 +125,8 @@ impl BearerAuthenticator {
         Ok(token)
     }
 
-    /// All claims of a token that [`Self::authenticate`] returned for this caller, as JSON: those of
-    /// the JWT, or those of the record of an opaque token.
+    /// All claims of a token that [`Self::authenticate`] returned for this caller, as JSON: those
+    /// of the JWT, or those of the record of an opaque token.
     pub(crate) fn claims_json(&self, caller: &Caller, token: &AccessToken) -> Option<String> {
         if token.opaque.is_some() {
             return serde_json::to_string(&token.claims(&self.issuer.url)).ok();

@@ -17,8 +17,9 @@ impl Registry {
     /// Adds a route.
     ///
     /// # Errors
-    /// [`AdminError::Conflict`] when it has the precedence of another for the same requests or there
-    /// are too many, [`AdminError::Invalid`] when it can never apply, or when the database fails.
+    /// [`AdminError::Conflict`] when it has the precedence of another for the same requests or
+    /// there are too many, [`AdminError::Invalid`] when it can never apply, or when the database
+    /// fails.
     pub async fn create_route(&self, by: &Actor, route: &Route) -> Result<(), AdminError> {
         self.store.with_actor(by).create_route(route).await.map_err(|error| match error {
             AddRouteError::Store(error) => AdminError::from(error),
