@@ -72,7 +72,9 @@ impl ComponentGate {
         let introspection_client =
             OriginClient::new(&settings.origin).map_err(|error| StartError::Failed(error_chain(&error)))?;
         let sync_of_task = Arc::clone(&sync);
-        let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
+        let sync_task = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::join!(sync_of_task.run(), sync_of_task.replace_trapped());
+        }));
         let streams = Streams::new(settings.streams.max, Arc::clone(&metrics));
         let watcher = StreamWatcher::new(Arc::clone(&streams), Arc::clone(&pool), Arc::clone(&sync));
         let stream_watcher = AbortOnDropHandle::new(tokio::spawn(async move { watcher.run().await }));

@@ -8,6 +8,7 @@
 //! Never: this crate decides whether a request may pass.
 
 mod admin;
+mod call_limits;
 mod component;
 mod edge;
 mod error_chain;

@@ -6,7 +6,7 @@ use crate::response::now_ms;
 use crate::{OpenError, Program, Validator};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The instance trapped, or none is in service.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     messages: Mutex<()>,
     /// Sequence that the replicas of all instances have.
     sequence: watch::Sender<Option<u64>>,
+    /// Notified when an instance trapped.
+    trapped: Notify,
 }
 
 impl Pool {
@@ -39,6 +41,7 @@ impl Pool {
             next: AtomicUsize::new(0),
             messages: Mutex::new(()),
             sequence: watch::Sender::new(None),
+            trapped: Notify::new(),
         })
     }
 
@@ -51,8 +54,13 @@ impl Pool {
         (0..self.size()).filter(|&index| self.lock(index).is_none()).collect()
     }
 
-    /// Runs `call` on any free instance. After a trap, the instance is out of service until the
-    /// sync replaces it.
+    /// Resolves when an instance has trapped since the last time.
+    pub(crate) async fn has_trapped(&self) {
+        self.trapped.notified().await;
+    }
+
+    /// Runs `call` on any free instance; on another one if that traps. After a trap, the instance is
+    /// out of service until the sync replaces it.
     pub(crate) async fn on_any<R>(
         &self,
         call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
@@ -78,11 +86,16 @@ impl Pool {
         waits_for_busy: bool,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
     ) -> Result<R, Unavailable> {
+        let mut may_retry = true;
         loop {
             let mut is_any_busy = false;
             for step in 0..self.size() {
                 match self.slots[start.wrapping_add(step) % self.size()].try_lock() {
-                    Ok(mut slot) if slot.is_some() => return call_slot(&mut slot, &mut call),
+                    Ok(mut slot) if slot.is_some() => match self.call_slot(&mut slot, &mut call) {
+                        // A request that lets every instance trap must not take out all of them.
+                        Err(Unavailable) if may_retry => may_retry = false,
+                        result => return result,
+                    },
                     Ok(_) => {}
                     Err(TryLockError::WouldBlock) => {
                         is_any_busy = true;
@@ -106,7 +119,22 @@ impl Pool {
         index: usize,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
     ) -> Result<R, Unavailable> {
-        call_slot(&mut self.lock(index), &mut call)
+        self.call_slot(&mut self.lock(index), &mut call)
+    }
+
+    /// Runs `call` on the slot's instance, and clears the slot if it traps.
+    fn call_slot<R>(
+        &self,
+        slot: &mut Option<Validator>,
+        call: &mut impl FnMut(&mut Validator) -> wasmtime::Result<R>,
+    ) -> Result<R, Unavailable> {
+        let validator = slot.as_mut().ok_or(Unavailable)?;
+        call(validator).map_err(|trap| {
+            tracing::error!(error = format!("{trap:#}"), "an instance trapped and will be replaced");
+            *slot = None;
+            self.trapped.notify_one();
+            Unavailable
+        })
     }
 
     /// Locks out other messages while one is applied to all instances. Blocks the thread.
@@ -162,17 +190,4 @@ impl Pool {
     fn lock(&self, index: usize) -> MutexGuard<'_, Option<Validator>> {
         self.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Runs `call` on the slot's instance, and clears the slot if it traps.
-fn call_slot<R>(
-    slot: &mut Option<Validator>,
-    call: &mut impl FnMut(&mut Validator) -> wasmtime::Result<R>,
-) -> Result<R, Unavailable> {
-    let validator = slot.as_mut().ok_or(Unavailable)?;
-    call(validator).map_err(|trap| {
-        tracing::error!(error = format!("{trap:#}"), "an instance trapped and will be replaced");
-        *slot = None;
-        Unavailable
-    })
 }

@@ -27,6 +27,8 @@ const MAX_MESSAGES: usize = 16;
 /// Time after a fetch of a snapshot from `TOLLGATE_EDGE_SNAPSHOT_URL` in which the next one comes
 /// from the origin.
 const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Time between two attempts to replace an instance.
+const REPLACE_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Target of a fetch for the snapshot.
 const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
 /// File of the snapshot in the cold-start store.
@@ -51,6 +53,8 @@ pub(crate) struct ReplicaSync {
     /// Reported to the origin, if the edge has a key.
     metrics: Arc<RunnerMetrics>,
     is_registered: bool,
+    /// Locked while instances are replaced.
+    replacing: tokio::sync::Mutex<()>,
 }
 
 /// An answer of the origin.
@@ -78,6 +82,7 @@ impl ReplicaSync {
             fetched: watch::Sender::new(BackOff::default()),
             metrics,
             is_registered: settings.is_registered,
+            replacing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -201,8 +206,20 @@ impl ReplicaSync {
         (0..self.pool.size()).find_map(|index| Some((index, self.pool.on(index, next_fetch).ok()?)))
     }
 
+    /// Replaces instances that trap, without waiting for the current poll, until it is dropped.
+    pub(crate) async fn replace_trapped(&self) {
+        loop {
+            self.pool.has_trapped().await;
+            while let Err(error) = self.replace_retired().await {
+                tracing::warn!(%error, "an instance that trapped is not replaced yet");
+                sleep(REPLACE_RETRY_DELAY).await;
+            }
+        }
+    }
+
     /// Replaces instances that are out of service. A new instance syncs by itself before it serves.
     async fn replace_retired(&self) -> Result<(), String> {
+        let _replacing = self.replacing.lock().await;
         for index in self.pool.vacant_slots() {
             let pool = Arc::clone(&self.pool);
             let opened = run_blocking(move || pool.open_warm().map_err(|error: OpenError| error.to_string()));

@@ -1,12 +1,14 @@
 //! An instance of the WIT validator with its gate. Calls are synchronous and limited in time and
 //! memory. The component has no access to clock, network, files or random numbers.
 
-use crate::wasm::{self, Program};
+use crate::call_limits::{self, CallLimits};
+use crate::wasm::Program;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tollgate_gate::Nonce;
+use wasmtime::Store;
 use wasmtime::component::{Linker, ResourceAny};
-use wasmtime::{Store, StoreLimits};
 
 mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "tollgate" });
@@ -18,11 +20,11 @@ pub use bindings::exports::tollgate::validator::validator::{
     Verdict,
 };
 
-/// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
-const DECIDE_TIMEOUT_TICKS: u64 = 50;
-/// Limit on applying a message in epoch ticks: ten seconds, because the signature covers all of a
-/// large snapshot.
-const ACCEPT_TIMEOUT_TICKS: u64 = 1000;
+/// Limit on the running time of a decision.
+const MAX_DECISION_TIME: Duration = Duration::from_millis(500);
+/// Limit on the running time of applying a message, because the signature covers all of a large
+/// snapshot.
+const MAX_MESSAGE_TIME: Duration = Duration::from_secs(10);
 
 /// Why a gate was not opened.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ fn instance_seed() -> Option<(String, String)> {
 /// A gate inside an instance of the component. The methods' errors are traps, after which the
 /// instance is unusable.
 pub struct Validator {
-    store: Store<StoreLimits>,
+    store: Store<CallLimits>,
     bindings: bindings::Tollgate,
     gate: ResourceAny,
     number: u64,
@@ -66,9 +68,8 @@ impl Validator {
     /// Instantiates the component and opens a gate with settings by their names
     /// (`TOLLGATE_EDGE_ORIGIN`, …).
     pub fn open(program: &Program, settings: &[(String, String)]) -> Result<Validator, OpenError> {
-        let mut store = Store::new(&program.engine, wasm::limits());
-        store.limiter(|limits| limits);
-        store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        let mut store = call_limits::store(&program.engine);
+        call_limits::begin(&mut store, MAX_MESSAGE_TIME);
         let mut linker = Linker::new(&program.engine);
         // Rust's standard library imports WASI functions that this component never calls.
         linker.define_unknown_imports_as_traps(&program.component).map_err(OpenError::Trap)?;
@@ -89,26 +90,26 @@ impl Validator {
 
     /// What the gate did since it was opened, and the state of its replica.
     pub fn activity(&mut self, now_ms: u64) -> wasmtime::Result<Activity> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_activity(&mut self.store, self.gate, now_ms)
     }
 
     /// Whether a fetch is due.
     pub fn refresh(&mut self, now_ms: u64) -> wasmtime::Result<Refresh> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_refresh(&mut self.store, self.gate, now_ms)
     }
 
     /// Path and query of the next GET from the origin.
     pub fn next_fetch(&mut self, wait_ms: u64, question: Question) -> wasmtime::Result<String> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_next_fetch(&mut self.store, self.gate, wait_ms, question)
     }
 
     /// As [`next_fetch`](Self::next_fetch), with a report of the edge's work.
     pub fn next_fetch_reporting(&mut self, wait_ms: u64, question: Question, report: &str) -> wasmtime::Result<String> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_next_fetch_reporting(&mut self.store, self.gate, wait_ms, question, report)
     }
@@ -116,20 +117,20 @@ impl Validator {
     /// Applies the origin's answer; true if the next fetch must follow without delay. The inner
     /// error says why it was refused.
     pub fn accept(&mut self, status: u16, body: &[u8], question: Question) -> wasmtime::Result<Result<bool, String>> {
-        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_MESSAGE_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_accept(&mut self.store, self.gate, status, body, question)
     }
 
     /// Records a fetch without an answer, for the health report.
     pub fn fetch_failed(&mut self, why: &str, now_ms: u64) -> wasmtime::Result<()> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_fetch_failed(&mut self.store, self.gate, why, now_ms)
     }
 
     /// Path and query of the GET by which the origin is asked about a token.
     pub fn next_introspection(&mut self, token: &str, question: Question) -> wasmtime::Result<Option<String>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_next_introspection(&mut self.store, self.gate, token, question)
     }
@@ -142,28 +143,28 @@ impl Validator {
         body: &[u8],
         question: Question,
     ) -> wasmtime::Result<Result<(), String>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_accept_introspection(&mut self.store, self.gate, token, status, body, question)
     }
 
     /// Records that the origin did not answer about a token.
     pub fn introspection_failed(&mut self, token: &str, now_ms: u64) -> wasmtime::Result<()> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_introspection_failed(&mut self.store, self.gate, token, now_ms)
     }
 
     /// Applies a push from the origin.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> wasmtime::Result<Response> {
-        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_MESSAGE_TIME);
         self.bindings.tollgate_validator_validator().gate().call_push(&mut self.store, self.gate, body, now_ms)
     }
 
     /// Decides on a request. `has_waited` is set after a fetch was awaited, or if none is to be
     /// awaited.
     pub fn decide(&mut self, request: &Request, now_ms: u64, has_waited: bool) -> wasmtime::Result<Decision> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_decide(&mut self.store, self.gate, request, now_ms, has_waited)
     }
@@ -177,21 +178,21 @@ impl Validator {
         has_waited: bool,
         checked_with: Option<&Vec<u8>>,
     ) -> wasmtime::Result<Result<Decision, SignatureCheck>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_decide_checked(&mut self.store, self.gate, request, now_ms, has_waited, checked_with)
     }
 
     /// JWK set of the public keys that the gate has now, with the digest of its configuration.
     pub fn signature_keys(&mut self) -> wasmtime::Result<Option<(Vec<u8>, String)>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_signature_keys(&mut self.store, self.gate)
     }
 
     /// The ticket of a stream, from the request that opened it and that was let pass; none if the
     /// stream must end.
     pub fn stream_ticket(&mut self, request: &Request) -> wasmtime::Result<Option<IssuedTicket>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_stream_ticket(&mut self.store, self.gate, request)
     }
@@ -204,26 +205,26 @@ impl Validator {
         now_ms: u64,
         has_waited: bool,
     ) -> wasmtime::Result<Vec<StreamVerdict>> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_check_streams(&mut self.store, self.gate, tickets, now_ms, has_waited)
     }
 
     /// When open streams must be checked again.
     pub fn stream_schedule(&mut self) -> wasmtime::Result<StreamSchedule> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_stream_schedule(&mut self.store, self.gate)
     }
 
     /// Verifies one token at the Unix time `now` in seconds, with these required scope values.
     pub fn verify(&mut self, token: &[u8], scope: &[String], now: u64) -> wasmtime::Result<Verdict> {
-        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         self.bindings.tollgate_validator_validator().gate().call_verify(&mut self.store, self.gate, token, scope, now)
     }
 
     /// Verifies many tokens as [`verify`](Self::verify) does one, in less time for each.
     pub fn verify_all(&mut self, tokens: &[Vec<u8>], scope: &[String], now: u64) -> wasmtime::Result<Vec<Verdict>> {
-        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_MESSAGE_TIME);
         self.bindings.tollgate_validator_validator().gate().call_verify_all(
             &mut self.store,
             self.gate,
@@ -235,13 +236,13 @@ impl Validator {
 
     /// Bytes of the replica's snapshot, for a cold-start store.
     pub fn snapshot(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
-        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_MESSAGE_TIME);
         self.bindings.tollgate_validator_validator().gate().call_snapshot(&mut self.store, self.gate)
     }
 
     /// Installs a snapshot from a cold-start store. The inner error says why it was refused.
     pub fn warm(&mut self, snapshot: &[u8]) -> wasmtime::Result<Result<(), String>> {
-        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
+        call_limits::begin(&mut self.store, MAX_MESSAGE_TIME);
         self.bindings.tollgate_validator_validator().gate().call_warm(&mut self.store, self.gate, snapshot)
     }
 }
