@@ -3,7 +3,9 @@
 
 mod activity;
 mod identity;
+mod introspection;
 mod message_log;
+mod possession;
 mod shared_answers;
 mod streams;
 mod waiting;
@@ -113,17 +115,29 @@ impl Origin {
 
 /// A gate with the origin's snapshot and all deltas, fresh as of `NOW`.
 fn synced(origin: &Origin) -> Gate {
-    let mut gate = gate();
+    synced_with(origin, &[])
+}
+
+/// As [`synced`], with additional settings.
+fn synced_with(origin: &Origin, settings: &[(&str, &str)]) -> Gate {
+    let mut gate = gate_with(settings);
     assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true));
     assert_eq!(gate.accept(200, &origin.deltas(origin.revoked), &asked(NOW)), Ok(false));
     gate
 }
 
+fn claims(token_id: &str) -> Value {
+    json!({ "iss": ISSUER, "sub": "s", "aud": "https://api.example", "client_id": "c", "jti": token_id,
+        "iat": NOW / 1000 - 60, "exp": NOW / 1000 + 3600 })
+}
+
 fn hs256(token_id: &str) -> String {
+    hs256_of(&claims(token_id))
+}
+
+fn hs256_of(claims: &Value) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "shared" }).to_string();
-    let claims = json!({ "iss": ISSUER, "sub": "s", "aud": "https://api.example", "client_id": "c", "jti": token_id,
-        "iat": NOW / 1000 - 60, "exp": NOW / 1000 + 3600 });
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
     let mac = Hmac::<sha2::Sha256>::new_from_slice(&SECRET).expect("any length").chain_update(&input);
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))

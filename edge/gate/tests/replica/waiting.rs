@@ -25,6 +25,7 @@ fn only_decisions_that_need_a_fresh_replica_wait() {
     let routes = json!([
         { "path": "/open/*", "public": true },
         { "path": "/lenient", "on_stale": "allow" },
+        { "path": "/strict", "max_staleness_ms": 100 },
         { "path": "/admin", "scope": ["admin"] },
     ]);
     origin.config = config(&routes);
@@ -47,13 +48,25 @@ fn only_decisions_that_need_a_fresh_replica_wait() {
         ("/ADMIN", Some(good.as_str()), "400", "400"),
         ("/", Some("a b"), "400", "400"),
         ("/", Some(good.as_str()), "passes, 6 headers", "waits"),
-        ("/lenient", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/lenient", Some(good.as_str()), "passes, 6 headers", "passes, 6 headers"),
+        ("/strict", Some(good.as_str()), "passes, 6 headers", "waits"),
         ("/admin", Some(good.as_str()), "403", "waits"),
     ] {
         assert_eq!(decision(&gate, target, token, NOW), fresh, "{target} {token:?}");
         assert_eq!(decision(&gate, target, token, later), stale, "{target} {token:?}, later");
     }
     assert_eq!(decision(&gate, "/", Some(&good), NOW + 3_700_000), "401", "the token has expired");
+
+    // A stricter bound of a route.
+    for (age, decided) in [(0, "passes, 6 headers"), (100, "passes, 6 headers"), (101, "waits")] {
+        assert_eq!(decision(&gate, "/strict", Some(&good), NOW + age), decided, "after {age} ms");
+    }
+    assert_eq!(gate.freshness(NOW + 101), Freshness::RefreshDue, "fetches keep to the strictest bound");
+    assert!(gate.next_fetch(250, &asked(NOW)).contains("&wait=0.025&"), "polls too");
+
+    // An edge that had no requests for a while has an old replica although its origin answers.
+    assert_eq!(decision(&gate, "/lenient", Some(&good), NOW + 60_000), "passes, 6 headers");
+    assert_eq!(decision(&gate, "/lenient", Some(&good), NOW + 60_001), "waits");
 
     // Rules and keys may have changed: an unknown key is refused only by a fresh replica.
     let other = good.split_once('.').map(|(_, rest)| rest).expect("three parts");
