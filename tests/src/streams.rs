@@ -55,6 +55,15 @@ impl StreamKind {
         }
     }
 
+    /// How a stream ends while the revocation status of its token is unknown.
+    pub fn end_while_stale(self) -> StreamEnd {
+        match self {
+            Self::WebSocket => StreamEnd::Closed(1013),
+            Self::Events => StreamEnd::Broken,
+            Self::Grpc => StreamEnd::Status("UNAVAILABLE".to_owned()),
+        }
+    }
+
     /// How a stream ends whose token is no longer good.
     pub fn end_by_token(self) -> StreamEnd {
         match self {

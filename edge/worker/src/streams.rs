@@ -29,6 +29,8 @@ const MAX_SHORT_BODY_BYTES: u64 = 1 << 20;
 const POLICY_VIOLATION: u16 = 1008;
 /// The connection to the other side broke (internal error).
 const INTERNAL_ERROR: u16 = 1011;
+/// The token's revocation status is unknown (registered by IANA).
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// Watches the token of a stream, which is open until the watch is dropped.
 pub(crate) struct StreamWatch {
@@ -168,9 +170,13 @@ async fn relay(client: &WebSocket, upstream: &WebSocket, watch: &StreamWatch) ->
     match future::select(Box::pin(passed), Box::pin(watch.ended())).await {
         Either::Left(((outbound, inbound), _)) => outbound.and(inbound),
         Either::Right((refusal, _)) => {
+            let code = match refusal {
+                Refusal::Stale | Refusal::NotCovered => TRY_AGAIN_LATER,
+                _ => POLICY_VIOLATION,
+            };
             let reason = refusal.to_string();
-            close(client, POLICY_VIOLATION, &reason);
-            close(upstream, POLICY_VIOLATION, &reason);
+            close(client, code, &reason);
+            close(upstream, code, &reason);
             Ok(())
         }
     }

@@ -55,9 +55,14 @@ impl StreamEnd {
         }
     }
 
-    /// Whether the token is the reason, so that the client needs another one.
-    pub(crate) fn is_by_token(self) -> bool {
-        matches!(self, StreamEnd::Revoked | StreamEnd::Expired | StreamEnd::Stale | StreamEnd::Unidentified)
+    /// Whether the client needs another token.
+    pub(crate) fn needs_new_token(self) -> bool {
+        matches!(self, StreamEnd::Revoked | StreamEnd::Expired | StreamEnd::Unidentified)
+    }
+
+    /// Whether the gate ended the stream.
+    pub(super) fn is_by_gate(self) -> bool {
+        self.needs_new_token() || self == StreamEnd::Stale
     }
 
     /// The reason for the client: at most 123 bytes, so that a WebSocket close frame can have it.

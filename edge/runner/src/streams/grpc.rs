@@ -15,9 +15,9 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 /// Trailers of a call that the edge ends, with the numbers of gRPC's status codes.
 pub(super) fn trailers(end: StreamEnd) -> HeaderMap {
     let status = match end {
-        _ if end.is_by_token() => "16", // UNAUTHENTICATED
-        StreamEnd::TooMany => "8",      // RESOURCE_EXHAUSTED
-        _ => "14",                      // UNAVAILABLE
+        _ if end.needs_new_token() => "16", // UNAUTHENTICATED
+        StreamEnd::TooMany => "8",          // RESOURCE_EXHAUSTED
+        _ => "14",                          // UNAVAILABLE
     };
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static(status));

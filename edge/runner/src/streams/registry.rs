@@ -170,7 +170,7 @@ impl Streams {
     pub(super) fn end(&self, state: &State, end: StreamEnd) {
         if state.set(Phase::Ended(end)) {
             tracing::debug!(reason = end.code(), "stream ended by the edge");
-            if end.is_by_token() {
+            if end.is_by_gate() {
                 self.metrics.counters.stream_cut();
             }
         }

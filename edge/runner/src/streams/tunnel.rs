@@ -68,9 +68,9 @@ impl Tunnel {
         };
         if self.protocol == Protocol::WebSocket {
             let code = match end {
-                _ if end.is_by_token() => 1008, // policy violation
-                StreamEnd::TooMany => 1013,     // try again later
-                _ => 1001,                      // going away
+                _ if end.needs_new_token() => 1008,            // policy violation
+                StreamEnd::Stale | StreamEnd::TooMany => 1013, // try again later
+                _ => 1001,                                     // going away
             };
             let for_client = close_frame(code, end.text(), None);
             let for_upstream = close_frame(code, end.text(), Some(mask()));
