@@ -223,3 +223,46 @@ fn mask() -> [u8; 4] {
     let _ = getrandom::fill(&mut key);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(direction: &mut Direction, bytes: &[u8]) -> usize {
+        direction.buffer[..bytes.len()].copy_from_slice(bytes);
+        direction.pending = 0..bytes.len();
+        direction.sendable()
+    }
+
+    /// An unmasked frame with a payload of up to 65,535 bytes.
+    fn frame(payload: u16) -> Vec<u8> {
+        let [high, low] = payload.to_be_bytes();
+        [vec![0x82, 126, high, low], vec![b'x'; payload.into()]].concat()
+    }
+
+    #[test]
+    fn part_of_a_frame_waits_for_the_rest() {
+        let mut direction = Direction::new(Protocol::WebSocket);
+        let (first, second) = (frame(10), frame(20));
+        assert_eq!(holding(&mut direction, &first[..13]), 0);
+        assert_eq!(holding(&mut direction, &[&first[..], &second[..3]].concat()), first.len());
+        assert_eq!(holding(&mut direction, &[first.clone(), second.clone()].concat()), first.len() + second.len());
+    }
+
+    #[test]
+    fn frame_that_is_longer_than_the_buffer_passes_in_parts() {
+        let mut direction = Direction::new(Protocol::WebSocket);
+        let long = frame(40_000);
+        assert_eq!(holding(&mut direction, &long[..BUFFER_BYTES]), BUFFER_BYTES);
+        direction.record_written(BUFFER_BYTES);
+        assert!(!direction.written.expect("frames").is_between_frames(), "no close frame can be sent");
+        let rest = &long[BUFFER_BYTES..];
+        assert_eq!(holding(&mut direction, &rest[..100]), 100, "nothing is held back inside a frame that has begun");
+    }
+
+    #[test]
+    fn bytes_without_frames_pass_as_they_come() {
+        let mut direction = Direction::new(Protocol::Other);
+        assert_eq!(holding(&mut direction, b"\x82\x05part"), 6);
+    }
+}
