@@ -371,11 +371,19 @@ pub fn policy(data: &[u8]) -> Outcome {
     Outcome { accepts_as_is: false, accepts_signed: true }
 }
 
-/// Checks that the route's path is the request's, or a prefix of it.
+/// Checks that the route's path is the request's, or a prefix of it, segment by segment.
 fn check_match(rule: &str, path: &str, is_public: bool) {
-    let is_match = match rule.strip_suffix("/*") {
-        Some(prefix) => path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')),
-        None => path == rule || (!is_public && path.strip_suffix('/') == Some(rule)),
-    };
-    assert!(is_match, "the route {rule} does not match {path}");
+    let (pattern, is_prefix) = rule.strip_suffix("/*").map_or((rule, false), |prefix| (prefix, true));
+    let (wanted, mut sent): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
+    if !is_prefix && !is_public && sent.len() == wanted.len() + 1 && sent.last() == Some(&"") {
+        sent.pop();
+    }
+    let is_length = sent.len() == wanted.len() || (is_prefix && sent.len() > wanted.len());
+    let is_segment = |(wanted, sent): (&&str, &&str)| wanted == sent || (is_parameter(wanted) && !sent.is_empty());
+    assert!(is_length && wanted.iter().zip(&sent).all(is_segment), "the route {rule} does not match {path}");
+}
+
+fn is_parameter(segment: &str) -> bool {
+    let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }

@@ -196,6 +196,7 @@ fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 fn policy_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let routes = r#"[{"path":"/reports/*","scope":["reports:read"]},{"path":"/reports/*","methods":["POST","DELETE"],"scope":["reports:read","reports:write"]},{"path":"/admin","scope":["admin"],"on_stale":"allow"},{"path":"/open/*","public":true}]"#;
+    let all_members = r#"[{"path":"/orders/{id}/*","hosts":["api.example","*.example"],"scope_any":["a","b"],"audience":"https://b.example","clients":["c"],"claims":[{"name":"/a/b","equals":true},{"name":"d","one_of":["x",7]},{"name":"e","contains":"y"}],"acr":["gold"],"max_age":300,"binding":"required","on_stale":"introspect","max_staleness_ms":500},{"path":"/orders/{id}","upstream":"orders","max_body_bytes":1024,"timeout_ms":5000,"rate_limit":{"requests":10,"seconds":60,"by":"subject"},"streams":"continue","cors":{"origins":["https://a.example"],"methods":["GET"],"headers":["x-a"],"expose":["x-b"],"credentials":true,"max_age":60},"encoded_slash":"allow","headers":{"x-user":"sub"},"token":"remove"},{"path":"/{a}/{b}/c/","methods":["GET"],"scope":["reports:read"]}]"#;
     let asked = |request: &str| format!("{request}\n{routes}").into_bytes();
     vec![
         ("policy", "scope", asked("GET /reports/7")),
@@ -203,6 +204,8 @@ fn policy_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("policy", "exact", asked("HEAD /admin/")),
         ("policy", "public", asked("GET /open/door")),
         ("policy", "none", asked("GET /")),
+        ("policy", "parameter", format!("GET /orders/7\n{all_members}").into_bytes()),
+        ("policy", "parameters", format!("HEAD /1/2/c/\n{all_members}").into_bytes()),
     ]
 }
 

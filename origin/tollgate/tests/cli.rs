@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tollgate_model::{TokenDetails, TokenDraft};
+use tollgate_model::{Secret, SecretKind, TokenDetails, TokenDraft};
 use tollgate_storage::Store;
 use tollgate_test_kit::environment::command_without_settings;
 use tollgate_test_kit::wait::wait_until;
@@ -180,6 +180,10 @@ async fn every_revocation_kind_is_revoked_listed_and_reinstated() {
 
 /// Issues a token.
 async fn issue_token(store: &Store) -> String {
+    issue_token_with(store, |draft| draft).await
+}
+
+async fn issue_token_with(store: &Store, change: impl FnOnce(TokenDraft) -> TokenDraft) -> String {
     let now = tollgate_system::Clock::system().now();
     let draft = TokenDraft {
         unique: [1; 14],
@@ -194,7 +198,90 @@ async fn issue_token(store: &Store) -> String {
         issued_at: now,
         expires_at: now + 3600,
     };
-    store.issue(draft).await.expect("issued").id.to_string()
+    store.issue(change(draft)).await.expect("issued").id.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn route_commands_add_refuse_list_and_test_rules() {
+    let cli = Cli::new();
+    let store = cli.create_store().await;
+    let rule = ["route", "add", "--path", "/orders/{id}", "--host", "*.example", "--scope", "orders"];
+    let conditions =
+        ["--client", "reports", "--claim-one-of", "acr=gold,silver", "--claim", "admin=true", "--max-age", "300"];
+    let added = cli.json(&[&rule[..], &conditions[..]].concat());
+    assert_eq!(
+        added["claims"],
+        json!([{ "name": "admin", "equals": true }, { "name": "acr", "one_of": ["gold", "silver"] }])
+    );
+    assert_eq!(
+        (&added["hosts"], &added["clients"], &added["max_age"]),
+        (&json!(["*.example"]), &json!(["reports"]), &json!(300))
+    );
+    cli.json(&["route", "add", "--path", "/*", "--public"]);
+    cli.json(&[
+        "route",
+        "add",
+        "--path",
+        "/slow",
+        "--rate-limit",
+        "10/60/client",
+        "--header",
+        "X-User=sub",
+        "--timeout-ms",
+        "100",
+    ]);
+    let listed = cli.json(&["route", "list"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(3));
+    assert_eq!(listed[2]["rate_limit"], json!({ "requests": 10, "seconds": 60, "by": "client" }));
+
+    for (arguments, named) in [
+        (&["--path", "/orders/{key}", "--host", "*.example"][..], "*.example/orders/{id}"),
+        (&["--path", "/Slow"], "* /slow"),
+        (&["--path", "/_tollgate/x"], "_tollgate"),
+        (&["--path", "/a/{id"], "parameter"),
+        (&["--path", "/a", "--host", "a.example:80"], "route hosts"),
+        (&["--path", "/a", "--public", "--acr", "gold"], "cannot be both"),
+        (&["--path", "/a", "--rate-limit", "10/0/client"], "route rate_limit"),
+    ] {
+        let output = cli.command().args(["route", "add"]).args(arguments).output().expect("it runs");
+        let problem = String::from_utf8(output.stderr).expect("text");
+        assert!(!output.status.success() && problem.contains(named), "{arguments:?}: {problem}");
+    }
+
+    cli.json(&["client", "create", "--name", "Reports", "--id", "reports", "--scope", "orders"]);
+    let tested = |arguments: &[&str]| cli.json(&[&["route", "test"], arguments].concat());
+    let passed = |tested: &Value| -> Vec<Value> {
+        tested["checks"].as_array().expect("checks").iter().map(|check| check["passed"].clone()).collect()
+    };
+    let without_token = tested(&["GET", "https://api.example:8443/orders/7?x=1"]);
+    assert_eq!(
+        (&without_token["rule"]["path"], &without_token["host"]),
+        (&json!("/orders/{id}"), &json!("api.example:8443"))
+    );
+    assert_eq!((&without_token["decision"], &without_token["status"]), (&json!("refuse"), &json!(401)));
+    assert_eq!(passed(&without_token), vec![Value::Null; 7], "{without_token}");
+    assert_eq!(tested(&["GET", "https://api.test/orders/7"])["decision"], "forward", "another rule applies");
+    assert_eq!(tested(&["GET", "/orders/7"])["status"], 400, "the rule depends on the host");
+    assert_eq!(tested(&["GET", "/a/../b"])["status"], 400);
+    let unknown = tested(&["GET", "https://api.example/orders/7", "not-a-token"]);
+    assert_eq!((&unknown["error"], passed(&unknown)[0].clone()), (&json!("invalid_token"), json!(false)));
+
+    let secret = Secret::new(SecretKind::Access, &[7; 32]);
+    let now = tollgate_system::Clock::system().now();
+    let details = TokenDetails { acr: Some("gold".to_owned()), auth_time: Some(now - 1000), ..TokenDetails::default() };
+    issue_token_with(&store, |draft| TokenDraft { details, opaque: Some(secret.hash()), ..draft }).await;
+    let failed = tested(&["GET", "https://api.example/orders/7", secret.reveal()]);
+    let expected = [true, true, false, true, false, true, false].map(Value::Bool);
+    assert_eq!(passed(&failed), expected, "{failed}");
+    assert_eq!((&failed["status"], &failed["error"]), (&json!(403), &json!("insufficient_scope")));
+    let (text, _) = cli.run(&["route", "test", "GET", "https://api.example/orders/7", secret.reveal()]);
+    assert!(text.contains("FAILED") && text.contains("->"), "{text}");
+
+    assert_eq!(
+        cli.json(&["route", "remove", "--path", "/orders/{id}", "--host", "*.example"])["hosts"],
+        json!(["*.example"])
+    );
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
