@@ -9,6 +9,7 @@
 
 mod admin;
 mod call_limits;
+mod check;
 mod component;
 mod edge;
 mod error_chain;
@@ -35,6 +36,7 @@ mod validator;
 mod verify;
 mod wasm;
 
+pub use check::{Finding, Outcome, Report, check};
 pub use edge::{Edge, StartError};
 pub use health::check_health;
 pub use settings::{

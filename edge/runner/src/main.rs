@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tollgate_edge::{Edge, GateKind, RelaySettings, SettingError, Settings, Sources, StartError};
+use tollgate_edge::{Edge, Finding, GateKind, RelaySettings, Report, SettingError, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +41,9 @@ enum Command {
     Serve(Box<Serve>),
     /// Follow an origin and answer edges in its place, so that a fleet is a tree
     Relay(Box<RelayArgs>),
+    /// Check settings and files, try origin, snapshot and upstreams, and say what would be used; exit
+    /// code 1 if a check fails, 2 if a setting is invalid
+    Check(Box<CheckArgs>),
     /// Verify tokens inside the WebAssembly component
     Verify(Box<VerifyArgs>),
     /// Ask the edge on this machine whether its replica is fresh; exit code 1 if not
@@ -56,6 +59,16 @@ enum Command {
         /// Existing folder for the pages
         folder: PathBuf,
     },
+}
+
+/// The settings are those of `serve`. Nothing is served, and the origin notices only a fetch.
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    serve: Serve,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// The address is that of TOLLGATE_EDGE_LISTEN.
@@ -115,6 +128,7 @@ fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(args)) => serve(&args),
         Some(Command::Relay(args)) => block_on(relay(&args)),
+        Some(Command::Check(args)) => check(&args),
         Some(Command::Verify(args)) => match Sources::read(BTreeMap::new(), None) {
             Ok(sources) => tollgate_edge::verify(&args, &sources),
             Err(error) => stop(&error.into()),
@@ -149,11 +163,15 @@ fn serve(args: &Serve) -> ExitCode {
 
 /// Runs `task` to its end.
 fn block_on(task: impl Future<Output = Result<(), StartError>>) -> ExitCode {
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return stop(&StartError::Failed(format!("the async runtime cannot start: {error}"))),
-    };
-    exit_code(runtime.block_on(task))
+    match runtime() {
+        Ok(runtime) => exit_code(runtime.block_on(task)),
+        Err(error) => stop(&error),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Runtime::new()
+        .map_err(|error| StartError::Failed(format!("the async runtime cannot start: {error}")))
 }
 
 /// Prints an error.
@@ -162,6 +180,29 @@ fn exit_code(result: Result<(), StartError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => stop(&error),
     }
+}
+
+/// Prints the findings.
+fn check(args: &CheckArgs) -> ExitCode {
+    let (report, code) = match read_settings(&args.serve) {
+        Ok((_, settings)) => match runtime() {
+            Ok(runtime) => {
+                let report = runtime.block_on(tollgate_edge::check(&settings));
+                let code = if report.is_ok() { 0 } else { 1 };
+                (report, code)
+            }
+            Err(error) => return stop(&error),
+        },
+        Err(error) => {
+            let mut report = Report::default();
+            report.add("settings", Finding::failed(error.to_string()));
+            (report, 2)
+        }
+    };
+    let text = if args.json { format!("{:#}\n", report.json()) } else { report.to_string() };
+    // A reader that ends early has read what it needs.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    ExitCode::from(code)
 }
 
 /// Prints the URL that answered.

@@ -1,5 +1,6 @@
 //! How an edge is operated: the listener for operators, draining, reload, and proxies in front.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
@@ -98,6 +100,55 @@ async fn hangup_signal_takes_over_new_upstreams_and_keeps_the_old_if_they_are_in
         ensure!(started.elapsed() < CHANGE_TIMEOUT, "the new upstream is not used");
         kill_process(pid, Signal::HUP)?;
         sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Runs `tollgate-edge check --json`. Returns the exit code and the findings.
+fn check(settings: &BTreeMap<&'static str, String>) -> Result<(Option<i32>, Value)> {
+    let component = required_env("TOLLGATE_TEST_WASM_DIR");
+    let mut command = Command::new(programs_dir().join("tollgate-edge"));
+    command.args(["check", "--json"]).envs(settings).current_dir(tempfile::tempdir()?.path());
+    command.env("TOLLGATE_EDGE_COMPONENT", format!("{component}/tollgate_component.wasm"));
+    let output = command.output()?;
+    let findings = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
+    Ok((output.status.code(), findings))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_what_would_keep_the_edge_from_serving() -> Result<()> {
+    let (origin, upstream) = (open_origin().await?, Echo::start("api").await?);
+    let mut settings = origin.edge_settings(&format!("http://{}", upstream.address)).await?;
+    settings.insert("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{}", free_port()?));
+    let (code, findings) = check(&settings)?;
+    ensure!(code == Some(0) && findings["ok"] == true, "{findings}");
+    let names: Vec<_> = findings["checks"].as_array().context("a list")?.iter().map(|one| &one["check"]).collect();
+    ensure!(names == ["component", "listen", "origin", "snapshot", "upstream"], "{findings}");
+
+    origin.cli(&["route", "add", "--path", "/media/*", "--public", "--upstream", "media"])?;
+    let away = format!("http://127.0.0.1:{}", free_port()?);
+    let wrong_key = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned();
+    for (name, value, exit_code, failed) in [
+        ("TOLLGATE_EDGE_UPSTREAM", away.clone(), 1, "upstream"),
+        ("TOLLGATE_EDGE_UPSTREAMS", format!("media={away}"), 1, "upstream media"),
+        ("TOLLGATE_EDGE_UPSTREAMS", format!("other=http://{}", upstream.address), 1, "routes"),
+        ("TOLLGATE_EDGE_SNAPSHOT_KEY", wrong_key, 1, "origin"),
+        ("TOLLGATE_EDGE_ORIGIN", away.clone(), 1, "origin"),
+        ("TOLLGATE_EDGE_TLS_CERTIFICATE", "missing".to_owned(), 2, "settings"),
+    ] {
+        let mut changed = settings.clone();
+        changed.insert(name, value);
+        let started = Instant::now();
+        loop {
+            let (code, findings) = check(&changed)?;
+            let has_failed = |one: &Value| one["check"] == failed && one["outcome"] == "failed";
+            if code == Some(exit_code) && findings["checks"].as_array().context("a list")?.iter().any(has_failed) {
+                break;
+            }
+            // The route is in the next snapshot.
+            ensure!(started.elapsed() < CHANGE_TIMEOUT, "{name}: exit code {code:?}, {findings}");
+            sleep(Duration::from_millis(100)).await;
+        }
     }
     Ok(())
 }
