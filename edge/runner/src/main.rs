@@ -41,8 +41,8 @@ enum Command {
     Serve(Box<Serve>),
     /// Follow an origin and answer edges in its place, so that a fleet is a tree
     Relay(Box<RelayArgs>),
-    /// Check settings and files, try origin, snapshot and upstreams, and say what would be used; exit
-    /// code 1 if a check fails, 2 if a setting is invalid
+    /// Check settings and files, and try origin, snapshot and upstreams; exit code 1 if a check
+    /// fails, 2 if a setting is invalid
     Check(Box<CheckArgs>),
     /// Verify tokens inside the WebAssembly component
     Verify(Box<VerifyArgs>),

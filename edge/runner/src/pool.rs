@@ -59,8 +59,8 @@ impl Pool {
         self.trapped.notified().await;
     }
 
-    /// Runs `call` on any free instance; on another one if that traps. After a trap, the instance is
-    /// out of service until the sync replaces it.
+    /// Runs `call` on any free instance; on another one if that traps. After a trap, the instance
+    /// is out of service until the sync replaces it.
     pub(crate) async fn on_any<R>(
         &self,
         call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
@@ -68,8 +68,8 @@ impl Pool {
         self.on_first_from(self.next.fetch_add(1, Ordering::Relaxed), false, call).await
     }
 
-    /// As [`on_any`](Pool::on_any), on the same instance for the same key while it is in service: it
-    /// remembers the uses of DPoP proofs.
+    /// As [`on_any`](Pool::on_any), on the same instance for the same key while it is in service:
+    /// it remembers the uses of DPoP proofs.
     pub(crate) async fn on_pinned<R>(
         &self,
         key: u64,

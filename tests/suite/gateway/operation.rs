@@ -106,9 +106,9 @@ async fn hangup_signal_takes_over_new_upstreams_and_keeps_the_old_if_they_are_in
 
 /// Runs `tollgate-edge check --json`. Returns the exit code and the findings.
 fn check(settings: &BTreeMap<&'static str, String>) -> Result<(Option<i32>, Value)> {
-    let component = required_env("TOLLGATE_TEST_WASM_DIR");
+    let (component, folder) = (required_env("TOLLGATE_TEST_WASM_DIR"), tempfile::tempdir()?);
     let mut command = Command::new(programs_dir().join("tollgate-edge"));
-    command.args(["check", "--json"]).envs(settings).current_dir(tempfile::tempdir()?.path());
+    command.args(["check", "--json"]).envs(settings).current_dir(folder.path());
     command.env("TOLLGATE_EDGE_COMPONENT", format!("{component}/tollgate_component.wasm"));
     let output = command.output()?;
     let findings = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
