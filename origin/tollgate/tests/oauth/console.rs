@@ -493,6 +493,36 @@ async fn console_and_api_change_resources_and_routes_alike() {
     let remove = "/admin/routes/remove?path=%2Forders%2F*&methods=GET+PUT";
     submit_and_follow(&root, remove, &[("path", "/orders/*"), ("methods", "GET PUT")]).await;
     assert_eq!(fixture.read("/routes").await, json!([]));
+
+    let more = r#"{ "claims": [{ "name": "tenant", "equals": "a" }], "max_age": 300, "upstream": "orders" }"#;
+    let fields = [("path", "/orders/{id}"), ("hosts", "api.example, *.Example"), ("scope", "orders"), ("more", more)];
+    submit_and_follow(&root, "/admin/new/route", &fields).await;
+    let made = fixture.read("/routes").await;
+    let route = json!({
+        "path": "/orders/{id}", "hosts": ["*.example", "api.example"], "scope": "orders", "max_age": 300,
+        "claims": [{ "name": "tenant", "equals": "a" }], "upstream": "orders",
+    });
+    let (status, problem) = fixture.send(Method::POST, "/routes", route.clone()).await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem.to_string().contains("api.example/orders/{id}"), "{problem}");
+    let page = root.get("/admin/routes").await.body;
+    assert!(page.contains("claim tenant equals") && page.contains("upstream=orders"), "{page}");
+    assert_eq!(fixture.send(Method::DELETE, "/routes", route.clone()).await.0, 204);
+    assert_eq!(fixture.send(Method::POST, "/routes", route.clone()).await, (201, made[0].clone()));
+    for (member, value) in
+        [("hosts", json!(["api.example:80"])), ("claims", json!([{ "name": "a" }])), ("introspect", json!(true))]
+    {
+        let mut wrong = route.clone();
+        wrong[member] = value;
+        assert_eq!(fixture.send(Method::POST, "/routes", wrong).await.0, 400, "{member}");
+    }
+    for more in ["[]", "{\"path\":\"/a\"}", "{\"streams\":\"stop\"}"] {
+        assert_eq!(submit(&root, "/admin/new/route", &[("path", "/b"), ("more", more)]).await.status, 400, "{more}");
+    }
+    let identified = [("path", "/orders/{id}"), ("hosts", "*.example api.example")];
+    let remove = "/admin/routes/remove?path=%2Forders%2F%7Bid%7D&hosts=*.example+api.example";
+    submit_and_follow(&root, remove, &identified).await;
+    assert_eq!(fixture.read("/routes").await, json!([]));
     for page in ["/admin", "/admin/edges", "/admin/keys"] {
         assert_eq!(root.get(page).await.status, 200, "{page}");
     }

@@ -1,7 +1,7 @@
 //! Opaque tokens, introspection, resource indicators, and the short names.
 
 use serde_json::json;
-use tollgate_model::{ClientMetadata, GrantType, OnStale, Resource, Route, Scope, TokenFormat};
+use tollgate_model::{ClientMetadata, GrantType, OnStale, Resource, Route, RouteDocument, Scope, TokenFormat};
 
 use crate::fixture::{Origin, answer, claims, text};
 
@@ -107,6 +107,53 @@ async fn validate_decides_as_the_edges_do() {
         ("x-original-uri", "/%61dmin", token, 400),
     ] {
         assert_eq!(ask(name, address, token).await, status, "{name}: {address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_applies_rules_by_host_client_claim_and_authentication() {
+    let origin = Origin::start().await;
+    origin.client("robot", Origin::service("orders")).await;
+    for document in [
+        json!({ "path": "/orders/{id}", "hosts": ["api.example"], "acr": ["gold"], "max_age": 60 }),
+        json!({ "path": "/orders/{id}", "hosts": ["*.open.example"], "public": true }),
+        json!({ "path": "/mine/*", "clients": ["robot"], "claims": [{ "name": "sub", "equals": "robot" }] }),
+        json!({ "path": "/theirs", "clients": ["other"] }),
+        json!({ "path": "/roles", "claims": [{ "name": "roles", "contains": "admin" }] }),
+        json!({ "path": "/bound", "binding": "required" }),
+        json!({ "path": "/foreign", "audience": "https://other.example" }),
+    ] {
+        let document: RouteDocument = serde_json::from_value(document).expect("a document");
+        let route = Route::try_from(document).expect("a rule");
+        origin.server.store().create_route(&route).await.expect("added");
+    }
+    let tokens = origin.token("robot", &[("grant_type", "client_credentials"), ("scope", "orders")]).await;
+    let token = text(&tokens, "access_token");
+    let ask = async |headers: &[(&str, &str)]| {
+        let request = origin.http.post(origin.url("/validate")).bearer_auth(token);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.expect("answered");
+        let challenge = response.headers().get("www-authenticate").and_then(|value| value.to_str().ok());
+        (response.status().as_u16(), challenge.unwrap_or_default().to_owned())
+    };
+    for (headers, status) in [
+        (&[("x-original-uri", "https://a.open.example/orders/1")][..], 200),
+        (&[("x-original-uri", "/orders/1"), ("x-original-host", "A.Open.example:443")], 200),
+        (&[("x-forwarded-uri", "/orders/1"), ("x-forwarded-host", "a.open.example")], 200),
+        (&[("x-original-uri", "/orders/1"), ("x-forwarded-host", "a.open.example")], 400),
+        (&[("x-original-uri", "/orders/1/2")], 200),
+        (&[("x-original-uri", "/mine/1")], 200),
+        (&[("x-original-uri", "/theirs")], 403),
+        (&[("x-original-uri", "/roles")], 403),
+        (&[("x-original-uri", "/bound")], 401),
+        (&[("x-original-uri", "/foreign")], 401),
+    ] {
+        assert_eq!(ask(headers).await.0, status, "{headers:?}");
+    }
+    let (status, challenge) = ask(&[("x-original-uri", "https://api.example/orders/1")]).await;
+    assert_eq!(status, 401);
+    for part in ["error=\"insufficient_user_authentication\"", "acr_values=\"gold\"", "max_age=\"60\""] {
+        assert!(challenge.contains(part), "{challenge}");
     }
 }
 
