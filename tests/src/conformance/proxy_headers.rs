@@ -79,17 +79,16 @@ impl Table<'_> {
 
     fn trusted_proxy_headers(&self) -> Vec<Case> {
         let reader = bearer(&self.eddsa());
+        // At a Worker, this header names the peer: Cloudflare overwrites that of a client.
+        let from_proxy =
+            |name: &str| get(name, "/headers", &[&reader], anonymous()).with("cf-connecting-ip", "127.0.0.1");
         let kept = OF_PROXIES.iter().map(|name| {
-            get(&format!("{name} of a proxy"), "/headers", &[&reader], anonymous())
-                .with(name, "203.0.113.9")
-                .upstream_gets(name, "203.0.113.9")
+            from_proxy(&format!("{name} of a proxy")).with(name, "203.0.113.9").upstream_gets(name, "203.0.113.9")
         });
-        let overrides = OVERRIDES.iter().map(|name| {
-            get(&format!("{name} of a proxy"), "/headers", &[&reader], anonymous())
-                .with(name, "DELETE")
-                .upstream_lacks(name)
-        });
-        let with_underscores = get("a header with underscores from a proxy", "/headers", &[&reader], anonymous())
+        let overrides = OVERRIDES
+            .iter()
+            .map(|name| from_proxy(&format!("{name} of a proxy")).with(name, "DELETE").upstream_lacks(name));
+        let with_underscores = from_proxy("a header with underscores from a proxy")
             .with("x_forwarded_user", "root")
             .upstream_lacks("x_forwarded_user");
         kept.chain(overrides).chain([with_underscores]).collect()
