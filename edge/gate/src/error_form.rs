@@ -36,6 +36,7 @@ fn title(status: u16) -> &'static str {
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Error",
