@@ -247,8 +247,9 @@ impl Replica {
     }
 
     /// The announced snapshot, if it is newer and fetching it pays: the replica occupies half as
-    /// much again as it would with that snapshot, or a small snapshot is old and may contain expired
-    /// revocations. So memory depends on what is revoked, not on how long the edge has been running.
+    /// much again as it would with that snapshot, or a small snapshot is old and may contain
+    /// expired revocations. So memory depends on what is revoked, not on how long the edge has been
+    /// running.
     pub fn snapshot_to_fold(&self) -> Option<SnapshotInfo> {
         let published = self.published?;
         let held = (self.snapshot.sequence(), self.snapshot.as_of_ms());

@@ -105,8 +105,8 @@ impl ReplicaState {
     }
 
     /// After deltas, plans to fetch an announced snapshot that takes less memory, once for each
-    /// announcement: a cache may have an older one. `spread` is random, so that the edges of a fleet,
-    /// which all learn of a snapshot at the same moment, do not fetch it at the same moment.
+    /// announcement: a cache may have an older one. `spread` is random, so that the edges of a
+    /// fleet, which all learn of a snapshot at the same moment, do not fetch it at the same moment.
     pub(crate) fn plan_fold(&mut self, spread: u8) {
         let announced = self.replica.as_ref().and_then(Replica::snapshot_to_fold);
         if spread < MAX_FOLD_SPREAD && announced > self.folded {

@@ -1,5 +1,5 @@
-//! The origin's newest snapshot, checked and revalidated for each request. Concurrent requests share
-//! a request to the origin.
+//! The origin's newest snapshot, checked and revalidated for each request. Concurrent requests
+//! share a request to the origin.
 
 use crate::origin_client::OriginClient;
 use bytes::Bytes;

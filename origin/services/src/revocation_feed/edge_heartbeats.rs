@@ -66,8 +66,8 @@ impl EdgeHeartbeats {
         }
     }
 
-    /// Takes the heartbeats of the edges that follow `last` in order, and begins again with the first
-    /// after the last one.
+    /// Takes the heartbeats of the edges that follow `last` in order, and begins again with the
+    /// first after the last one.
     fn drain(&self, last: &mut Option<(EdgeName, u64)>) -> Vec<EdgeHeartbeat> {
         let mut edges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let following = last.take().map(|last| (Bound::Excluded(last), Bound::Unbounded));

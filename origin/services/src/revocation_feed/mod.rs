@@ -2,8 +2,8 @@
 //! ([`EdgePusher`]).
 //!
 //! Deltas are read from the database for each batch of responses ([`DeltaPolls`]), so an edge
-//! receives what was committed at the time that the message states. Snapshots are built in the background and state the time they
-//! were built; deltas bring an edge up to date from there.
+//! receives what was committed at the time that the message states. Snapshots are built in the
+//! background and state the time they were built; deltas bring an edge up to date from there.
 
 mod delta_polls;
 pub mod edge_config;
