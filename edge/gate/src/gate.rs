@@ -362,6 +362,7 @@ impl Gate {
             Ok(forward) => self.use_proof(&possession, now).map(|()| forward),
             Err(Obstacle::Refused(refusal)) => Err(refusal),
         };
+        self.counters.token_verified(self.state.verifier().was_cached());
         self.counters.decided(has_waited, is_stale);
         match verdict {
             Ok(forward) => allowed(forward),
@@ -387,18 +388,10 @@ impl Gate {
         let (requirements, view) = self.route_requirements(route, now_ms)?;
         let view = ReplicaView { is_fresh: !self.is_stale(route, now_ms), ..view };
         let mut verifier = self.state.verifier();
-        let mut verify = |requirements: &TokenRequirements<'_>| {
-            let verdict = verifier.verify_in_request(token, requirements, Some(possession), &view, now_ms / 1000);
-            let result = verdict.map(&use_token);
-            (result, verifier.was_cached())
-        };
-        let (verdict, was_cached) = verify(&requirements);
-        let refusal = match verdict {
+        let verdict = verifier.verify_in_request(token, &requirements, Some(possession), &view, now_ms / 1000);
+        let refusal = match verdict.map(&use_token) {
             Err(refusal) => refusal,
-            Ok(passed) => {
-                self.counters.token_verified(was_cached);
-                return Ok(passed);
-            }
+            Ok(passed) => return Ok(passed),
         };
         let max_staleness_ms = self.max_staleness_ms(route);
         let introspection =
@@ -408,7 +401,6 @@ impl Gate {
         {
             return self.verify_introspected(&introspection(reference), possession, use_token);
         }
-        self.counters.token_verified(was_cached);
         // The shared fetch, which may tell the status of all tokens, comes first.
         if !may_wait && is_introspected(&refusal, &requirements) {
             let token_id = verifier.token_id_of_last(token, requirements.allow_plain_jwt);
