@@ -11,6 +11,7 @@ mod crash_recovery;
 mod deploy;
 mod dist_builds;
 mod doctor;
+mod edge_verdicts;
 mod end_to_end;
 mod feed_at_scale;
 mod first_run;
