@@ -32,6 +32,7 @@ mod revocation_delivery;
 mod revocation_effects;
 mod revocation_kinds;
 mod rfc_requirements;
+mod route_limits;
 mod security_events;
 mod sign_in_flood;
 mod slow_clients;

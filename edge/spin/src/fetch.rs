@@ -62,7 +62,11 @@ pub(crate) async fn wait_for_refresh(edge: &Rc<Edge>) {
             monotonic_clock::wait_for(POLL_INTERVAL_NS).await;
         }
         let is_stale = edge.gate().freshness(now_ms()) == Freshness::Stale;
-        if !is_stale || edge.has_failed.get() || monotonic_clock::now() >= deadline {
+        if !is_stale || edge.has_failed.get() {
+            return;
+        }
+        if monotonic_clock::now() >= deadline {
+            edge.has_failed.set(true); // no other request waits for this refresh
             return;
         }
         monotonic_clock::wait_for(SHARED_LOG_POLL_INTERVAL_NS).await;

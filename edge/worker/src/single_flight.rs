@@ -62,15 +62,26 @@ impl SingleFlight {
             if let Some(ended) = started {
                 let remaining = Duration::from_millis(deadline.saturating_sub(now_ms()));
                 drop(future::select(ended, Delay::from(remaining)).await);
-                return;
+                return self.record_overdue(deadline);
             }
             let current = self.current.get();
             while self.is_in_flight() && self.current.get() == current && now_ms() < deadline {
                 Delay::from(POLL_INTERVAL).await;
             }
+            self.record_overdue(deadline);
             if is_sufficient() {
                 return;
             }
+        }
+    }
+
+    /// Records a fetch that has kept a request waiting until its deadline, so that no other request
+    /// waits for it.
+    fn record_overdue(&self, deadline: u64) {
+        if self.is_in_flight() && now_ms() >= deadline {
+            let mut back_off = self.back_off.get();
+            back_off.record_overdue(now_ms());
+            self.back_off.set(back_off);
         }
     }
 
