@@ -19,7 +19,7 @@ use crate::message::{Decision, Forward, ForwardRoute, Header, RefusedRequest, Re
 use crate::path;
 use crate::replica_state::ReplicaState;
 use crate::resource_metadata::{self, Resources};
-use crate::routing::{authority, find_route};
+use crate::routing::{authority, find_route, route_label};
 use crate::settings::Settings;
 
 /// Path for proxies that ask the gate about a request (`auth_request`, `forwardAuth`, `ext_authz`).
@@ -584,12 +584,6 @@ impl Gate {
             );
         Response::json(if status == "ok" { 200 } else { 503 }, body)
     }
-}
-
-/// A route rule in metrics and logs: `GET,POST api.example/orders/*`.
-fn route_label(route: &Route) -> String {
-    let separator = if route.methods().is_empty() { "" } else { " " };
-    [&*route.methods().join(","), separator, &*route.hosts().join(","), route.path()].concat()
 }
 
 /// Outcome of the checks of a request.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tollgate_core::{RateLimit, RateLimitKey, Route, StreamPolicy, TokenReference, VerifiedToken};
 
 use crate::json::JsonObject;
+use crate::routing::route_label;
 
 /// A client's request, without its body.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +157,7 @@ impl ForwardRoute {
     /// Forwards a request with this token; without one, there is none whose end could end a stream.
     pub(crate) fn new(route: &Route, token: Option<&VerifiedToken>) -> Self {
         let rate_limit = |limit: RateLimit| RouteRateLimit {
-            rule: [&*route.hosts().join(","), route.path()].concat(),
+            rule: route_label(route),
             limit,
             holder: token.and_then(|token| match limit.by {
                 RateLimitKey::Client => Some(token.client_id().to_owned()),
@@ -177,7 +178,7 @@ impl ForwardRoute {
 /// The rate limit of a route rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRateLimit {
-    /// Hosts and path of the rule: each rule has its own counts.
+    /// Methods, hosts and path of the rule: each rule has its own counts.
     pub rule: String,
     /// The limit.
     pub limit: RateLimit,

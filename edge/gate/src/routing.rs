@@ -17,6 +17,12 @@ pub(crate) fn authority<'a>(request: &Request<'a>) -> Option<&'a str> {
     single_value(request, "host")?
 }
 
+/// A route rule in metrics, logs and rate limits: `GET,POST api.example/orders/*`.
+pub(crate) fn route_label(route: &Route) -> String {
+    let separator = if route.methods().is_empty() { "" } else { " " };
+    [&*route.methods().join(","), separator, &*route.hosts().join(","), route.path()].concat()
+}
+
 /// Finds the route rule for a host, a method and a path. An encoded slash is part of its segment,
 /// as the upstream reads it, if the rule allows it. To a server that takes it for a slash, the path
 /// must have the same rule, or none.
