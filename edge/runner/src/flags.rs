@@ -64,6 +64,15 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_of_the_gate_has_an_option_unless_it_is_a_secret() {
+        for (name, _) in tollgate_gate::SETTINGS {
+            let is_key = name.ends_with("_KEY") || name.ends_with("_KEYS");
+            let is_secret = is_key && *name != "TOLLGATE_EDGE_SNAPSHOT_KEY";
+            assert_eq!(GATE_FLAGS.iter().any(|(_, _, known)| known == name), !is_secret, "{name}");
+        }
+    }
+
+    #[test]
     fn every_option_sets_its_setting() {
         let command = SettingFlags::augment_args(Command::new("edge"));
         let matches = command.try_get_matches_from(["edge", "--listen", "a", "--origin", "b", "--soft-ms", "c"]);
