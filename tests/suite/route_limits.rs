@@ -20,7 +20,7 @@ async fn limits_and_upstreams_of_routes_hold_at_every_kind_of_edge() -> Result<(
         &["/other", "--upstream", "other"],
         &["/missing", "--upstream", "missing"],
     ] {
-        origin.cli(&[&["route", "add", "--path"], rule].concat())?;
+        origin.cli(&[["route", "add", "--path"].as_slice(), rule].concat())?;
     }
     let upstream = EchoUpstream::start().await?;
     let other = HttpServer::start(|_| async { Some((200, b"the other upstream".to_vec())) }).await?;
