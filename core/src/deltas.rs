@@ -183,6 +183,9 @@ fn read_snapshot_info(body: &mut Body<'_>) -> Result<Option<SnapshotInfo>, WireE
 
 fn read_document(body: &mut Body<'_>, digest: ConfigDigest) -> Result<Option<Box<Config>>, WireError> {
     let extent = body.extent(1)?;
+    if extent > MAX_DOCUMENT_BYTES {
+        return Err(WireError::Malformed("larger than a configuration in deltas may be"));
+    }
     let document = body.bytes(extent)?;
     if document.is_empty() {
         return Ok(None);

@@ -6,6 +6,10 @@
 pub const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
 const HEADER_BYTES: usize = 8;
 const SIGNATURE_BYTES: usize = 64;
+/// The version of deltas with a document.
+const SHARED_VERSION: u8 = 3;
+/// Size of a delta.
+const ENTRY_BYTES: usize = 33;
 
 /// The parts of a snapshot, without the filter and the functions.
 #[derive(Debug, Default)]
@@ -73,6 +77,8 @@ pub struct Deltas {
     pub epoch: u32,
     /// Offset in the message of the entries' count.
     pub count: usize,
+    /// `document`; empty in versions without it.
+    pub document: Vec<u8>,
 }
 
 impl Deltas {
@@ -82,7 +88,15 @@ impl Deltas {
         let (issuer, after) = (reader.text()?, reader.u64()?);
         reader.take(8 + 8)?; // head and as-of
         let (chain, config, epoch) = (reader.array()?, reader.array()?, reader.u32()?);
-        Some(Self { issuer, after, chain, config, epoch, count: reader.at })
+        let (count, mut document) = (reader.at, Vec::new());
+        if message.get(4) == Some(&SHARED_VERSION) {
+            let entries = reader.u32()? as usize;
+            reader.take(entries * ENTRY_BYTES)?;
+            reader.take(3 * 8)?; // snapshot
+            let length = reader.u32()? as usize;
+            document = reader.take(length)?.to_vec();
+        }
+        Some(Self { issuer, after, chain, config, epoch, count, document })
     }
 }
 

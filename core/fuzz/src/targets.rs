@@ -16,9 +16,9 @@ use serde_json::Value;
 use sha2::Sha256;
 use tollgate_core::{
     CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, EdgeReport, HashChain, KeySet, MAX_KEYS,
-    MAX_REPORT_BYTES, MAX_ROUTES, Refusal, Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot,
-    SnapshotParts, SnapshotSigner, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
-    build_deltas, build_snapshot, verify,
+    MAX_REPORT_BYTES, MAX_ROUTES, Nonce, Refusal, Replica, RevocationId, RevocationKind, RevokedBefore, SharedParts,
+    Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
+    build_deltas, build_shared_deltas, build_snapshot, verify,
 };
 
 use crate::reference_reader;
@@ -34,6 +34,8 @@ pub const SEED: [u8; 32] = [7; 32];
 const SIGNATURE_BYTES: usize = 64;
 /// Header of the tokens that carry fuzzed claims.
 const TOKEN_HEADER: &str = r#"{"typ":"at+jwt","alg":"HS256","kid":"h"}"#;
+/// The nonce that the seed of deltas for many requests answers.
+pub const ANSWERED_NONCE: Nonce = Nonce::from_bytes([2; Nonce::LEN]);
 /// Limits of the strict profile on header and claims.
 const MAX_JSON_DEPTH: usize = 16;
 const MAX_JSON_MEMBERS: usize = 256;
@@ -121,13 +123,16 @@ fn query_replica(replica: &Replica, issuer: &str) {
 /// A message of deltas that an edge receives. The encoding is unique: an accepted message equals
 /// what the origin builds from the same parts, byte for byte.
 pub fn deltas(data: &[u8]) -> Outcome {
-    let accepts_as_is = Deltas::decode(data, &*PINS).is_ok();
-    let signed = re_signed(data);
-    assert!(!accepts_as_is || signed == data, "deltas were accepted that the key did not sign");
+    let (message, path) = split_path(data).unwrap_or((data, &[]));
+    let signed = [re_signed(message).as_slice(), path].concat();
+    let as_is = Deltas::decode(data, &*PINS);
+    assert!(as_is.is_err() || signed == data, "deltas were accepted that the key did not sign");
+    // A path is not signed: it proves something, or nothing.
+    let accepts_as_is = as_is.is_ok_and(|deltas| path.is_empty() || deltas.answers(ANSWERED_NONCE));
     let decoded = Deltas::decode(&signed, &*PINS);
     if let Ok(deltas) = &decoded {
-        let reference =
-            reference_reader::Deltas::read(&signed).expect("the reference reader reads what the crate reads");
+        let reference = reference_reader::Deltas::read(&re_signed(message))
+            .expect("the reference reader reads what the crate reads");
         let parts = DeltaParts {
             issuer: &reference.issuer,
             after: reference.after,
@@ -139,11 +144,26 @@ pub fn deltas(data: &[u8]) -> Outcome {
             deltas: deltas.entries(),
             nonce: deltas.nonce(),
         };
-        let built = build_deltas(&parts, &SIGNER).expect("parts that were read");
+        let built = if path.is_empty() {
+            build_deltas(&parts, &SIGNER).expect("parts that were read")
+        } else {
+            let nonce = deltas.nonce().expect("an answer has a nonce");
+            let shared = SharedParts { published: deltas.published(), document: &reference.document, nonce };
+            let built = build_shared_deltas(&parts, &shared, &SIGNER).expect("parts that were read");
+            [split_path(&built).expect("it has a path").0, path].concat()
+        };
         assert!(built == signed, "the message is not what its parts build to");
         apply_twice(deltas, &reference);
     }
     Outcome { accepts_as_is, accepts_signed: decoded.is_ok() }
+}
+
+/// Splits deltas that may answer many requests into the signed message and the path with its
+/// length; none if they are of another version.
+fn split_path(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u16::from_be_bytes(*data.last_chunk()?);
+    let signed = data.len().checked_sub(usize::from(length) + 2)?;
+    data.starts_with(b"TGDL\x03").then(|| data.split_at(signed))
 }
 
 /// Applies the deltas twice to a replica whose sequence is the one before them.

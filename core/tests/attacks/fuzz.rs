@@ -157,6 +157,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("deltas", "every-kind", real_deltas()),
         ("deltas", "one", sample_messages::deltas(ISSUER, &history(false), 4, 5)),
         ("deltas", "heartbeat", sample_messages::deltas(ISSUER, &history(false), 12, 12)),
+        ("deltas", "shared", sample_messages::shared_deltas()),
         ("round_trip", "some", (0..40 * 17).map(|at: u32| (at * at / 7 + at) as u8).collect()),
         ("config", "real", sample_messages::CONFIG.to_vec()),
         ("config", "empty", reference_reader::CONFIG.to_vec()),

@@ -1,12 +1,13 @@
 //! Valid messages with content in every section.
 
 use tollgate_core::{
-    CascadeBuilder, ConfigDigest, Delta, DeltaParts, EpochTokenId, HashChain, RevocationId, RevocationKind,
-    RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    CascadeBuilder, ConfigDigest, Delta, DeltaParts, EpochTokenId, HashChain, Nonce, NonceTree, RevocationId,
+    RevocationKind, RevokedBefore, SharedParts, Snapshot, SnapshotInfo, SnapshotParts, SnapshotSigner, build_deltas,
+    build_shared_deltas, build_snapshot,
 };
 
 use crate::mutation::Random;
-use crate::targets::{ISSUER, NOW, SEED};
+use crate::targets::{ANSWERED_NONCE, ISSUER, NOW, SEED};
 
 /// A configuration in the form that an origin writes.
 pub(crate) const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[{"alg":"EdDSA","crv":"Ed25519","kid":"e","kty":"OKP","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},"routes":[{"methods":["GET"],"on_not_covered":"deny","on_stale":"allow","path":"/reports/*","public":false,"scope":["reports:read"]}]}"#;
@@ -118,7 +119,11 @@ pub(crate) fn real_snapshot() -> Vec<u8> {
 
 /// Deltas of this issuer and log, after one sequence up to another.
 pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Vec<u8> {
-    let parts = DeltaParts {
+    build_deltas(&delta_parts(issuer, history, after, to), &signer()).expect("valid deltas")
+}
+
+fn delta_parts<'a>(issuer: &'a str, history: &'a [Delta], after: u64, to: u64) -> DeltaParts<'a> {
+    DeltaParts {
         issuer,
         after,
         head: history.len() as u64,
@@ -128,8 +133,19 @@ pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Ve
         epoch: EPOCH + 1,
         deltas: &history[after as usize..to as usize],
         nonce: None,
-    };
-    build_deltas(&parts, &signer()).expect("valid deltas")
+    }
+}
+
+/// The answer to the second of three nonces, with a configuration.
+pub(crate) fn shared_deltas() -> Vec<u8> {
+    let history = history(false);
+    let nonces = [Nonce::from_bytes([1; Nonce::LEN]), ANSWERED_NONCE, Nonce::from_bytes([3; Nonce::LEN])];
+    let tree = NonceTree::new(&nonces).expect("three nonces");
+    let published = Some(SnapshotInfo { sequence: SEQUENCE, as_of_ms: NOW * 1000, bytes: 5000 });
+    let shared = SharedParts { published, document: CONFIG, nonce: tree.root() };
+    let message = build_shared_deltas(&delta_parts(ISSUER, &history, 4, 5), &shared, &signer()).expect("valid deltas");
+    let (shared, rest) = tree.answer(&message, 1).expect("an answer");
+    [shared, &rest].concat()
 }
 
 /// The message of deltas that the tests change. It contains each kind.
