@@ -119,8 +119,8 @@ impl RouteTest {
     ) -> RouteTestView {
         let (host, target) = split_url(&self.url);
         let found = find_route_of_target(config, host, &self.method, target);
-        let path = found.as_ref().map_or_else(|_| target.to_owned(), |(_, path)| path.clone());
-        let rules = config.rule_matches(host, &self.method, &path).map(|one| RuleView {
+        let decoded = found.as_ref().map_or(target, |(_, path)| path.as_str());
+        let rules = config.rule_matches(host, &self.method, decoded).map(|one| RuleView {
             rule: routes.get(one.index).map(Route::to_string).unwrap_or_default(),
             host: one.host,
             path: one.path,
@@ -129,8 +129,8 @@ impl RouteTest {
         let mut view = RouteTestView {
             method: self.method.clone(),
             host: host.map(str::to_owned),
+            path: target.split('?').next().unwrap_or_default().to_owned(),
             rules: rules.collect(),
-            path,
             rule: None,
             checks: Vec::new(),
             decision: Decision::Forward,
