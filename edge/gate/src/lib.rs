@@ -78,7 +78,7 @@ pub use settings::{
     DEPRECATED_SETTINGS, DPOP_NONCE, DPOP_NONCE_KEY, DeprecatedSetting, EdgeIdentity, SETTINGS, Settings,
     deprecated_settings, split_path, with_path,
 };
-pub use streams::{StreamSchedule, StreamVerdict};
+pub use streams::{StreamSchedule, StreamVerdict, may_stay_open, stream_check_delay_ms};
 pub use sync::{FOLD_TARGET, MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
     ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,

@@ -13,6 +13,25 @@ use crate::message::Request;
 use crate::path;
 use crate::routing::{authority, find_route};
 
+/// Time between two checks of a stream by a host that does not learn of changes.
+const CHECK_INTERVAL_MS: u64 = 100;
+/// Length up to which a body is no stream.
+const MAX_SHORT_BODY_BYTES: u64 = 1 << 20;
+
+/// Whether a response with these headers may stay open: it has events, its length is unknown, or it
+/// is long. For hosts that otherwise pass the body on without looking at it.
+pub fn may_stay_open(content_type: Option<&str>, content_length: Option<&str>) -> bool {
+    let length = content_length.and_then(|length| length.parse::<u64>().ok());
+    content_type.is_some_and(|kind| kind.starts_with("text/event-stream"))
+        || length.is_none_or(|length| length > MAX_SHORT_BODY_BYTES)
+}
+
+/// Milliseconds until a host that does not learn of changes checks the stream with this ticket
+/// again.
+pub fn stream_check_delay_ms(ticket: &StreamTicket, now_ms: u64) -> u64 {
+    ticket.expires_at().saturating_mul(1000).saturating_sub(now_ms).min(CHECK_INTERVAL_MS)
+}
+
 /// Whether a stream may stay open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamVerdict {

@@ -12,24 +12,18 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::rc::Rc;
-use tollgate_gate::{Refusal, StreamTicket, StreamVerdict};
+use tollgate_gate::{Refusal, StreamTicket, StreamVerdict, may_stay_open, stream_check_delay_ms};
 
-/// Time between two checks of an open stream.
-const CHECK_INTERVAL_MS: u64 = 100;
-/// Length up to which a body is not a stream.
-const MAX_SHORT_BODY_BYTES: u64 = 1 << 20;
 /// Bytes of a body that are in memory.
 const BUFFER_BYTES: usize = 16 << 10;
 
 type TrailersReader = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
-/// Whether the response may take long: its length is not known, or large, or it has events.
+/// Whether the response may stay open. Others are left to the host.
 pub(crate) fn may_last(headers: &[(String, Vec<u8>)]) -> bool {
     let header = |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     let text = |name: &str| header(name).and_then(|(_, value)| core::str::from_utf8(value).ok());
-    let has_events = text("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let length = text("content-length").and_then(|length| length.parse::<u64>().ok());
-    has_events || length.is_none_or(|length| length > MAX_SHORT_BODY_BYTES)
+    may_stay_open(text("content-type"), text("content-length"))
 }
 
 /// The body and its trailers, which break off when the gate no longer accepts the token. Without a
@@ -100,7 +94,6 @@ async fn refused(edge: &Rc<Edge>, ticket: &StreamTicket) -> Refusal {
             return refusal;
         }
         fetch::keep_fresh(edge);
-        let until_expiry_ms = ticket.expires_at().saturating_mul(1000).saturating_sub(now_ms());
-        monotonic_clock::wait_for(until_expiry_ms.min(CHECK_INTERVAL_MS).saturating_mul(1_000_000)).await;
+        monotonic_clock::wait_for(stream_check_delay_ms(ticket, now_ms()).saturating_mul(1_000_000)).await;
     }
 }

@@ -11,7 +11,7 @@ use futures::{
     StreamExt as _,
     future::{self, Either},
 };
-use tollgate_gate::{Refusal, StreamTicket, StreamVerdict};
+use tollgate_gate::{Refusal, StreamTicket, StreamVerdict, may_stay_open, stream_check_delay_ms};
 use worker::{
     Context, Delay, Env, EventStream, Response, Result, WebSocket, WebSocketPair, WebsocketEvent, console_error,
     js_sys::{self, Function, Reflect, futures::JsFuture},
@@ -21,10 +21,6 @@ use worker::{
 
 use crate::{fetch, http, isolate::Isolate, now_ms, with_gate_request};
 
-/// Time between two checks of an open stream.
-const CHECK_INTERVAL_MS: u64 = 100;
-/// Length up to which a body is not a stream: the runtime passes it on without the Worker.
-const MAX_SHORT_BODY_BYTES: u64 = 1 << 20;
 /// The token is no longer good (RFC 6455 section 7.4.1: policy violation).
 const POLICY_VIOLATION: u16 = 1008;
 /// The connection to the other side broke (internal error).
@@ -72,8 +68,7 @@ impl StreamWatch {
                 return refusal;
             }
             fetch::keep_fresh(&self.isolate, &self.env, &self.context);
-            let until_expiry = ticket.expires_at().saturating_mul(1000).saturating_sub(now_ms());
-            Delay::from(Duration::from_millis(until_expiry.min(CHECK_INTERVAL_MS))).await;
+            Delay::from(Duration::from_millis(stream_check_delay_ms(ticket, now_ms()))).await;
         }
     }
 
@@ -88,14 +83,11 @@ impl Drop for StreamWatch {
     }
 }
 
-/// Whether the response may stay open: a WebSocket, or a body with events, of unknown length, or
-/// that is long. Others are left to the runtime.
+/// Whether the response may stay open. Others are left to the runtime.
 pub(crate) fn may_last(response: &web_sys::Response) -> bool {
     let header = |name| response.headers().get(name).ok().flatten();
-    let has_events = || header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let length = || header("content-length").and_then(|length| length.parse::<u64>().ok());
-    let is_long = || length().is_none_or(|length| length > MAX_SHORT_BODY_BYTES);
-    response.status() == 101 || response.body().is_some_and(|_| has_events() || is_long())
+    let is_long = || may_stay_open(header("content-type").as_deref(), header("content-length").as_deref());
+    response.status() == 101 || (response.body().is_some() && is_long())
 }
 
 /// The response, which ends when the token is no longer good.

@@ -139,3 +139,26 @@ fn only_streams_with_an_accepted_token_can_end_with_it() {
     assert_eq!(policy(gate.decide(&anonymous, NOW, true)), StreamPolicy::Continue);
     assert_eq!(gate.stream_ticket(&anonymous), None);
 }
+
+#[test]
+fn responses_that_may_stay_open_are_known_by_their_headers() {
+    for (content_type, content_length, expected) in [
+        (Some("text/event-stream; charset=utf-8"), Some("5"), true),
+        (Some("application/json"), None, true),
+        (Some("application/json"), Some("1048576"), false),
+        (None, Some("1048577"), true),
+        (None, Some("0"), false),
+        (None, Some("many"), true),
+    ] {
+        assert_eq!(may_stay_open(content_type, content_length), expected, "{content_type:?} {content_length:?}");
+    }
+}
+
+#[test]
+fn stream_is_checked_again_when_its_ticket_expires_at_the_latest() {
+    let ticket = ticket(&synced(&Origin::with(0)), "/", "a");
+    let expires_at_ms = ticket.expires_at() * 1000;
+    assert_eq!(stream_check_delay_ms(&ticket, expires_at_ms - 40), 40);
+    assert!(stream_check_delay_ms(&ticket, NOW) <= 1000);
+    assert_eq!(stream_check_delay_ms(&ticket, expires_at_ms + 1), 0);
+}
