@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tollgate_edge::{Edge, RelaySettings};
 use tollgate_model::TokenAlg;
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::Browser;
@@ -134,6 +135,26 @@ async fn isolates_and_instances_report_what_they_passed_and_refused() -> Result<
         );
         assert_eq!(reported["refused_by_reason"], json!({ "missing_token": 1 }), "{kind:?} {reported}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edges_behind_a_relay_are_seen() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = TestClient::register_with_cli(&origin, "counted", &[])?;
+    let token = client.token("").await?;
+    let settings = origin.edge_settings(&upstream.url).await?;
+    let relay = Edge::start_relay(RelaySettings::from_lookup(|name| settings.get(name).cloned())?).await?;
+    let mut behind = settings.clone();
+    behind.insert("TOLLGATE_EDGE_ISSUER", origin.server.issuer().to_owned());
+    behind.insert("TOLLGATE_EDGE_ORIGIN", relay.url());
+    behind.insert("TOLLGATE_EDGE_KEY", add_edge(&origin, "behind")?);
+    let edge = TestEdge::start(EdgeKind::Runner, &behind).await?;
+    for _ in 0..2 {
+        assert_eq!(client.status(&format!("{}/reports", edge.url), &token).await?, 200);
+    }
+    let reported = wait_for_passed(&origin, "behind", 2).await?;
+    assert_eq!(reported["passed"], 2, "{reported}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! and a change reaches all edges as soon as the origin sends it.
 
 use super::SHARED_VERSION;
+use super::heartbeats::Heartbeats;
 use crate::origin_client::OriginClient;
 use crate::response::{Body, json_error, now_ms};
 use crate::settings::RelaySettings;
@@ -77,6 +78,8 @@ pub(super) struct DeltaBatches {
     client: Arc<OriginClient>,
     pins: Vec<[u8; 32]>,
     edge: Option<EdgeIdentity>,
+    /// Those of edges, for the origin.
+    pub(super) heartbeats: Heartbeats,
     /// Questions that are being collected.
     collecting: Mutex<HashMap<BatchKey, Vec<Waiting>>>,
     polls: Semaphore,
@@ -93,6 +96,7 @@ impl DeltaBatches {
             client,
             pins: settings.snapshot_keys.clone(),
             edge: settings.edge.clone(),
+            heartbeats: Heartbeats::default(),
             collecting: Mutex::default(),
             polls: Semaphore::new(MAX_POLLS),
             waiting: AtomicUsize::new(0),
@@ -189,6 +193,7 @@ impl DeltaBatches {
         if let Some(config) = config {
             query = format!("{query}&config={}", tollgate_core::ConfigDigest::from_bytes(config));
         }
+        query.push_str(&self.heartbeats.take_parameter());
         if let Some(edge) = &self.edge {
             query = edge.key.sign(format!("{query}&edge={}&number={}&at={}", edge.name, edge.number, now_ms()));
         }

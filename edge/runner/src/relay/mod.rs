@@ -10,6 +10,7 @@
 //! their questions.
 
 mod delta_batches;
+mod heartbeats;
 mod snapshot_cache;
 
 use crate::origin_client::OriginClient;
@@ -64,6 +65,7 @@ impl Relay {
             Ok(question) => question,
             Err(why) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", why),
         };
+        self.deltas.heartbeats.record(query);
         match self.deltas.answer(question).await {
             Ok((shared, rest)) => message(full([shared.as_ref(), &rest].concat())),
             Err(failure) => failure.response(),

@@ -5,7 +5,8 @@
 //! A registered edge may identify itself: `&edge=NAME&number=N&at=MS&report=TEXT&proof=HEX`, with
 //! the request time, totals of its work (now and then, see [`EdgeReport`]) and, at the end of the
 //! query, an HMAC over everything before it. `tollgate edge list` then shows the progress of the
-//! edge. The response does not depend on it: an invalid proof only records nothing.
+//! edge. The response does not depend on it: an invalid proof only records nothing. A relay adds the
+//! signed queries of its edges: `&relayed=QUERIES`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::openapi::responses::{BadRequest, Conflict, Unavailable};
 use crate::problem;
 use crate::problem::Problem;
 
+/// Heartbeats that a relay hands on with one request.
+const MAX_RELAYED: usize = 64;
 /// Below the idle timeouts of common proxies.
 const MAX_WAIT_SECONDS: f64 = 30.0;
 /// The version of messages that may answer many requests.
@@ -69,6 +72,11 @@ pub(crate) struct DeltaEndpoint {
             "report" = Option<String>,
             Query,
             description = "Totals of the edge's work since its start",
+        ),
+        (
+            "relayed" = Option<String>,
+            Query,
+            description = "From a relay: signed queries of its edges, one a line",
         ),
         (
             "proof" = Option<String>,
@@ -132,6 +140,9 @@ pub(crate) async fn get(
     if let Some(edge) = edge {
         endpoint.edges.record(edge);
     }
+    if let Some(relayed) = query.get("relayed") {
+        record_relayed(&endpoint, relayed).await;
+    }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, body(answer)).into_response();
     if allowed_wait < wait {
@@ -145,6 +156,19 @@ fn body(answer: DeltaAnswer) -> Body {
     match shared.len() <= MAX_COPIED_BYTES {
         true => [shared.as_ref(), &rest].concat().into(),
         false => Body::from_stream(stream::iter([shared, rest.into()].map(Ok::<Bytes, Infallible>))),
+    }
+}
+
+/// Records the heartbeats that a relay hands on: the own queries of its edges, one a line. Those
+/// without a valid proof are ignored.
+async fn record_relayed(endpoint: &DeltaEndpoint, queries: &str) {
+    for text in queries.lines().take(MAX_RELAYED) {
+        let Ok(query) = Parameters::from_form(text) else { continue };
+        let after = query.get("after").and_then(|after| after.parse().ok()).unwrap_or_default();
+        let heartbeat = parse_heartbeat(&query, after).ok().flatten();
+        if let Ok(Some(edge)) = endpoint.edges.authenticate(text, heartbeat).await {
+            endpoint.edges.record(edge);
+        }
     }
 }
 
