@@ -5,8 +5,8 @@
 //! A registered edge may identify itself: `&edge=NAME&number=N&at=MS&report=TEXT&proof=HEX`, with
 //! the request time, totals of its work (now and then, see [`EdgeReport`]) and, at the end of the
 //! query, an HMAC over everything before it. `tollgate edge list` then shows the progress of the
-//! edge. The response does not depend on it: an invalid proof only records nothing. A relay adds the
-//! signed queries of its edges: `&relayed=QUERIES`.
+//! edge. The response does not depend on it: an invalid proof only records nothing. A relay adds
+//! the signed queries of its edges: `&relayed=QUERIES`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
