@@ -40,6 +40,10 @@ const MAX_CONCURRENT_STREAMS: u32 = 128;
 /// Streams of an HTTP/2 connection that the client resets before the server has seen them, and
 /// those that the server resets because of errors of the client; beyond, the connection ends.
 const MAX_RESET_STREAMS: usize = 64;
+/// What is read of a request's body over HTTP/2 before the upstream takes it, and of all of a
+/// connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 /// Keep-alive pings of HTTP/2 connections.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,6 +119,7 @@ fn http_builder() -> auto::Builder<TokioExecutor> {
     http2.timer(TokioTimer::new()).max_concurrent_streams(MAX_CONCURRENT_STREAMS);
     http2.max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     http2.max_pending_accept_reset_streams(MAX_RESET_STREAMS).max_local_error_reset_streams(MAX_RESET_STREAMS);
+    http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
     builder
 }

@@ -21,8 +21,14 @@ pub(crate) enum HttpVersions {
     Http2,
 }
 
-/// Header lists of an HTTP/2 response, as large as HTTP/1.1 allows.
+/// Head of a response, and what is read of its body before the client takes it.
+const MAX_HTTP1_BUFFER_BYTES: usize = 128 << 10;
+/// Header list of an HTTP/2 response, as large as HTTP/1.1 allows.
 const MAX_HTTP2_HEADER_BYTES: u32 = 128 << 10;
+/// What is read of an HTTP/2 response before the client takes it.
+const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
+/// So large that slow clients, whose responses fill their own windows, hold up no others.
+const HTTP2_CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// Clients of all upstreams.
 pub(crate) struct Clients {
@@ -85,7 +91,10 @@ fn client(versions: HttpVersions, max_idle: usize, timeouts: &UpstreamTimeouts, 
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(timeouts.idle)
         .pool_max_idle_per_host(max_idle)
+        .http1_max_buf_size(MAX_HTTP1_BUFFER_BYTES)
         .http2_only(versions == HttpVersions::Http2)
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
         .build(https)
 }
