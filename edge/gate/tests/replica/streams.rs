@@ -5,7 +5,8 @@ use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, HashChain, RevocationId, RevocationKind, RevokedBefore, build_deltas,
 };
 use tollgate_gate::{
-    Connection, Decision, Freshness, Gate, Refusal, Request, StreamPolicy, StreamTicket, StreamVerdict,
+    Connection, Decision, Freshness, Gate, Refusal, Request, StreamPolicy, StreamTicket, StreamVerdict, may_stay_open,
+    stream_check_delay_ms,
 };
 
 use crate::{ISSUER, NOW, Origin, asked, config, gate, hs256, signer, status, synced};
