@@ -1,9 +1,10 @@
-//! Introspection of one token by a registered edge at its origin: of an opaque token, and of a token
+//! Introspection of one token by a registered edge at its origin: of an opaque token, and of one
 //! whose revocation status a stale replica does not know. The question names the token without
 //! showing it; the answer is authenticated by the edge's key.
 //!
 //! ```text
-//! question  = reference "&nonce=" 32HEXDIG "&edge=" name "&number=" 1*DIGIT "&at=" 1*DIGIT "&proof=" 64HEXDIG
+//! question  = reference "&nonce=" 32HEXDIG "&edge=" name "&number=" 1*DIGIT "&at=" 1*DIGIT
+//!             "&proof=" 64HEXDIG
 //! reference = "opaque=" 64HEXDIG  ; SHA-256 of the token
 //!           / "id=" token-id      ; `jti` of a token of this origin
 //! answer    = magic version reserved nonce state [ key-id claims ] mac
@@ -14,7 +15,7 @@
 //! state     = %x00 / %x01         ; not active / active
 //! key-id    = u16 *OCTET          ; length and text: `kid` of the token's key
 //! claims    = *OCTET              ; JSON, as in a signed token (RFC 9068)
-//! mac       = 32 OCTET            ; HMAC-SHA256 with the edge's key, over a label and all bytes before
+//! mac       = 32 OCTET            ; HMAC-SHA256 with the edge's key, over a label and all before
 //! ```
 //!
 //! Never: an answer to another question, of another origin, or for another edge.
@@ -143,8 +144,8 @@ impl IntrospectedToken {
 }
 
 impl EdgeKey {
-    /// Reads the origin's answer to a question with this nonce about this token; `None` if the token
-    /// is not active.
+    /// Reads the origin's answer to a question with this nonce about this token; `None` if the
+    /// token is not active.
     ///
     /// # Errors
     /// If the answer is malformed, not by this key, or to another question.

@@ -111,8 +111,8 @@ pub enum Refusal {
     /// The token is bound to a key (`cnf`) and came without the proof of possession that its
     /// binding asks for, so it may be a stolen one (RFC 9449 section 7.2, RFC 8705 section 3).
     BoundToKey,
-    /// The token is not bound to a key, as the scheme `DPoP` or the route requires (RFC 9449 section
-    /// 7.1).
+    /// The token is not bound to a key, as the scheme `DPoP` or the route requires (RFC 9449
+    /// section 7.1).
     NotBound,
     /// The DPoP proof is not accepted (RFC 9449 section 4.3).
     InvalidProof(ProofError),

@@ -276,8 +276,8 @@ impl Replica {
         self.is_any_revoked(id, epoch_id.map(|id| id.epoch()), token.issued_at, &|kind| token.group_id(kind))
     }
 
-    /// Whether the token with this id, issuing epoch and `iat` is revoked, by itself or with a group
-    /// it belongs to.
+    /// Whether the token with this id, issuing epoch and `iat` is revoked, by itself or with a
+    /// group it belongs to.
     #[inline(never)]
     fn is_any_revoked(
         &self,

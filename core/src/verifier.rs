@@ -1,10 +1,10 @@
 //! [`verify()`](crate::verify()) with a cache of tokens whose signature was checked, and with
 //! precomputed tables for keys that are used often.
 //!
-//! Never: an answer that differs from the one of `verify`, given that [`Verifier::cache_checked`] is
-//! called for good signatures only. The cache keeps of a token that its
-//! signature is good under a key, and its claims. Dates, issuer, audience, revocation status and
-//! scope are checked on each request. The cache belongs to one key set and is dropped with it.
+//! Never: an answer that differs from the one of `verify`, given that [`Verifier::cache_checked`]
+//! is called for good signatures only. The cache keeps of a token that its signature is good under
+//! a key, and its claims. Dates, issuer, audience, revocation status and scope are checked on each
+//! request. The cache belongs to one key set and is dropped with it.
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;

@@ -47,9 +47,9 @@ pub struct TokenRequirements<'a> {
 /// Verifies `token` at the Unix time `now`, in seconds.
 ///
 /// The order of the checks is the security argument. Nothing past the size limit is read, and no
-/// claim is decoded before its signature is checked. `revoked`, `insufficient_scope` and the answers
-/// of the route's rules are given only for a token that is good in every other respect, so these
-/// answers reveal nothing about a forged or expired one.
+/// claim is decoded before its signature is checked. `revoked`, `insufficient_scope` and the
+/// answers of the route's rules are given only for a token that is good in every other respect, so
+/// these answers reveal nothing about a forged or expired one.
 ///
 /// # Errors
 /// The first check that fails.

@@ -1,5 +1,6 @@
-//! Verdicts of an edge beyond a bearer JWT, with tokens that an origin issued: bound and opaque tokens,
-//! and tokens of unknown status; and which verdicts wait for an origin that does not answer.
+//! Verdicts of an edge beyond a bearer JWT, with tokens that an origin issued: bound and opaque
+//! tokens, and tokens of unknown status; and which verdicts wait for an origin that does not
+//! answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -421,9 +422,9 @@ async fn serve(mut stream: TcpStream, url: String, state: BlackHoleState) -> Res
 }
 
 /// With an origin that accepts requests and never answers, requests are answered while the edge's
-/// fetch is still held: they do not wait for it. That the fetch is still held when the answer arrives
-/// shows it, however slow the machine is; a fetch that ended meanwhile proves nothing, and the request
-/// is sent again during the next one.
+/// fetch is still held: they do not wait for it. That the fetch is still held when the answer
+/// arrives shows it, however slow the machine is; a fetch that ended meanwhile proves nothing, and
+/// the request is sent again during the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_while_the_origin_holds_the_fetch() -> Result<()> {
     install_tls_provider();

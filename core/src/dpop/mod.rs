@@ -1,8 +1,8 @@
 //! DPoP (RFC 9449): a proof that the sender of a request has the key to which its token is bound.
 //!
-//! Never: a claim that is read before the proof's signature was checked, or a proof that is accepted
-//! for another request, token or key, or outside of its time. Whether it was used before is for a
-//! [`ReplaySet`] to say, once the request passes in every other respect.
+//! Never: a claim that is read before the proof's signature was checked, or a proof that is
+//! accepted for another request, token or key, or outside of its time. Whether it was used before
+//! is for a [`ReplaySet`] to say, once the request passes in every other respect.
 
 mod nonce;
 mod replay;
@@ -180,8 +180,8 @@ impl<'a> ProofClaims<'a> {
     }
 }
 
-/// The whole seconds of a date. A fraction is dropped: unlike those of a token, the dates of a proof
-/// only have to be near.
+/// The whole seconds of a date. A fraction is dropped: unlike those of a token, the dates of a
+/// proof only have to be near.
 fn issued_at(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
     let text = reader.raw()?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -212,7 +212,7 @@ pub enum ProofError {
     WrongType,
     /// `alg` is not among [`PROOF_ALGORITHMS`] (point 5).
     UnknownAlgorithm,
-    /// `jwk` is missing, no public key for the algorithm, weak, or contains a private key (point 7).
+    /// `jwk` is missing, no public key for the algorithm, weak, or has private members (point 7).
     BadKey,
     /// The signature is not by the key in `jwk` (point 6).
     BadSignature,

@@ -1,6 +1,6 @@
-//! Comparison of a proof's `htu` with the URL of its request (RFC 9449 section 4.3, point 9): without
-//! query and fragment, after the normalization of RFC 3986 sections 6.2.2 and 6.2.3. Dot segments
-//! are not resolved: a gate refuses paths that have them.
+//! Comparison of a proof's `htu` with the URL of its request (RFC 9449 section 4.3, point 9):
+//! without query and fragment, after the normalization of RFC 3986 sections 6.2.2 and 6.2.3. Dot
+//! segments are not resolved: a gate refuses paths that have them.
 
 /// The URL of a request, as its client sees it.
 #[derive(Debug, Clone, Copy)]

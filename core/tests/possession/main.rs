@@ -1,5 +1,5 @@
-//! Tokens that are bound to a key, with good proofs of possession, with hostile ones, and with none:
-//! DPoP (RFC 9449 sections 4.3 and 7) and client certificates (RFC 8705 section 3).
+//! Tokens that are bound to a key, with good proofs of possession, with hostile ones, and with
+//! none: DPoP (RFC 9449 sections 4.3 and 7) and client certificates (RFC 8705 section 3).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -102,8 +102,8 @@ fn names_scheme(credentials: &[u8]) -> bool {
     split_scheme(credentials).is_some_and(|(scheme, _)| Scheme::from_name(scheme).is_some())
 }
 
-/// 401 without an error code: the client sent no token (RFC 6750 section 3.1). The scheme is the one
-/// that the route needs.
+/// 401 without an error code: the client sent no token (RFC 6750 section 3.1). The scheme is the
+/// one that the route needs.
 pub(crate) fn missing_token(scheme: Scheme) -> Response {
     Response::new(401).with("cache-control", "no-store").with("www-authenticate", scheme.challenge(""))
 }

@@ -47,8 +47,8 @@ pub enum Freshness {
 pub struct Gate {
     settings: Settings,
     pub(crate) state: ReplicaState,
-    /// Uses of DPoP proofs. A gate runs on one thread and records one at a time, so the borrow never
-    /// fails.
+    /// Uses of DPoP proofs. A gate runs on one thread and records one at a time, so the borrow
+    /// never fails.
     used_proofs: RefCell<ReplaySet>,
     pub(crate) introspections: Introspections,
     pub(crate) counters: Counters,
@@ -206,8 +206,8 @@ impl Gate {
         })
     }
 
-    /// Allows a proxy to forward a request with this identity. The response has the headers that the
-    /// request has no value for, too, without value: the proxy overwrites those of its client.
+    /// Allows a proxy to forward a request with this identity. The response has the headers that
+    /// the request has no value for, too, without value: the proxy overwrites those of its client.
     fn allow_proxy(&self, mut identity: Vec<Header>) -> Response {
         let mapped = self.state.replica().map_or(&[][..], |replica| replica.config().header_names());
         let headers = &self.settings.identity_headers;
@@ -221,13 +221,13 @@ impl Gate {
         Response { headers: identity, ..Response::new(200) }.with("cache-control", "no-store")
     }
 
-    /// The request that a proxy asks about, and its host. Envoy (`ext_authz`) keeps the method and appends the
-    /// path; nginx (`auth_request`) is configured to send both in `X-Original-*`; Traefik
-    /// (`forwardAuth`) and Caddy send them in `X-Forwarded-*`.
+    /// The request that a proxy asks about, and its host. Envoy (`ext_authz`) keeps the method and
+    /// appends the path; nginx (`auth_request`) is configured to send both in `X-Original-*`;
+    /// Traefik (`forwardAuth`) and Caddy send them in `X-Forwarded-*`.
     ///
     /// A proxy sets the headers of one family and passes on the others from its client. If the gate
-    /// took URI, method and host from different families, the client could choose the route rule. So
-    /// only one family may be present, and it must be complete.
+    /// took URI, method and host from different families, the client could choose the route rule.
+    /// So only one family may be present, and it must be complete.
     fn original_request<'a>(&self, request: &Request<'a>) -> Result<(Request<'a>, Option<&'a str>), &'static str> {
         if let Some(target) = request.target.strip_prefix(VALIDATE_PATH).filter(|rest| rest.starts_with('/')) {
             return Ok((Request { target, ..*request }, authority(request)));
@@ -256,9 +256,9 @@ impl Gate {
         }
     }
 
-    /// Decides on a request by its host, its path, its route rule and its token. If the replica is stale and
-    /// the request has not waited yet, outcomes that a fresher replica could change wait for it;
-    /// the others do not.
+    /// Decides on a request by its host, its path, its route rule and its token. If the replica is
+    /// stale and the request has not waited yet, outcomes that a fresher replica could change wait
+    /// for it; the others do not.
     fn authorize(
         &self,
         request: &Request<'_>,
@@ -432,8 +432,8 @@ impl Gate {
     }
 
     /// Whether a token that the route lets pass by a stale replica should wait for a fresh one
-    /// nevertheless: when the edge had no requests for a while, its replica is old although the origin
-    /// answers. While the origin fails, hosts do not wait.
+    /// nevertheless: when the edge had no requests for a while, its replica is old although the
+    /// origin answers. While the origin fails, hosts do not wait.
     fn should_wait_though_allowed(&self, now_ms: u64) -> bool {
         self.state.age_ms(now_ms).is_none_or(|age| age > MAX_ALLOWED_AGE_MS)
     }

@@ -20,8 +20,8 @@ use crate::sync::Question;
 const MAX_ANSWERS: usize = 4096;
 /// How long an answer that a token is not active, or a question without an answer, is remembered.
 const NEGATIVE_LIFETIME_MS: u64 = 1000;
-/// Most questions of a gate in a second. The form of opaque tokens keeps garbage away, but it can be
-/// imitated; requests beyond this get 503.
+/// Most questions of a gate in a second. The form of opaque tokens keeps garbage away, but it can
+/// be imitated; requests beyond this get 503.
 const MAX_QUESTIONS_PER_SECOND: u32 = 200;
 
 /// The answers of the origin about single tokens.
@@ -190,8 +190,8 @@ impl Gate {
         }
     }
 
-    /// Whether the answer proves the token's status now. Before the replica was fresh once, the rules
-    /// of its snapshot may have changed long ago, and nothing passes.
+    /// Whether the answer proves the token's status now. Before the replica was fresh once, the
+    /// rules of its snapshot may have changed long ago, and nothing passes.
     fn is_recent(&self, answer: &Answer, request: &IntrospectionRequest<'_>) -> bool {
         let was_fresh_once = self.replica_age_ms(request.now_ms).is_some();
         was_fresh_once && request.now_ms.abs_diff(answer.as_of_ms) <= request.max_staleness_ms

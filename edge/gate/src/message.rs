@@ -200,8 +200,8 @@ pub enum Decision {
     /// advises against it, and decide again with `has_waited` set.
     Wait,
     /// The decision depends on what the origin says of this token: ask it
-    /// ([`Gate::next_introspection`](crate::Gate::next_introspection)), one question at a time for a
-    /// token, and decide again with `has_waited` set. If this decision comes again, answer 503.
+    /// ([`Gate::next_introspection`](crate::Gate::next_introspection)), one question at a time for
+    /// a token, and decide again with `has_waited` set. If this decision comes again, answer 503.
     Introspect(TokenReference),
     /// The request is a push from the origin: read the body, at most
     /// [`MAX_PUSH_BYTES`](crate::MAX_PUSH_BYTES), and pass it to [`Gate::push`](crate::Gate::push).

@@ -48,7 +48,8 @@ impl Gate {
         let Some(after) = self.next_after() else {
             return if self.state.is_only_fold_due() { FOLD_TARGET } else { "/edge/v1/snapshot" }.to_owned();
         };
-        // A replica is as fresh as the time of the question, and the next answer may take as long again.
+        // A replica is as fresh as the time of the question, and the next answer may take as long
+        // again.
         let wait_ms = wait_ms.min(self.strictest_staleness_ms() / 4);
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
         let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}&version=3");

@@ -79,8 +79,8 @@ impl Introspector {
         accepted.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 
-    /// Runs `call` on all instances, outside of the threads that serve. Those that are out of service
-    /// are skipped: they ask again.
+    /// Runs `call` on all instances, outside of the threads that serve. Those that are out of
+    /// service are skipped: they ask again.
     async fn on_all<R: Send + 'static>(
         &self,
         token: &str,

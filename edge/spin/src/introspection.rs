@@ -15,8 +15,8 @@ const POLL_INTERVAL_NS: u64 = 2_000_000;
 /// When the questions under way were asked, in Unix milliseconds, by their tokens.
 pub(crate) type Flights = RefCell<BTreeMap<TokenReference, u64>>;
 
-/// Asks the origin about a token, or waits for the question that another request asks. The gate then
-/// has an answer, or knows that there is none.
+/// Asks the origin about a token, or waits for the question that another request asks. The gate
+/// then has an answer, or knows that there is none.
 pub(crate) async fn introspect(edge: &Edge, token: &TokenReference) {
     let is_under_way = || {
         let flights = edge.introspections.borrow();

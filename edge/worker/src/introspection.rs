@@ -10,15 +10,15 @@ use crate::{isolate::Isolate, now_ms, origin, random};
 /// Age at which a question counts as lost: the runtime may have ended the request that asked it,
 /// without running destructors.
 const FLIGHT_TIMEOUT_MS: u64 = 3_000;
-/// Interval at which waiting requests check whether the question has ended. The runtime does not let
-/// a request wait for a promise of another one.
+/// Interval at which waiting requests check whether the question has ended. The runtime does not
+/// let a request wait for a promise of another one.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
 /// When the questions under way were asked, in Unix milliseconds, by their tokens.
 pub(crate) type Flights = RefCell<BTreeMap<TokenReference, u64>>;
 
-/// Asks the origin about a token, or waits for the question that another request asks. The gate then
-/// has an answer, or knows that there is none.
+/// Asks the origin about a token, or waits for the question that another request asks. The gate
+/// then has an answer, or knows that there is none.
 pub(crate) async fn introspect(isolate: &Isolate, token: &TokenReference) {
     let is_under_way = || {
         let flights = isolate.introspections.borrow();

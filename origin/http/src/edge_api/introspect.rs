@@ -1,6 +1,6 @@
 //! `GET /edge/v1/introspect`: whether a token is active, for a registered edge that has only a
-//! reference to it: the hash of an opaque token, or the `jti` of a signed one. The grammar of question
-//! and answer is in `core/src/introspection.rs`.
+//! reference to it: the hash of an opaque token, or the `jti` of a signed one. The grammar of
+//! question and answer is in `core/src/introspection.rs`.
 //!
 //! The answer has what a signed token would say, and nothing about users or clients beyond that. An
 //! edge may introspect every token of the issuer, as it sees every token that is sent to it.
