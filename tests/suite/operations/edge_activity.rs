@@ -2,6 +2,9 @@
 //! metrics, on the command line, in the admin API and in the console.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -12,9 +15,10 @@ use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::Browser;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
-use tollgate_tests::environment::{free_port, now};
+use tollgate_tests::environment::{free_port, now, programs_dir, required_env};
 use tollgate_tests::http_server::HttpServer;
 use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::process::ChildProcess;
 use tollgate_tests::prometheus::{promtool, samples};
 use tollgate_tests::users::register_user;
 use tollgate_tests::wait::wait_until;
@@ -155,6 +159,49 @@ async fn edges_behind_a_relay_are_seen() -> Result<()> {
     }
     let reported = wait_for_passed(&origin, "behind", 2).await?;
     assert_eq!(reported["passed"], 2, "{reported}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_logged_without_tokens_and_not_too_often() -> Result<()> {
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    origin.cli(&["route", "add", "--path", "/reports"])?;
+    let client = TestClient::register_with_cli(&origin, "logged", &[])?;
+    let revoked = client.token("").await?;
+    client.revoke(&revoked).await?;
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let log = folder.path().join("edge.log");
+    let mut command = Command::new(programs_dir().join("tollgate-edge"));
+    command.envs(origin.edge_settings(&upstream.url).await?).env("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}"));
+    let component = PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm");
+    command.env("TOLLGATE_EDGE_COMPONENT", component).current_dir(folder.path()).stderr(File::create(&log)?);
+    let _edge = ChildProcess::start(&mut command)?;
+    let url = format!("http://127.0.0.1:{port}");
+    wait_until("the edge is ready", async || {
+        reqwest::get(format!("{url}/_tollgate/health")).await.is_ok_and(|health| health.status() == 200)
+    })
+    .await;
+    let reports = format!("{url}/reports");
+    let missing = origin.http.get(&reports).header("x-request-id", "req-7").send().await?;
+    assert_eq!(missing.status(), 401);
+    for _ in 0..100 {
+        assert_eq!(client.status(&reports, &revoked).await?, 401);
+    }
+    let log = std::fs::read_to_string(&log)?;
+    let of_reason = |reason: &str| {
+        let field = format!("reason=\"{reason}\"");
+        log.lines().filter(|line| line.contains("request refused") && line.contains(&field)).collect::<Vec<_>>()
+    };
+    let (missing, revoked_lines) = (of_reason("missing_token"), of_reason("revoked"));
+    assert_eq!(missing.len(), 1, "{log}");
+    ensure!(missing[0].contains("request_id=\"req-7\"") && missing[0].contains("route=\"/reports\""), "{}", missing[0]);
+    ensure!((60..100).contains(&revoked_lines.len()), "{} lines", revoked_lines.len());
+    ensure!(
+        revoked_lines[0].contains("client_id=\"") && revoked_lines[0].contains("status=401"),
+        "{}",
+        revoked_lines[0]
+    );
+    ensure!(!log.contains(&revoked) && !log.contains(revoked.rsplit('.').next().context("a signature")?), "{log}");
     Ok(())
 }
 
