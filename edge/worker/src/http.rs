@@ -8,6 +8,9 @@ use worker::{
     web_sys,
 };
 
+/// Most memory that is taken for a declared length: half of what an isolate has.
+const MAX_RESERVED_BYTES: usize = 64 << 20;
+
 /// Why a body could not be read.
 pub(crate) enum BodyError {
     TooLarge,
@@ -40,11 +43,30 @@ pub(crate) async fn read_body(
     body: Option<web_sys::ReadableStream>,
     max_bytes: usize,
 ) -> std::result::Result<Vec<u8>, BodyError> {
+    read(body, 0, max_bytes).await
+}
+
+/// Reads the body of a response with a limit on its size. Memory for its declared length is taken
+/// once, because an isolate keeps the memory that it once had.
+pub(crate) async fn read_response(
+    response: &web_sys::Response,
+    max_bytes: usize,
+) -> std::result::Result<Vec<u8>, BodyError> {
+    let declared = response.headers().get("content-length").ok().flatten();
+    let declared = declared.and_then(|length| length.parse().ok()).unwrap_or(0);
+    read(response.body(), declared.min(max_bytes).min(MAX_RESERVED_BYTES), max_bytes).await
+}
+
+async fn read(
+    body: Option<web_sys::ReadableStream>,
+    reserved_bytes: usize,
+    max_bytes: usize,
+) -> std::result::Result<Vec<u8>, BodyError> {
     let Some(stream) = body else { return Ok(Vec::new()) };
     let broken = |error: Error| BodyError::Broken(error.to_string());
     let mut chunks =
         Response::from_body(ResponseBody::Stream(stream)).and_then(|mut body| body.stream()).map_err(broken)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(reserved_bytes);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(broken)?;
         if bytes.len().saturating_add(chunk.len()) > max_bytes {

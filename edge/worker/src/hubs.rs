@@ -290,7 +290,7 @@ pub(crate) async fn send(
             None => hubs.get_by_name(hub)?,
         };
         let response: web_sys::Response = stub.fetch_with_request(request.into()).await?.into();
-        match http::read_body(response.body(), MAX_FETCH_BYTES).await {
+        match http::read_response(&response, MAX_FETCH_BYTES).await {
             Ok(body) => Ok((response.status(), body)),
             Err(BodyError::TooLarge) => Err(worker::Error::from("the hub's answer is too large")),
             Err(BodyError::Broken(why)) => Err(worker::Error::from(why)),

@@ -91,7 +91,7 @@ pub(crate) async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
         return Err(format!("no answer within {FIRST_BYTE_TIMEOUT_MS} ms"));
     };
     let response = response?;
-    let Some(body) = within(FETCH_TIMEOUT_MS, http::read_body(response.body(), MAX_FETCH_BYTES)).await else {
+    let Some(body) = within(FETCH_TIMEOUT_MS, http::read_response(&response, MAX_FETCH_BYTES)).await else {
         abort.abort();
         return Err(format!("the answer took longer than {FETCH_TIMEOUT_MS} ms"));
     };
