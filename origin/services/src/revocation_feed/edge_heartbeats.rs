@@ -109,7 +109,9 @@ impl Unwritten {
                 self.reports.insert(report.run, (heartbeat.at_ms, report));
             }
         }
-        self.heartbeat = EdgeHeartbeat { report: None, ..heartbeat };
+        // An acknowledged push may be newer than the request that arrives after it.
+        let sequence = heartbeat.sequence.max(self.heartbeat.sequence);
+        self.heartbeat = EdgeHeartbeat { report: None, sequence, ..heartbeat };
     }
 
     /// The heartbeat, and one more for each report.

@@ -4,23 +4,27 @@
 //! the edge's key that the request is this origin's, so that the edge can refuse others unread. No
 //! edge depends on pushes: one that misses all still pulls before its staleness bound. The pusher
 //! therefore keeps no queue; for each edge it remembers the sequence that the edge has reached, and
-//! sends what follows. Of several origins on one database, the leader pushes.
+//! sends what follows. Of several origins on one database, the leader pushes. Edges with the same
+//! sequence share a message, and acknowledgements are written together with heartbeats.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Receiver;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_core::EdgeKey;
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::{Edge, EdgeName};
+use tollgate_model::{Edge, EdgeHeartbeat, EdgeName};
 use tollgate_storage::{LeaderRole, Store, StoreError};
 use tollgate_system::{Clock, rng};
 
+use super::edge_heartbeats::EdgeHeartbeats;
 use super::feed_responder::{FeedError, FeedResponder};
 use crate::back_off::BackOff;
 use crate::feed_change::FeedChange;
@@ -30,6 +34,8 @@ use crate::telemetry::traced;
 /// Longer than a healthy edge takes, and short enough not to delay the next push.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const BACK_OFF: BackOff = BackOff { first_delay: Duration::from_millis(100), max_delay: Duration::from_secs(30) };
+/// Pushes that wait for an edge's response at a time.
+const MAX_CONCURRENT_PUSHES: usize = 256;
 /// An edge's response is a few bytes of JSON.
 const MAX_RESPONSE_BYTES: usize = 4096;
 /// Header with the proof of the edge's key.
@@ -73,21 +79,29 @@ enum PushError {
 pub struct EdgePusher {
     store: Store,
     feed: Arc<FeedResponder>,
+    heartbeats: Arc<EdgeHeartbeats>,
     clock: Clock,
     http: reqwest::Client,
+    permits: Semaphore,
 }
 
 impl EdgePusher {
     /// # Errors
     /// When the HTTP client cannot be built, for example without trusted certificates.
-    pub fn new(store: Store, feed: Arc<FeedResponder>, clock: Clock) -> Result<EdgePusher, reqwest::Error> {
+    pub fn new(
+        store: Store,
+        feed: Arc<FeedResponder>,
+        heartbeats: Arc<EdgeHeartbeats>,
+        clock: Clock,
+    ) -> Result<EdgePusher, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(PUSH_TIMEOUT)
             // A redirect would send the push to a URL that the operator did not register.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(EdgePusher { store, feed, clock, http })
+        let permits = Semaphore::new(MAX_CONCURRENT_PUSHES);
+        Ok(EdgePusher { store, feed, heartbeats, clock, http, permits })
     }
 
     /// Pushes while this origin is the leader, until `stop`.
@@ -115,9 +129,10 @@ impl EdgePusher {
                 Err(error) => return error,
             };
             // The acknowledged sequence is no part of the registration.
-            let is_same = |a: &Edge, b: &Edge| a.name == b.name && a.url == b.url && a.created_at == b.created_at;
-            running.retain(|_, (edge, task)| {
-                let is_registered = edges.iter().any(|registered| is_same(registered, edge));
+            let is_same = |a: &Edge, b: &Edge| a.url == b.url && a.created_at == b.created_at;
+            let registered: BTreeMap<&EdgeName, &Edge> = edges.iter().map(|edge| (&edge.name, edge)).collect();
+            running.retain(|name, (edge, task)| {
+                let is_registered = registered.get(name).is_some_and(|registered| is_same(registered, edge));
                 if !is_registered {
                     task.abort();
                 }
@@ -140,7 +155,8 @@ impl EdgePusher {
         let mut failures: u32 = 0;
         let mut pushed_at_ms = 0;
         loop {
-            match self.catch_up(&edge, cursor, &mut pushed_at_ms).await {
+            let newest = changes.borrow().head.sequence;
+            match self.catch_up(&edge, cursor, newest, &mut pushed_at_ms).await {
                 Ok(sequence) => {
                     cursor = sequence;
                     failures = 0;
@@ -162,11 +178,18 @@ impl EdgePusher {
         }
     }
 
-    /// Sends all deltas after `cursor`. Returns the sequence that the edge has reached.
-    async fn catch_up(&self, edge: &Edge, mut cursor: u64, pushed_at_ms: &mut u64) -> Result<u64, PushError> {
+    /// Sends all deltas after `cursor`, at least up to the sequence `newest`. Returns the sequence
+    /// that the edge has reached.
+    async fn catch_up(
+        &self,
+        edge: &Edge,
+        mut cursor: u64,
+        newest: u64,
+        pushed_at_ms: &mut u64,
+    ) -> Result<u64, PushError> {
         let mut has_responded = false;
         loop {
-            let message = match self.feed.push(cursor).await {
+            let message = match self.feed.push(cursor, newest).await {
                 // The deltas are deleted already, so the edge needs the snapshot. Pushes continue
                 // from the newest sequence.
                 Err(FeedError::Gone) => return Ok(self.store.get_feed_head().await?.sequence),
@@ -175,14 +198,16 @@ impl EdgePusher {
             // The sequence is the edge's claim; it is recorded only after the feed has confirmed
             // that it exists.
             if has_responded {
-                self.store.record_edge_acknowledgement(&edge.name, cursor, self.clock.now_ms()).await?;
+                let (name, number, at_ms) = (edge.name.clone(), edge.number(), self.clock.now_ms());
+                let acknowledgement = EdgeHeartbeat { name, number, sequence: cursor, at_ms, report: None };
+                self.heartbeats.record(acknowledgement, at_ms);
             }
             if message.is_heartbeat {
                 return Ok(cursor);
             }
             // The edge admits only growing times.
             *pushed_at_ms = self.clock.now_ms().max(*pushed_at_ms + 1);
-            cursor = match self.push(edge, message.bytes, *pushed_at_ms).await? {
+            cursor = match self.push(edge, message.bytes.clone(), *pushed_at_ms).await? {
                 // The edge may have pulled more than this message contains.
                 PushOutcome::Applied { sequence } => sequence.max(message.last_sequence),
                 PushOutcome::Gap { sequence } if !has_responded && sequence != cursor => sequence,
@@ -192,7 +217,8 @@ impl EdgePusher {
         }
     }
 
-    async fn push(&self, edge: &Edge, message: Vec<u8>, at_ms: u64) -> Result<PushOutcome, PushError> {
+    async fn push(&self, edge: &Edge, message: Bytes, at_ms: u64) -> Result<PushOutcome, PushError> {
+        let _permit = self.permits.acquire().await; // never closed
         let key = EdgeKey::new(&self.feed.keys.current().edge_secret(&edge.name, edge.number()));
         let request = self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream");
         let request = request.header(PROOF_HEADER, key.sign_push(at_ms)).body(message);

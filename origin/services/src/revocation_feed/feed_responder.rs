@@ -1,5 +1,6 @@
 //! Responds to edges: with the newest published snapshot, and with signed deltas.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -32,6 +33,9 @@ const CONFIG_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long publishing may fail before this origin reports that it is not ready. Retries recover
 /// from shorter failures.
 const MAX_FAILURE_DURATION: Duration = Duration::from_secs(10);
+
+/// Pushes in memory, for edges with different sequences.
+const MAX_SHARED_PUSHES: usize = 64;
 
 /// Snapshots up to this size are compressed before they are served, larger ones in the background.
 const MAX_BYTES_COMPRESSED_FIRST: usize = 1024 * 1024;
@@ -108,7 +112,8 @@ pub struct FeedWork {
 /// A signed message of deltas.
 #[derive(Debug)]
 pub struct DeltaMessage {
-    pub bytes: Vec<u8>,
+    /// Clones share them.
+    pub bytes: Bytes,
     /// Sequence of an edge that has applied the message.
     pub last_sequence: u64,
     /// Whether the message has no delta, and only proves freshness.
@@ -170,6 +175,8 @@ pub struct FeedResponder {
     failing_since: Mutex<Option<Instant>>,
     /// The configuration as last read for a request of a snapshot, and when that read began.
     last_config: tokio::sync::Mutex<Option<(Instant, ConfigDigest)>>,
+    /// Pushes by the sequence before them, with the head of the log that they were read at.
+    pushes: tokio::sync::Mutex<HashMap<u64, (u64, Arc<DeltaMessage>)>>,
     work: FeedWork,
 }
 
@@ -186,6 +193,7 @@ impl FeedResponder {
             served: Sender::new(None),
             failing_since: Mutex::default(),
             last_config: tokio::sync::Mutex::default(),
+            pushes: tokio::sync::Mutex::default(),
             work: FeedWork::default(),
         }
     }
@@ -345,15 +353,26 @@ impl FeedResponder {
         Ok(build_shared_deltas(&self.parts(state, None), &shared, self.keys.current().snapshot_signer())?)
     }
 
-    /// The push for an edge at sequence `after`: the deltas that follow, or a heartbeat.
+    /// The push for edges at sequence `after`: the deltas that follow, or a heartbeat. It has all
+    /// deltas up to the sequence `newest` for which there is room. A push proves no freshness, so
+    /// edges share it, and the database is read for one push at a time.
     ///
     /// # Errors
     /// When there are no deltas for that sequence, the database fails or the message cannot be
     /// built.
-    pub async fn push(&self, after: u64) -> Result<DeltaMessage, FeedError> {
+    pub async fn push(&self, after: u64, newest: u64) -> Result<Arc<DeltaMessage>, FeedError> {
+        let mut pushes = self.pushes.lock().await;
+        if let Some((_, message)) = pushes.get(&after).filter(|(head, _)| *head >= newest) {
+            return Ok(Arc::clone(message));
+        }
         let state = self.read(after).await?;
-        let bytes = self.build(&state, None)?;
+        let bytes = self.build(&state, None)?.into();
         let last_sequence = state.deltas.last().map_or(after, |delta| delta.sequence);
-        Ok(DeltaMessage { bytes, last_sequence, is_heartbeat: state.deltas.is_empty() })
+        let message = Arc::new(DeltaMessage { bytes, last_sequence, is_heartbeat: state.deltas.is_empty() });
+        if pushes.len() >= MAX_SHARED_PUSHES {
+            pushes.clear();
+        }
+        pushes.insert(after, (state.head, Arc::clone(&message)));
+        Ok(message)
     }
 }

@@ -117,7 +117,8 @@ impl RunningIssuer {
         let serving = store.with_client_profile(settings.grants.profile);
         let (writer, cache, edge_heartbeats) = start_store_tasks(&tasks, &serving, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
-        let edge_pusher = EdgePusher::new(store.clone(), Arc::clone(&feed), shared.clock.clone())?;
+        let edge_pusher =
+            EdgePusher::new(store.clone(), Arc::clone(&feed), Arc::clone(&edge_heartbeats), shared.clock.clone())?;
         tasks.spawn(edge_pusher.run(feed_changes.clone(), stop.clone()));
         let event_pusher = SecurityEventPusher::new(store.clone(), Arc::clone(&transmitter), shared.clock.clone())?;
         tasks.spawn(event_pusher.run(feed_changes.clone(), stop.clone()));
