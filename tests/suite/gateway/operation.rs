@@ -33,6 +33,8 @@ async fn operators_have_a_listener_of_their_own() -> Result<()> {
         let status = http.get(format!("{}{path}", edge.url())).send().await?.status();
         ensure!(status == 401, "clients get {status} for {path}");
     }
+    let profile = http.get(format!("{admin}/debug/pprof/profile?seconds=1")).send().await?;
+    ensure!(profile.status() == 200 && profile.bytes().await?.starts_with(&[0x1f, 0x8b]), "a gzipped profile");
     ensure!(http.get(format!("{admin}/open/x")).send().await?.status() == 404);
     ensure!(http.post(format!("{admin}/metrics")).send().await?.status() == 405);
     Ok(())

@@ -14,7 +14,6 @@ mod metric;
 mod metric_sources;
 mod otlp;
 mod profiles;
-mod protobuf;
 mod trace_context;
 
 pub use address_class::AddressClass;

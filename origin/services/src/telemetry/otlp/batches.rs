@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_model::error_chain::with_causes;
 
 use super::Collector;
-use crate::telemetry::protobuf::Message;
+use tollgate_profiles::protobuf::Message;
 
 /// Items in a queue.
 const MAX_QUEUED: usize = 8192;

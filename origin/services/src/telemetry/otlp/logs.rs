@@ -17,8 +17,8 @@ use tracing_subscriber::layer::Context;
 
 use super::batches::{Queue, Signal};
 use super::{Collector, nanoseconds, resource, scope};
-use crate::telemetry::protobuf::{Message, text_attribute};
 use crate::telemetry::trace_context::TraceContext;
+use tollgate_profiles::protobuf::{Message, text_attribute};
 
 /// Attributes of an event. Further ones are dropped.
 const MAX_ATTRIBUTES: usize = 32;

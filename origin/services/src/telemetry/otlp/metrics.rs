@@ -12,7 +12,7 @@ use super::{Collector, nanoseconds, resource, scope};
 use crate::telemetry::labelled::{Exemplar, LabelledDurations};
 use crate::telemetry::metric::{Metric, MetricKind, Sample, SampleValue};
 use crate::telemetry::metric_sources::MetricSources;
-use crate::telemetry::protobuf::{Message, text_attribute};
+use tollgate_profiles::protobuf::{Message, text_attribute};
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`
 const CUMULATIVE: u64 = 2;

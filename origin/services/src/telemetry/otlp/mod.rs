@@ -19,7 +19,7 @@ pub use traces::{Span, SpanExporter};
 
 use std::time::Duration;
 
-use super::protobuf::{Message, text_attribute};
+use tollgate_profiles::protobuf::{Message, text_attribute};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -9,8 +9,8 @@ use tollgate_system::rng;
 
 use super::batches::{Queue, Signal};
 use super::{Collector, nanoseconds, resource, scope};
-use crate::telemetry::protobuf::{Message, attribute, text_attribute};
 use crate::telemetry::trace_context::TraceContext;
+use tollgate_profiles::protobuf::{Message, attribute, text_attribute};
 
 /// `SPAN_KIND_INTERNAL`, `SPAN_KIND_SERVER` and `SPAN_KIND_CLIENT`
 const INTERNAL: u64 = 1;

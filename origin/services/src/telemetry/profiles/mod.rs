@@ -5,8 +5,6 @@
 //! requests and tasks are what the metrics count, so they cost nothing more. Heap profiles need an
 //! allocator that samples allocations.
 
-mod cpu;
-mod format;
 mod waits;
 
 use std::pin::Pin;
@@ -15,11 +13,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use self::format::Profile;
-use super::metric_sources::MetricSources;
+use tollgate_profiles::{DEFAULT_DURATION, MAX_DURATION, Profile, sample_cpu};
 
-/// Longest profile.
-const MAX_DURATION: Duration = Duration::from_secs(120);
+use super::metric_sources::MetricSources;
 
 /// What a profile is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +103,13 @@ impl Profiler {
         match kind {
             ProfileKind::Cpu => {
                 let _sampling = self.sampling.try_lock().map_err(|_| ProfileError::Busy)?;
-                cpu::sample(duration.unwrap_or(cpu::DEFAULT_DURATION)).await?.encode()
+                encode(&sample_cpu(duration.unwrap_or(DEFAULT_DURATION)).await.map_err(ProfileError::Failed)?)
             }
             ProfileKind::Heap => self.heap_profile(Allocations::InUse).await,
             ProfileKind::Allocs => self.heap_profile(Allocations::SinceStart).await,
-            ProfileKind::Tasks => waits::tasks(&self.sources.read().await).encode(),
-            ProfileKind::Contention => self.since(duration, waits::contention).await.encode(),
-            ProfileKind::Requests => self.since(duration, waits::requests).await.encode(),
+            ProfileKind::Tasks => encode(&waits::tasks(&self.sources.read().await)),
+            ProfileKind::Contention => encode(&self.since(duration, waits::contention).await),
+            ProfileKind::Requests => encode(&self.since(duration, waits::requests).await),
         }
     }
 
@@ -129,4 +125,8 @@ impl Profiler {
         sleep(duration).await;
         read(&self.sources.read().await).less(&before)
     }
+}
+
+fn encode(profile: &Profile) -> Result<Vec<u8>, ProfileError> {
+    profile.encode().map_err(|error| ProfileError::Failed(error.to_string()))
 }

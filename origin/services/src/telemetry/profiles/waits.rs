@@ -1,6 +1,7 @@
 //! Profiles made of the metrics: waits in queues, requests, tasks.
 
-use super::format::{Frame, Profile};
+use tollgate_profiles::{Frame, Profile};
+
 use crate::telemetry::metric::{Metric, MetricKind, Sample, SampleValue};
 
 /// An issuer and its metrics.

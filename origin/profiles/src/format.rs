@@ -7,42 +7,41 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::ProfileError;
-use crate::telemetry::protobuf::Message;
+use crate::protobuf::Message;
 
 /// A function that was called, or what stands for one, such as a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Frame {
-    pub(super) function: String,
-    pub(super) file: String,
-    pub(super) line: u32,
+pub struct Frame {
+    pub function: String,
+    pub file: String,
+    pub line: u32,
 }
 
 impl Frame {
     /// A frame that has no place in the source.
-    pub(super) fn named(function: impl Into<String>) -> Frame {
+    pub fn named(function: impl Into<String>) -> Frame {
         Frame { function: function.into(), file: String::new(), line: 0 }
     }
 }
 
 /// Samples by stack, with the values of each.
 #[derive(Debug, Clone)]
-pub(super) struct Profile {
+pub struct Profile {
     /// Types and units of the values.
-    pub(super) value_types: [(&'static str, &'static str); 2],
+    pub value_types: [(&'static str, &'static str); 2],
     /// Stacks, the innermost frame first.
-    pub(super) samples: HashMap<Vec<Frame>, [u64; 2]>,
+    pub samples: HashMap<Vec<Frame>, [u64; 2]>,
     /// Type, unit and number of what lies between two samples, if they are taken by it.
-    pub(super) period: Option<(&'static str, &'static str, u64)>,
+    pub period: Option<(&'static str, &'static str, u64)>,
 }
 
 impl Profile {
-    pub(super) fn new(value_types: [(&'static str, &'static str); 2]) -> Profile {
+    pub fn new(value_types: [(&'static str, &'static str); 2]) -> Profile {
         Profile { value_types, samples: HashMap::new(), period: None }
     }
 
     /// Adds to the values of a stack.
-    pub(super) fn add(&mut self, stack: Vec<Frame>, values: [u64; 2]) {
+    pub fn add(&mut self, stack: Vec<Frame>, values: [u64; 2]) {
         let sums = self.samples.entry(stack).or_default();
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum = sum.saturating_add(value);
@@ -50,7 +49,7 @@ impl Profile {
     }
 
     /// This profile without the values of an earlier one.
-    pub(super) fn less(mut self, before: &Profile) -> Profile {
+    pub fn less(mut self, before: &Profile) -> Profile {
         for (stack, values) in &mut self.samples {
             let earlier = before.samples.get(stack).copied().unwrap_or_default();
             for (value, earlier) in values.iter_mut().zip(earlier) {
@@ -60,10 +59,14 @@ impl Profile {
         self
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>, ProfileError> {
+    /// The profile in the format of pprof.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    pub fn encode(&self) -> std::io::Result<Vec<u8>> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        let compressed = gzip.write_all(&self.message().into_bytes()).and_then(|()| gzip.finish());
-        compressed.map_err(|error| ProfileError::Failed(error.to_string()))
+        gzip.write_all(&self.message().into_bytes())?;
+        gzip.finish()
     }
 
     fn message(&self) -> Message {

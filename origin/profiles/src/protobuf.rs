@@ -2,37 +2,37 @@
 
 /// A message: a list of fields, each a key (field number and wire type) and a value.
 #[derive(Default)]
-pub(super) struct Message(Vec<u8>);
+pub struct Message(Vec<u8>);
 
 impl Message {
-    pub(super) fn number(self, field: u64, value: u64) -> Message {
+    pub fn number(self, field: u64, value: u64) -> Message {
         self.varint(field << 3).varint(value)
     }
 
-    pub(super) fn fixed(self, field: u64, value: u64) -> Message {
+    pub fn fixed(self, field: u64, value: u64) -> Message {
         let mut message = self.varint(field << 3 | 1);
         message.0.extend_from_slice(&value.to_le_bytes());
         message
     }
 
-    pub(super) fn double(self, field: u64, value: f64) -> Message {
+    pub fn double(self, field: u64, value: f64) -> Message {
         self.fixed(field, value.to_bits())
     }
 
     /// A repeated field of eight-byte numbers, packed.
-    pub(super) fn packed(self, field: u64, values: impl IntoIterator<Item = u64>) -> Message {
+    pub fn packed(self, field: u64, values: impl IntoIterator<Item = u64>) -> Message {
         let bytes: Vec<u8> = values.into_iter().flat_map(u64::to_le_bytes).collect();
         self.bytes(field, &bytes)
     }
 
     /// A repeated field of numbers, packed.
-    pub(super) fn packed_numbers(self, field: u64, values: impl IntoIterator<Item = u64>) -> Message {
+    pub fn packed_numbers(self, field: u64, values: impl IntoIterator<Item = u64>) -> Message {
         let packed = values.into_iter().fold(Message::default(), Message::varint);
         self.bytes(field, &packed.0)
     }
 
     /// An empty value is encoded as an absent field.
-    pub(super) fn bytes(self, field: u64, value: &[u8]) -> Message {
+    pub fn bytes(self, field: u64, value: &[u8]) -> Message {
         if value.is_empty() {
             return self;
         }
@@ -41,29 +41,29 @@ impl Message {
         message
     }
 
-    pub(super) fn text(self, field: u64, value: &str) -> Message {
+    pub fn text(self, field: u64, value: &str) -> Message {
         self.bytes(field, value.as_bytes())
     }
 
     /// A message within this one, also if it is empty.
-    pub(super) fn part(self, field: u64, part: Message) -> Message {
+    pub fn part(self, field: u64, part: Message) -> Message {
         let mut message = self.varint(field << 3 | 2).varint(part.0.len() as u64);
         message.0.extend_from_slice(&part.0);
         message
     }
 
     /// Fields that another message has collected.
-    pub(super) fn append(mut self, fields: Message) -> Message {
+    pub fn append(mut self, fields: Message) -> Message {
         self.0.extend_from_slice(&fields.0);
         self
     }
 
     /// Bytes that [`Message::part`] writes also if there are none.
-    pub(super) fn raw(bytes: &[u8]) -> Message {
+    pub fn raw(bytes: &[u8]) -> Message {
         Message(bytes.to_vec())
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
@@ -79,12 +79,12 @@ impl Message {
 }
 
 /// A `KeyValue` with a text.
-pub(super) fn text_attribute(key: &str, value: &str) -> Message {
+pub fn text_attribute(key: &str, value: &str) -> Message {
     attribute(key, Message::default().text(1, value))
 }
 
 /// A `KeyValue` of an `AnyValue`.
-pub(super) fn attribute(key: &str, value: Message) -> Message {
+pub fn attribute(key: &str, value: Message) -> Message {
     Message::default().text(1, key).part(2, value)
 }
 

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use pprof::{Frames, ProfilerGuardBuilder, Report};
 use tokio::task::spawn_blocking;
 
-use super::ProfileError;
-use super::format::{Frame, Profile};
+use crate::format::{Frame, Profile};
 
-pub(super) const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+/// Duration of a profile for which none is asked.
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+/// Longest profile.
+pub const MAX_DURATION: Duration = Duration::from_secs(120);
 /// Samples a second; a prime, so that it is not in step with periodic work.
 const FREQUENCY: i32 = 97;
 /// Libraries in whose code the stack is not walked: they may hold the lock that walking needs.
@@ -19,8 +21,12 @@ const NOT_WALKED: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 /// How often the thread that samples looks whether the profile is still wanted.
 const CALLER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Samples the process for this long, or until the caller is cancelled.
-pub(super) async fn sample(duration: Duration) -> Result<Profile, ProfileError> {
+/// Samples the process for this long, or until the caller is cancelled. A process can take one such
+/// profile at a time.
+///
+/// # Errors
+/// When the timer cannot be set, or the names of functions cannot be found.
+pub async fn sample_cpu(duration: Duration) -> Result<Profile, String> {
     let caller = Arc::new(());
     let has_caller = Arc::downgrade(&caller);
     // On a thread of its own, because finding the names of functions takes seconds.
@@ -35,8 +41,8 @@ pub(super) async fn sample(duration: Duration) -> Result<Profile, ProfileError> 
     let sampled = sampling.await;
     drop(caller);
     match sampled {
-        Ok(sampled) => sampled.map_err(|error| ProfileError::Failed(error.to_string())),
-        Err(error) => Err(ProfileError::Failed(error.to_string())),
+        Ok(sampled) => sampled.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
