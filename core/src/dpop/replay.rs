@@ -10,8 +10,7 @@ use alloc::collections::BTreeMap;
 use super::ProofError;
 
 /// Most uses in a set: some three megabytes. The lifetime of a proof at an edge is two minutes, so
-/// the set is full at 546 proofs a second; at 5,000 a second it holds those of the last 13
-/// seconds.
+/// the set is full at 546 proofs a second; at 5,000 a second it holds those of ten seconds.
 pub const MAX_PROOF_USES: usize = 65_536;
 /// Seconds that are told apart when room is made; longer than any proof is valid.
 const COUNTED_SECONDS: usize = 256;

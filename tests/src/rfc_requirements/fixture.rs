@@ -1,8 +1,10 @@
-//! The origin that the rows run against, with its clients and user, and the placeholders that rows
-//! may contain:
+//! The origin and the edge that the rows run against, with clients and user, and the placeholders
+//! that rows may contain:
 //!
 //! - `{1.access_token}`, `{1?code}`, `{1:etag}`: a part of the first response, see [`Answer::find`]
 //! - `{issuer}`, `{port}`, `{now}`, `{now+60}`, `{now-60}`
+//! - `{edge}`: base URL of the edge; `{certificate:robot}`, `{certificate:thief}`: a client
+//!   certificate as a trusted proxy forwards it (RFC 9440); `{thumbprint:robot}`: its SHA-256
 //! - `{random}`; `{random:row}` has the same value within a row
 //! - `{nonce}`: the latest DPoP nonce; a member is left out if there is none
 //! - `{secret:app}`, `{redirect:app}`, `{basic:app}`, `{encoded:app}` (fully percent-encoded):
@@ -27,12 +29,18 @@ use super::answer::Answer;
 use super::jws::{assertion, jwks, proof};
 use super::request::{JwsPosition, RequestSpec, Sender};
 use crate::browser::{Browser, Page, Person};
+use crate::certificates::Certificate;
+use crate::edge::{EdgeKind, TestEdge};
 use crate::environment::now;
+use crate::http_server::HttpServer;
 use crate::origin::TestOrigin;
 use crate::users::PASSWORD;
 
 /// Audience of the tokens that the rows request.
 pub const AUDIENCE: &str = crate::origin::AUDIENCE;
+
+/// Header in which the proxy before origin and edge forwards client certificates (RFC 9440).
+const CERTIFICATE_HEADER: &str = "Client-Cert";
 
 /// Credentials of a registered client.
 struct ClientCredentials {
@@ -41,10 +49,14 @@ struct ClientCredentials {
     redirect: String,
 }
 
-/// A running origin with the clients of the table and the user `alice`.
+/// A running origin with the clients of the table and the user `alice`, and an edge.
 pub struct Fixture {
     /// The origin.
     pub origin: TestOrigin,
+    edge: TestEdge,
+    _upstream: HttpServer,
+    /// Certificates of clients by name.
+    certificates: BTreeMap<&'static str, Certificate>,
     clients: BTreeMap<&'static str, ClientCredentials>,
     person: Person,
     signed_in: Browser,
@@ -53,13 +65,15 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Starts an origin on this database and registers clients and user. `clients`: id and RFC 7591
+    /// Starts an origin on this database and an edge, and registers clients and user. `clients`: id and RFC 7591
     /// metadata.
     pub async fn start(database_url: &str, clients: &[(&'static str, Value)]) -> Result<Self> {
         let settings = [
             ("TOLLGATE_DATABASE_URL", database_url),
             ("TOLLGATE_REGISTRATION", "open"),
             ("TOLLGATE_DPOP_NONCE_REQUIRED", "true"),
+            ("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"),
+            ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", CERTIFICATE_HEADER),
         ];
         let origin = TestOrigin::start_with(&settings).await?;
         let claims = json!({ "name": "Alice Example", "email": "alice@example.com", "email_verified": true });
@@ -83,7 +97,10 @@ impl Fixture {
         let signed_in = Browser::new(&url)?;
         signed_in.visit(&format!("{url}/login"), &person).await.context("signing in")?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(Self { origin, clients: known, person, signed_in, http, nonce: Mutex::new(None) })
+        let (edge, upstream) = start_edge(&origin).await?;
+        let certificates = ["robot", "thief"].map(|name| (name, Certificate::self_signed(name))).into();
+        let nonce = Mutex::new(None);
+        Ok(Self { origin, edge, _upstream: upstream, certificates, clients: known, person, signed_in, http, nonce })
     }
 
     pub(super) fn run(&self) -> RequirementRun<'_> {
@@ -93,6 +110,20 @@ impl Fixture {
     fn client(&self, id: &str) -> Result<&ClientCredentials> {
         self.clients.get(id).with_context(|| format!("no client {id} is registered"))
     }
+
+    fn certificate(&self, name: &str) -> Result<&Certificate> {
+        self.certificates.get(name).with_context(|| format!("no certificate of {name}"))
+    }
+}
+
+/// An edge behind a proxy that forwards certificates, and an upstream that echoes requests.
+async fn start_edge(origin: &TestOrigin) -> Result<(TestEdge, HttpServer)> {
+    let upstream = HttpServer::echo().await?;
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.issuer().to_owned());
+    settings.insert("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.1".to_owned());
+    settings.insert("TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER", CERTIFICATE_HEADER.to_owned());
+    Ok((TestEdge::start(EdgeKind::Runner, &settings).await?, upstream))
 }
 
 /// A row being run: its responses so far, its browser, its random value.
@@ -267,6 +298,9 @@ impl RequirementRun<'_> {
             return self.part(name);
         }
         match name.split_once(':').unwrap_or((name, "")) {
+            ("edge", _) => Ok(self.fixture.edge.url.clone()),
+            ("certificate", name) => Ok(format!(":{}:", STANDARD.encode(&self.fixture.certificate(name)?.certificate))),
+            ("thumbprint", name) => Ok(self.fixture.certificate(name)?.thumbprint()),
             ("issuer", _) => Ok(self.fixture.origin.server.issuer().to_owned()),
             ("port", _) => Ok(self.fixture.origin.server.url().rsplit(':').next().unwrap_or_default().to_owned()),
             ("random", "") => Ok(random_text()),

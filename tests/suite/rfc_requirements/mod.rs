@@ -1,5 +1,5 @@
-//! RFC requirements on an authorization server, as a table: each row has the section, the
-//! requirement, the requests that test it, and the expected response.
+//! RFC requirements on an authorization server, and on an edge as the resource server, as a table:
+//! each row has the section, the requirement, the requests that test it, and the expected response.
 
 mod client_registration;
 mod discovery;
@@ -15,6 +15,7 @@ mod rfc7636;
 mod rfc7662;
 mod rfc8628;
 mod rfc8693;
+mod rfc8705;
 mod rfc8707;
 mod rfc9068;
 mod rfc9126;
@@ -41,6 +42,7 @@ fn requirements() -> Vec<Requirement> {
         table("RFC 8414", discovery::rfc8414()),
         table("RFC 8628", rfc8628::rows()),
         table("RFC 8693", rfc8693::rows()),
+        table("RFC 8705", rfc8705::rows()),
         table("RFC 8707", rfc8707::rows()),
         table("RFC 9068", rfc9068::rows()),
         table("RFC 9126", rfc9126::rows()),

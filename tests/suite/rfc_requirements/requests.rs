@@ -52,6 +52,7 @@ pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> 
             ("signed", with(web("signed"), "userinfo_signed_response_alg", json!("ES256"))),
             ("service", machine(basic)),
             ("poster", machine("client_secret_post")),
+            ("robot", with(machine(basic), "tls_client_certificate_bound_access_tokens", json!(true))),
             (
                 "jwt",
                 with(

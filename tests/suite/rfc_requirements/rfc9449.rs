@@ -1,5 +1,5 @@
-//! DPoP, RFC 9449: the proof and its checks (section 4.3), bound tokens and their use, and codes
-//! bound to a key.
+//! DPoP, RFC 9449: the proof and its checks (section 4.3), bound tokens and their use at the origin
+//! and at an edge, and codes bound to a key.
 
 use serde_json::{Value, json};
 use tollgate_tests::rfc_requirements::{
@@ -22,6 +22,8 @@ pub(super) fn rows() -> Vec<Requirement> {
         tokens(),
         resource(),
         resource_refusals(),
+        edge(),
+        edge_refusals(),
         codes(),
         pushed_codes(),
     ]
@@ -362,6 +364,110 @@ fn resource_refusals() -> Vec<Requirement> {
             "a resource server asks for a nonce by 401, use_dpop_nonce and DPoP-Nonce",
             then([ask(at_userinfo("a key").claim("nonce", Value::Null))]),
             status(&[401]).contains(":www-authenticate", "use_dpop_nonce").has(":dpop-nonce"),
+        ),
+    ]
+}
+
+/// Path of a request to the edge.
+const EDGE: &str = "{edge}/reports";
+
+/// A proof for the token of the first response at the edge.
+fn at_edge(key: &'static str) -> Jws {
+    let proof = proof(key, "GET", "/reports").claim("htu", EDGE).claim("ath", "{sha256:1.access_token}");
+    proof.claim("nonce", Value::Null)
+}
+
+fn at_edge_with(proof: Jws) -> [RequestSpec; 2] {
+    let token = credentials().proof(at_token("a key"));
+    [token, get(EDGE).header("authorization", "DPoP {1.access_token}").proof(proof)]
+}
+
+/// An edge is a resource server.
+fn edge() -> Vec<Requirement> {
+    let served = || ok().contains("~", "GET /reports");
+    let symmetric = json!({ "kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" });
+    let mut requirements = vec![
+        row("7.1", "an edge serves a bound token with its proof", at_edge_with(at_edge("a key")), served()),
+        row(
+            "4.3",
+            "an edge compares htu after normalization, without query and fragment",
+            at_edge_with(at_edge("a key").claim("htu", "{edge}/report%73?a=b#c")),
+            served(),
+        ),
+        row(
+            "7.1",
+            "an edge serves the same token again with another proof",
+            at_edge_with(at_edge("a key"))
+                .into_iter()
+                .chain([get(EDGE).header("authorization", "dpop {1.access_token}").proof(at_edge("a key"))]),
+            served(),
+        ),
+    ];
+    let rows: Vec<(&str, &str, Jws)> = vec![
+        ("4.3", "at an edge typ MUST be dpop+jwt", at_edge("a key").header("typ", "JWT")),
+        ("4.3", "at an edge alg MUST NOT be none", at_edge("a key").header("alg", "none").with_signature("")),
+        ("4.3", "at an edge alg MUST be asymmetric", at_edge("a key").header("alg", "HS256").header("jwk", symmetric)),
+        ("4.3", "at an edge jwk MUST be there", at_edge("a key").header("jwk", Value::Null)),
+        ("4.3", "at an edge the signature MUST verify with jwk", at_edge("a key").signed_by_other_key()),
+        ("4.3", "at an edge jti is REQUIRED", at_edge("a key").claim("jti", Value::Null)),
+        ("4.3", "at an edge iat is REQUIRED", at_edge("a key").claim("iat", Value::Null)),
+        ("4.3", "at an edge iat MUST be recent", at_edge("a key").claim("iat", "{now-3600}")),
+        ("4.3", "at an edge iat MUST NOT be far ahead", at_edge("a key").claim("iat", "{now+3600}")),
+        ("4.3", "at an edge htm MUST match", at_edge("a key").claim("htm", "POST")),
+        ("4.3", "at an edge htu MUST match: another path", at_edge("a key").claim("htu", "{edge}/report")),
+        ("4.3", "at an edge htu MUST match: another host", at_edge("a key").claim("htu", "{issuer}/reports")),
+        ("4.3", "at an edge ath is REQUIRED", at_edge("a key").claim("ath", Value::Null)),
+        ("4.3", "at an edge ath MUST be of the token", at_edge("a key").claim("ath", "{sha256:=another}")),
+        ("4.3", "at an edge the key MUST be that of the token", at_edge("another key")),
+    ];
+    requirements.extend(rows.into_iter().map(|(section, words, proof)| {
+        row(section, words, at_edge_with(proof), challenged("invalid_dpop_proof").is("error", "invalid_dpop_proof"))
+    }));
+    requirements
+}
+
+fn edge_refusals() -> Vec<Requirement> {
+    let token = || credentials().proof(at_token("a key"));
+    let ask = || get(EDGE).header("authorization", "DPoP {1.access_token}");
+    let once = || at_edge("a key").claim("jti", "{random:row}").claim("iat", "{number:1.access_token@iat}");
+    vec![
+        row(
+            "7.1",
+            "an edge MUST refuse the scheme DPoP without a proof, and names the algorithms",
+            [token(), ask()],
+            challenged("invalid_dpop_proof")
+                .contains(":www-authenticate", "DPoP ")
+                .contains(":www-authenticate", "algs="),
+        ),
+        row(
+            "4.3",
+            "an edge MUST refuse more than one DPoP header",
+            [token(), ask().proof(at_edge("a key")).proof(at_edge("a key"))],
+            challenged("invalid_dpop_proof"),
+        ),
+        row(
+            "11.1",
+            "an edge refuses the same proof again",
+            [token(), ask().proof(once()), ask().proof(once())],
+            challenged("invalid_dpop_proof"),
+        ),
+        row(
+            "7.2",
+            "an edge MUST refuse a bound token as a Bearer token, and challenges with DPoP",
+            [token(), get(EDGE).bearer("{1.access_token}")],
+            challenged("invalid_token").contains(":www-authenticate", "DPoP "),
+        ),
+        row(
+            "7.2",
+            "… also with a good proof",
+            [token(), get(EDGE).bearer("{1.access_token}").proof(at_edge("a key"))],
+            challenged("invalid_token").contains(":www-authenticate", "DPoP "),
+        ),
+        row(
+            "7.1",
+            "an edge MUST refuse an unbound token under the DPoP scheme",
+            [credentials(), ask().proof(at_edge("a key"))],
+            challenged("invalid_token").contains(":www-authenticate", "DPoP "),
         ),
     ]
 }
