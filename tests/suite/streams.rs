@@ -19,10 +19,10 @@ use tollgate_tests::tcp_server::{TcpServer, read_head};
 const SUPPORTED: [(EdgeKind, StreamKind); 6] = [
     (EdgeKind::Runner, StreamKind::WebSocket),
     (EdgeKind::Runner, StreamKind::Events),
-    (EdgeKind::Runner, StreamKind::Grpc),
     (EdgeKind::Worker, StreamKind::WebSocket),
     (EdgeKind::Worker, StreamKind::Events),
     (EdgeKind::Spin, StreamKind::Events),
+    (EdgeKind::Runner, StreamKind::Grpc),
 ];
 
 /// An edge before an upstream of streams.
