@@ -298,7 +298,7 @@ impl Gate {
         };
         match self.authorize_on_route(request, route, access_token, now_ms, has_waited) {
             Authorization::Allowed(mut forward) => {
-                forward.removed_headers = self.removed_headers(config, route);
+                forward.removed_headers = self.removed_headers(request, config, route);
                 forward.response_headers =
                     route.cors().map_or_else(Vec::new, |cors| cors::response_headers(cors, request));
                 Authorization::Allowed(forward)
@@ -467,11 +467,15 @@ impl Gate {
     }
 
     /// Headers of the client that the upstream must not get. Most edges have none.
-    fn removed_headers(&self, config: &Config, route: &Route) -> Vec<String> {
+    fn removed_headers(&self, request: &Request<'_>, config: &Config, route: &Route) -> Vec<String> {
         let mut removed: Vec<String> = self.settings.identity_headers.own_names().collect();
         removed.extend_from_slice(config.header_names());
         if route.removes_token() {
             removed.push("authorization".to_owned());
+        }
+        // Upstreams may believe it, too.
+        if !request.connection.is_from_trusted_proxy {
+            removed.extend(self.settings.client_certificate_header.clone());
         }
         removed
     }

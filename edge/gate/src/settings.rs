@@ -345,7 +345,7 @@ fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
 fn header_name(value: String) -> Result<String, SettingError> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if value.bytes().all(is_name) {
-        return Ok(value);
+        return Ok(value.to_ascii_lowercase());
     }
     let problem = format!("must be the name of a header such as Client-Cert, not {value:?}");
     Err(SettingError { name: CLIENT_CERTIFICATE_HEADER, problem })

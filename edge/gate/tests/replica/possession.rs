@@ -207,6 +207,19 @@ fn a_certificate_comes_from_the_connection_or_from_a_trusted_proxy() {
 }
 
 #[test]
+fn the_upstream_gets_a_certificate_header_from_trusted_proxies_only() {
+    let setting = [("TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER", "X-Robot")];
+    let gate = synced_with(&Origin::with(0), &setting);
+    let credentials = format!("Bearer {}", hs256("plain"));
+    let headers = [("authorization", credentials.as_str()), ("x-robot", "forged")];
+    for (is_from_trusted_proxy, is_removed) in [(false, true), (true, false)] {
+        let connection = Connection { is_from_trusted_proxy, ..https() };
+        let Decision::Forward(forward) = decide(&gate, &headers, connection, true) else { panic!("the token is good") };
+        assert_eq!(forward.removed_headers.iter().any(|name| name == "x-robot"), is_removed);
+    }
+}
+
+#[test]
 fn a_route_can_require_bound_tokens() {
     let mut origin = Origin::with(0);
     origin.config = config(&json!([{ "path": "/*", "binding": "required" }]));
