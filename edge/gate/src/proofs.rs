@@ -82,16 +82,14 @@ impl Gate {
         Some(RequestUrl { is_https, authority: authority(request)?, path })
     }
 
-    /// Thumbprint of the client's certificate: of the one that a trusted proxy forwards in the
-    /// header of the settings, or else of the one of the connection. A trusted proxy's own
-    /// certificate is not the client's.
+    /// Thumbprint of the client's certificate: of the connection's, or of the one that a trusted
+    /// proxy forwards in the header of the settings. A trusted proxy's own certificate is not the
+    /// client's.
     pub(crate) fn client_certificate(&self, request: &Request<'_>) -> Option<Thumbprint> {
-        let Some(header) = self.settings().client_certificate_header.as_deref() else {
-            return request.connection.client_certificate;
-        };
         if !request.connection.is_from_trusted_proxy {
             return request.connection.client_certificate;
         }
+        let header = self.settings().client_certificate_header.as_deref()?;
         let value = single_value(request, header)??;
         forwarded_certificate(value).map(|certificate| certificate_thumbprint(&certificate))
     }

@@ -187,7 +187,7 @@ fn a_certificate_comes_from_the_connection_or_from_a_trusted_proxy() {
     let of_proxy = Connection { is_from_trusted_proxy: true, ..other };
     let forwarded = [("client-cert", header.as_str())];
     let refused = "401 invalid_token Bearer";
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 11] = [
         ("of the connection", &[], own, &[], "passes"),
         ("none", &[], https(), &[], refused),
         ("another one", &[], other, &[], refused),
@@ -195,6 +195,13 @@ fn a_certificate_comes_from_the_connection_or_from_a_trusted_proxy() {
         ("forwarded by a trusted proxy", &setting, of_proxy, &forwarded, "passes"),
         ("sent by a stranger", &setting, https(), &forwarded, refused),
         ("a stranger's own beside the header", &setting, own, &[("client-cert", ":AAAA:")], "passes"),
+        (
+            "the trusted proxy's own, without a header",
+            &[],
+            Connection { is_from_trusted_proxy: true, ..own },
+            &[],
+            refused,
+        ),
         ("the trusted proxy's own", &setting, Connection { is_from_trusted_proxy: true, ..own }, &[], refused),
         ("two", &setting, of_proxy, &[forwarded[0], forwarded[0]], refused),
         ("garbage", &setting, of_proxy, &[("client-cert", "none")], refused),
