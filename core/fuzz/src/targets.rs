@@ -6,19 +6,20 @@
 //! compared with what [`crate::reference_reader`] and `serde_json` read. The functions are called
 //! by the tests (`tests/attacks`), on any Rust, and by cargo-fuzz.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tollgate_core::{
-    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, EdgeReport, HashChain, KeySet, MAX_KEYS,
-    MAX_REPORT_BYTES, MAX_ROUTES, Nonce, Refusal, Replica, RevocationId, RevocationKind, RevokedBefore, SharedParts,
-    Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken,
-    build_deltas, build_shared_deltas, build_snapshot, verify,
+    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, DpopRequest, EdgeKey, EdgeReport, HashChain, KeySet,
+    MAX_KEYS, MAX_PROOF_AGE_SECONDS, MAX_REPORT_BYTES, MAX_ROUTES, Nonce, Possession, Refusal, Replica, RequestUrl,
+    RevocationId, RevocationKind, RevokedBefore, SharedParts, Snapshot, SnapshotParts, SnapshotSigner, TableSize,
+    TokenIdentifiers, TokenReference, TokenRequirements, UnknownStatusPolicy, VerifiedToken, Verifier, build_deltas,
+    build_shared_deltas, build_snapshot, verify,
 };
 
 use crate::reference_reader;
@@ -343,6 +344,104 @@ fn measure_json(value: &Value, level: usize, depth: &mut usize, members: &mut us
         }
         _ => {}
     }
+}
+
+/// A DPoP proof for a GET of `https://api.example/reports`, with a token that is bound to the key of
+/// the tests: as it is, and as header and claims on two lines, which are signed with this key.
+pub fn proof(data: &[u8]) -> Outcome {
+    let accepts_as_is = accepts_proof(data);
+    let mut lines = data.splitn(2, |&byte| byte == b'\n');
+    let accepts_signed = match (lines.next(), lines.next()) {
+        (Some(header), Some(claims)) => {
+            let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+            let signature = URL_SAFE_NO_PAD.encode(KEY.sign(input.as_bytes()).to_bytes());
+            let is_accepted = accepts_proof(format!("{input}.{signature}").as_bytes());
+            if is_accepted {
+                check_proof(header, claims);
+            }
+            is_accepted
+        }
+        _ => false,
+    };
+    Outcome { accepts_as_is, accepts_signed }
+}
+
+/// A token that is bound to the key of the tests.
+static BOUND_TOKEN: LazyLock<String> = LazyLock::new(|| {
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(PINS[0]));
+    let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(jwk));
+    let exp = NOW + 60;
+    token_with_claims(
+        format!(
+            r#"{{"iss":"{ISSUER}","sub":"s","aud":"{AUDIENCE}","client_id":"c","jti":"j","iat":{NOW},"exp":{exp},"cnf":{{"jkt":"{thumbprint}"}}}}"#
+        )
+        .as_bytes(),
+    )
+});
+static VERIFIER: LazyLock<Mutex<Verifier>> =
+    LazyLock::new(|| Mutex::new(Verifier::new(TOKEN_KEYS.clone(), 0, TableSize::None)));
+
+fn accepts_proof(proof: &[u8]) -> bool {
+    let requirements = TokenRequirements {
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        scope: &[],
+        rules: None,
+        leeway: LEEWAY,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
+    };
+    let token = BOUND_TOKEN.as_bytes();
+    let dpop = DpopRequest {
+        proof: Ok(proof),
+        method: "GET",
+        url: Some(RequestUrl { is_https: true, authority: "api.example", path: "/reports" }),
+        token,
+        nonce_key: None,
+        leeway: LEEWAY,
+        now: NOW,
+    };
+    let no_certificate = || None;
+    let possession = Possession::new(Some(dpop), &no_certificate, false);
+    let mut verifier = VERIFIER.lock().expect("not poisoned");
+    verifier.verify_in_request(token, &requirements, Some(&possession), &CheckedByCaller, NOW).is_ok()
+}
+
+/// Compares an accepted proof with what serde_json reads.
+fn check_proof(header: &[u8], claims: &[u8]) {
+    let Ok(header) = serde_json::from_slice::<Value>(header) else { return };
+    assert_eq!(header["typ"].as_str().map(str::to_ascii_lowercase).as_deref(), Some("dpop+jwt"));
+    assert!(header["alg"] == "EdDSA" || header["alg"] == "Ed25519", "{header}");
+    assert_eq!(header["jwk"]["x"], URL_SAFE_NO_PAD.encode(PINS[0]));
+    assert!(header["jwk"].get("d").is_none(), "a private key");
+    // serde_json refuses numbers beyond a double, also in claims that are not used.
+    let Ok(claims) = serde_json::from_slice::<Value>(claims) else { return };
+    assert_eq!(claims["htm"], "GET");
+    assert_eq!(claims["ath"], URL_SAFE_NO_PAD.encode(Sha256::digest(BOUND_TOKEN.as_bytes())));
+    assert!(claims["jti"].as_str().is_some_and(|id| (1..=256).contains(&id.len())), "{claims}");
+    let url = claims["htu"].as_str().expect("a text").to_ascii_lowercase();
+    assert!(url.starts_with("https://api.example"), "{url}");
+    let age = NOW as f64 - claims["iat"].as_f64().expect("a number");
+    let (oldest, newest) = ((MAX_PROOF_AGE_SECONDS + LEEWAY) as f64, -(LEEWAY as f64) - 1.0);
+    assert!(newest < age && age <= oldest, "{age} seconds old");
+}
+
+/// The claims in an origin's answer about an opaque token. Nothing is read from an answer that the
+/// edge's key did not authenticate.
+pub fn introspection(data: &[u8]) -> Outcome {
+    let (key, reference) = (EdgeKey::new(&SEED), TokenReference::Opaque([3; 32]));
+    let accepts_as_is = key.open_introspection(data, &reference, ANSWERED_NONCE).is_ok();
+    let answer = key.seal_introspection(ANSWERED_NONCE, Some(("h", data)));
+    let opened = key.open_introspection(&answer, &reference, ANSWERED_NONCE);
+    if let Ok(token) = &opened {
+        let token = token.as_ref().expect("the answer says that the token is active").token();
+        match serde_json::from_slice::<Value>(data) {
+            Ok(claims) => compare_claims(token, &claims),
+            Err(error) => assert!(error.to_string().starts_with("number out of range"), "{error}"),
+        }
+    }
+    Outcome { accepts_as_is, accepts_signed: opened.is_ok() }
 }
 
 /// Reports of edges: an accepted one is bounded, and is read again as it was written.

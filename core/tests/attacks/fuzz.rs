@@ -47,7 +47,7 @@ fn run(name: &str, target: fn(&[u8]) -> Outcome, default_runs: u64) {
     for input in &known {
         run_target(name, target, input);
     }
-    let is_signed = ["snapshot", "deltas", "token", "claims"].contains(&name);
+    let is_signed = ["snapshot", "deltas", "token", "claims", "proof", "introspection"].contains(&name);
     let mut random = Random::new(seed);
     let (mut accepted_as_is, mut accepted_signed, mut added) = (0_u64, 0_u64, 0);
     for _ in 0..runs {
@@ -102,6 +102,16 @@ fn claims() {
 #[test]
 fn policies() {
     run("policy", targets::policy, 200_000);
+}
+
+#[test]
+fn proofs() {
+    run("proof", targets::proof, 20_000);
+}
+
+#[test]
+fn introspection_answers() {
+    run("introspection", targets::introspection, 100_000);
 }
 
 #[test]
@@ -168,6 +178,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("edge_report", "newer", b"1.00000000000000ab.teleported-9.refused-too_blue-4".to_vec()),
     ]);
     seeds.extend(token_seeds());
+    seeds.extend(proof_seeds());
     seeds.extend(policy_seeds());
     seeds.extend(jwks_seeds());
     seeds
@@ -192,6 +203,25 @@ fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("token", "compact", compact.into_bytes()),
         ("token", "parts", format!("{header}\n{claims}").into_bytes()),
         ("token", "several-audiences", format!("{header}\n{several}").into_bytes()),
+    ]
+}
+
+/// Proofs of the key of the tests for its token, and claims of a bound opaque token.
+fn proof_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw"}"#;
+    let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{jwk}}}"#);
+    let ath = "8GGBl5SrDW1ph_p3okZ2ggR2kBwQe8VfCakSuR5WW4E";
+    let claims =
+        format!(r#"{{"jti":"a-proof","htm":"GET","htu":"https://api.example/reports","iat":{NOW},"ath":"{ath}"}}"#);
+    let odd = claims.replace("/reports", ":443/%72eports?a#b").replace("\"htm\"", "\"nonce\":\"n\",\"htm\"");
+    let opaque = format!(
+        r#"{{"iss":"{ISSUER}","sub":"s","aud":["{AUDIENCE}"],"client_id":"c","jti":"tg_AAAAAQAAAAAAAAAAAAAAAAAA","iat":{NOW},"exp":{},"cnf":{{"jkt":"--6IM5l0OosLj9yWskISYhUA3n_3CURQkmrYMSha_ck"}}}}"#,
+        NOW + 600
+    );
+    vec![
+        ("proof", "parts", format!("{header}\n{claims}").into_bytes()),
+        ("proof", "normalized", format!("{header}\n{odd}").into_bytes()),
+        ("introspection", "bound", opaque.into_bytes()),
     ]
 }
 
