@@ -1,5 +1,5 @@
-//! What routes say about forwarding, at every kind of edge: rate limits, body sizes, time limits and
-//! upstreams.
+//! What routes say about forwarding, at every kind of edge: rate limits, body sizes, time limits
+//! and upstreams.
 
 use anyhow::{Context as _, Result, ensure};
 use tollgate_tests::client::TestClient;

@@ -119,8 +119,8 @@ fn components(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds the Spin component as middleware, before the one for whole apps: cargo gives both the same
-/// name.
+/// Builds the Spin component as middleware, before the one for whole apps: cargo gives both the
+/// same name.
 fn spin_middleware(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--target", "wasm32-wasip2", "--package", COMPONENTS[1]]);

@@ -130,10 +130,11 @@ impl Config {
         &self.routes
     }
 
-    /// The route for a request with this authority (`Host`), if it has exactly one, and this decoded
-    /// path. The most specific rule applies: first by host (a name, then names below another, of
-    /// which the longest comes first, then all hosts), then by path, segment by segment (a literal,
-    /// then a parameter, then the end, then `/*`), then by method (HEAD before GET, then all).
+    /// The route for a request with this authority (`Host`), if it has exactly one, and this
+    /// decoded path. The most specific rule applies: first by host (a name, then names below
+    /// another, of which the longest comes first, then all hosts), then by path, segment by segment
+    /// (a literal, then a parameter, then the end, then `/*`), then by method (HEAD before GET,
+    /// then all).
     ///
     /// # Errors
     /// [`AmbiguousRequest`] if another route would apply when host, path and method are read less

@@ -14,9 +14,9 @@ pub(super) fn is_valid(path: &str) -> bool {
 
 /// A rule's path in the form in which requests are compared with it.
 ///
-/// A parameter matches one segment that is not empty. `/a/*` matches `/a`, `/a/` and all paths below
-/// them. `/a` matches `/a/`, too, because most frameworks serve both alike, unless the rule is
-/// public. `/a/` matches `/a/` only.
+/// A parameter matches one segment that is not empty. `/a/*` matches `/a`, `/a/` and all paths
+/// below them. `/a` matches `/a/`, too, because most frameworks serve both alike, unless the rule
+/// is public. `/a/` matches `/a/` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathPattern {
     /// The path up to its first parameter.

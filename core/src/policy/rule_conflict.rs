@@ -14,8 +14,8 @@ use super::rule::Route;
 pub enum RuleConflict {
     /// It applies to requests to which the rule of this index applies with the same precedence.
     SameRequests(usize),
-    /// To some servers it has the path of the rule of this index, so that every request to which one
-    /// of both applies would be ambiguous.
+    /// To some servers it has the path of the rule of this index, so that every request to which
+    /// one of both applies would be ambiguous.
     ReadAlike(usize),
     /// Its path is the gate's own.
     GatePath,
@@ -46,8 +46,8 @@ impl fmt::Display for RuleConflict {
 /// Checks whether a rule may be added to those that exist.
 ///
 /// Rules have a total order of precedence by host, path and method. So no rule hides another
-/// wholly: the more specific one has fewer requests. Two rules are in conflict where that order does
-/// not decide, which is where host, path and method are the same.
+/// wholly: the more specific one has fewer requests. Two rules are in conflict where that order
+/// does not decide, which is where host, path and method are the same.
 ///
 /// # Errors
 /// The first conflict.

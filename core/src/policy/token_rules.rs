@@ -20,7 +20,8 @@ pub struct TokenFacts<'a> {
 }
 
 impl TokenRules {
-    /// Checks the rules at the Unix time `now`, in seconds. `leeway` is that of the dates of tokens.
+    /// Checks the rules at the Unix time `now`, in seconds. `leeway` is that of the dates of
+    /// tokens.
     ///
     /// # Errors
     /// The first rule that is not met. A claim that is missing or has another type meets none.
@@ -101,8 +102,8 @@ fn is_text(value: &str, text: &str) -> bool {
     json::value(value, |reader| reader.string()).is_ok_and(|value| value == text)
 }
 
-/// The value of a claim as JSON. A name that begins with `/` is a JSON pointer (RFC 6901) to a member
-/// of nested objects, as `/realm_access/roles`.
+/// The value of a claim as JSON. A name that begins with `/` is a JSON pointer (RFC 6901) to a
+/// member of nested objects, as `/realm_access/roles`.
 pub(crate) fn claim<'a>(claims: &'a str, name: &str) -> Option<&'a str> {
     let Some(pointer) = name.strip_prefix('/') else { return json::member(claims, name).ok()? };
     pointer.split('/').try_fold(claims, |object, token| {

@@ -65,8 +65,8 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Starts an origin on this database and an edge, and registers clients and user. `clients`: id and RFC 7591
-    /// metadata.
+    /// Starts an origin on this database and an edge, and registers clients and user. `clients`: id
+    /// and RFC 7591 metadata.
     pub async fn start(database_url: &str, clients: &[(&'static str, Value)]) -> Result<Self> {
         let settings = [
             ("TOLLGATE_DATABASE_URL", database_url),

@@ -1,5 +1,5 @@
-//! The client of the MCP SDK against four MCP servers, each a resource server of one origin at which
-//! the client registers itself. One of them knows nothing of OAuth: an edge protects it.
+//! The client of the MCP SDK against four MCP servers, each a resource server of one origin at
+//! which the client registers itself. One of them knows nothing of OAuth: an edge protects it.
 
 use anyhow::Result;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Certificate-bound access tokens, RFC 8705 section 3: how the origin issues them, and how an edge,
-//! as the resource server, checks them.
+//! Certificate-bound access tokens, RFC 8705 section 3: how the origin issues them, and how an
+//! edge, as the resource server, checks them.
 
 use tollgate_tests::rfc_requirements::{Expectation, RequestSpec, Requirement, challenged, get, ok, row, status};
 
