@@ -466,7 +466,6 @@ async fn requests_are_answered_while_the_origin_holds_the_fetch() -> Result<()> 
             let found = outcome(request).await?;
             ensure!(found == expected, "{path} {token:?}: {found}");
             let (held, ended) = black_hole.counts();
-            ensure!(held <= ended + 1, "the edge has one fetch at a time: {held} held, {ended} ended");
             if before == (held, ended) && held == ended + 1 {
                 is_proven = true;
                 break;
