@@ -332,7 +332,7 @@ pub(super) const MEMBERS: [(&str, Malformed); 18] = [
     ("acr", Malformed::new("route acr", "must be up to 64 values without spaces")),
     ("max_age", Malformed::new("route max_age", "must be seconds, at most ten years")),
     ("binding", Malformed::new("route binding", "must be required")),
-    ("max_staleness_ms", Malformed::new("route max_staleness_ms", "must be milliseconds, at most a day")),
+    ("max_staleness_ms", Malformed::new("route max_staleness_ms", "must be 50 milliseconds to a day")),
     ("upstream", Malformed::new("route upstream", "must be the name of an upstream, without spaces")),
     ("max_body_bytes", Malformed::new("route max_body_bytes", "must be at most 2^50")),
     ("timeout_ms", Malformed::new("route timeout_ms", "must be 1 millisecond to a day")),
