@@ -7,7 +7,7 @@ use tollgate_gate::Freshness;
 use worker::{Context, Env, console_error};
 
 use crate::{
-    hubs,
+    hubs::{self, HubSync},
     isolate::Isolate,
     now_ms, origin,
     single_flight::{Flight, FlightEnd},
@@ -54,16 +54,17 @@ fn is_stale(isolate: &Isolate) -> bool {
     isolate.gate.borrow().freshness(now_ms()) == Freshness::Stale
 }
 
-/// Syncs with the hub. Returns false after an error, and if the hub has no fresh answer of the
-/// origin: then the origin would not answer this isolate either. If the hub itself fails, syncs
+/// Syncs with the hub. Returns false after an error, and if the replica is stale because the origin
+/// does not answer the hub: then it would not answer this isolate either. If the hub itself fails, syncs
 /// with the origin as soon as the replica is stale.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
     let sync_with_origin = || origin::sync(&isolate.gate, || isolate.take_due_report(), drop);
     let Some(hubs) = &isolate.hubs else { return sync_with_origin().await };
     if hubs.is_available() {
         match hubs.sync(env, &isolate.gate, isolate.take_due_report()).await {
-            Ok(false) => return !is_stale(isolate),
-            Ok(true) => console_error!("tollgate: the hub lacks changes that this isolate has"),
+            Ok(HubSync::Complete) => return true,
+            Ok(HubSync::OriginFailing) => return !is_stale(isolate),
+            Ok(HubSync::Incomplete) => console_error!("tollgate: the hub lacks changes that this isolate has"),
             Err(why) => console_error!("tollgate: the hub failed: {why}"),
         }
     }

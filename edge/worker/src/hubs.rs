@@ -69,6 +69,16 @@ const MAX_HOLD_MS: u64 = 20_000;
 /// request.
 pub(crate) const SYNC_TIMEOUT_MS: u64 = 30_000;
 
+/// Result of a sync with a hub.
+pub(crate) enum HubSync {
+    /// The replica has all that the hub has.
+    Complete,
+    /// The hub lacks messages.
+    Incomplete,
+    /// The hub has no fresh answer, because the origin does not answer.
+    OriginFailing,
+}
+
 /// The hubs, from the view of one isolate.
 pub(crate) struct Hubs {
     location: HubLocation,
@@ -121,25 +131,25 @@ impl Hubs {
         now_ms() >= self.retry_at_ms.get()
     }
 
-    /// Syncs `gate` with the isolate's hub, which hands `report` on. Returns true if the replica
-    /// is not complete, because the hub lacks messages. The error is one line for the log.
+    /// Syncs `gate` with the isolate's hub, which hands `report` on. The error is one line for the
+    /// log.
     pub(crate) async fn sync(
         &self,
         env: &Env,
         gate: &RefCell<Gate>,
         mut report: Option<EdgeReport>,
-    ) -> Result<bool, String> {
+    ) -> Result<HubSync, String> {
         for _ in 0..MAX_REQUESTS {
             match self.fetch_messages(env, gate, report.take()).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
+                Ok(HubSync::Incomplete) => {}
+                Ok(result) => return Ok(result),
                 Err(why) => {
                     self.retry_at_ms.set(now_ms() + RETRY_DELAY_MS);
                     return Err(why);
                 }
             }
         }
-        Ok(true)
+        Ok(HubSync::Incomplete)
     }
 
     async fn fetch_messages(
@@ -147,7 +157,7 @@ impl Hubs {
         env: &Env,
         gate: &RefCell<Gate>,
         report: Option<EdgeReport>,
-    ) -> Result<bool, String> {
+    ) -> Result<HubSync, String> {
         let (hub, asked_at_ms) = (self.own(), now_ms());
         let after = gate.borrow().next_after();
         let is_awaited = gate.borrow().freshness(asked_at_ms) == Freshness::Stale;
@@ -214,8 +224,7 @@ pub(crate) fn push_failed(why: &str) -> Response {
     Response::error(503, "temporarily_unavailable", "a hub of this edge failed to apply the message")
 }
 
-/// Applies the parts of an answer in their order; see the invariant above. Returns
-/// true if the replica is not complete.
+/// Applies the parts of an answer in their order; see the invariant above.
 async fn apply_answer(
     env: &Env,
     hub: &str,
@@ -223,8 +232,8 @@ async fn apply_answer(
     parts: &[Part<'_>],
     asked_at_ms: u64,
     hold_ms: u64,
-) -> Result<bool, String> {
-    let mut has_more = false;
+) -> Result<HubSync, String> {
+    let (mut has_more, mut is_failing) = (false, false);
     for part in parts {
         match part {
             Part::Snapshot { id, bytes } => {
@@ -244,10 +253,17 @@ async fn apply_answer(
                 let applied = gate.borrow_mut().accept_relayed(message, proven_at_ms);
                 has_more = applied.map_err(|error| error.to_string())?;
             }
-            Part::Error(why) => gate.borrow_mut().record_error(why, now_ms()),
+            Part::Error(why) => {
+                gate.borrow_mut().record_error(why, now_ms());
+                is_failing = true;
+            }
         }
     }
-    Ok(has_more)
+    Ok(match (is_failing, has_more) {
+        (true, _) => HubSync::OriginFailing,
+        (false, true) => HubSync::Incomplete,
+        (false, false) => HubSync::Complete,
+    })
 }
 
 /// Fetches the hub's snapshot part by part.

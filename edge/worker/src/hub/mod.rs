@@ -50,6 +50,9 @@ const REGISTRATION_TIMEOUT_MS: u64 = 2_000;
 /// Requests that wait for a change; further ones are answered immediately.
 const MAX_HELD: usize = 1_000;
 
+/// What a hub tells isolates while its first request to the origin is under way for long.
+const NO_ANSWER: &str = "the origin has not answered in time";
+
 /// The class that wrangler.toml names.
 #[durable_object(fetch)]
 pub struct Hub {
@@ -178,7 +181,12 @@ impl HubReplica {
         let mut answer = protocol::new_answer(requests_per_second);
         let (log, gate) = (self.log.borrow(), self.gate.borrow());
         log.write_parts(&mut answer, request.after, gate.snapshot(), arrived_at_ms, now_ms());
-        if let Some(why) = gate.last_error().filter(|_| gate.freshness(now_ms()) != Freshness::Fresh) {
+        let why = match gate.freshness(now_ms()) {
+            Freshness::Fresh => None,
+            Freshness::RefreshDue => gate.last_error(),
+            Freshness::Stale => gate.last_error().or(Some(NO_ANSWER)),
+        };
+        if let Some(why) = why {
             protocol::write_part(&mut answer, Part::Error(why));
         }
         octets(200, answer)
