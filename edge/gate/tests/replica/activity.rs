@@ -8,7 +8,11 @@ fn refused(gate: &Gate, target: &str, token: Option<&str>, now_ms: u64) -> Optio
     let credentials = token.map(|token| format!("Bearer {token}"));
     let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
     let request = Request { method: "GET", target, headers: &headers, connection: Connection::default() };
-    match gate.decide(&request, now_ms, true) {
+    let decision = match gate.decide(&request, now_ms, false) {
+        Decision::Wait => gate.decide(&request, now_ms, true), // after a fetch that failed
+        decision => decision,
+    };
+    match decision {
         Decision::Answer(answer) => answer.refused,
         _ => None,
     }
