@@ -31,13 +31,14 @@ const OTHER_PREFIXES: [&str; 3] = ["x-original-", "x-real-", "x-ssl-client-"];
 /// Whether a header of this name may carry a token's identity: letters, digits and hyphens, `X-` at
 /// the beginning, and no header with another meaning. `Remote-User` may, too.
 pub fn may_carry_identity(name: &str) -> bool {
-    let is_valid =
-        name.len() <= MAX_NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    let is_extension = name.len() > 2 && begins("x-");
-    let has_other_meaning = OTHER_HEADERS.iter().any(|other| name.eq_ignore_ascii_case(other))
-        || OTHER_PREFIXES.iter().any(|prefix| begins(prefix));
-    is_valid && !has_other_meaning && (is_extension || name.eq_ignore_ascii_case("remote-user"))
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if name.len() > MAX_NAME_BYTES || !name.bytes().all(is_name_byte) {
+        return false;
+    }
+    let name = &*name.to_ascii_lowercase();
+    let has_other_meaning =
+        OTHER_HEADERS.contains(&name) || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    !has_other_meaning && (name == "remote-user" || (name.starts_with("x-") && name.len() > 2))
 }
 
 #[cfg(test)]

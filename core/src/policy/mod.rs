@@ -32,6 +32,8 @@ pub(crate) use token_rules::claim;
 
 /// Most routes of a configuration.
 pub const MAX_ROUTES: usize = 1024;
+/// Most distinct names of headers by which the routes of a configuration send claims.
+const MAX_HEADER_NAMES: usize = 256;
 /// Most JSON members of a configuration: keys and routes have about a dozen members each.
 const MAX_MEMBERS: usize = 64 * 1024;
 
@@ -94,10 +96,7 @@ impl Config {
         }
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
         let strictest_staleness_ms = routes.iter().filter_map(Route::max_staleness_ms).min();
-        let mut header_names: Vec<String> =
-            routes.iter().flat_map(Route::headers).map(|(name, _)| name.to_ascii_lowercase()).collect();
-        header_names.sort_unstable();
-        header_names.dedup();
+        let header_names = header_names(&routes)?;
         Ok(Self {
             audience,
             keys,
@@ -171,6 +170,21 @@ impl Config {
     pub fn has_host_routes(&self) -> bool {
         self.table.has_hosts()
     }
+}
+
+/// The distinct names of headers by which routes send claims, in lower case.
+fn header_names(routes: &[Route]) -> Result<Vec<String>, ConfigError> {
+    let mut names = Vec::new();
+    for (name, _) in routes.iter().flat_map(Route::headers) {
+        let name = name.to_ascii_lowercase();
+        if !names.contains(&name) {
+            if names.len() == MAX_HEADER_NAMES {
+                return Err(ConfigError::Json(JsonError::TooMany));
+            }
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// The part of a request that servers read in different ways, for which different routes apply.

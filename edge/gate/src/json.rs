@@ -14,6 +14,7 @@ impl JsonObject {
     }
 
     /// Adds a string.
+    #[inline(never)]
     pub fn text(self, name: &'static str, text: &str) -> Self {
         let mut quoted = String::with_capacity(text.len() + 2);
         quote(text, &mut quoted);
@@ -21,6 +22,7 @@ impl JsonObject {
     }
 
     /// Adds an integer, or `null`.
+    #[inline(never)]
     pub fn number(self, name: &'static str, number: impl Into<Option<u64>>) -> Self {
         self.member(name, &number.into().map_or_else(|| "null".to_owned(), |number| number.to_string()))
     }
@@ -54,6 +56,8 @@ impl JsonObject {
         self.0
     }
 
+    // Not inlined, to keep components small.
+    #[inline(never)]
     fn member(mut self, name: &'static str, value: &str) -> Self {
         self.0.pop(); // the closing brace
         if self.0.len() > 1 {

@@ -113,8 +113,14 @@ impl Response {
 
     /// Adds a header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    pub fn with(self, name: &'static str, value: impl Into<String>) -> Self {
+        self.with_header(name, value.into())
+    }
+
+    // Not inlined, to keep components small.
+    #[inline(never)]
+    fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name.into(), value));
         self
     }
 }

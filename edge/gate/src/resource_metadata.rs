@@ -5,8 +5,6 @@
 //! An edge protects one or more resources. Each route rule belongs to one: to its audience, if that
 //! is a URL below the edge's own, or else to the edge's resource.
 
-use std::collections::BTreeSet;
-
 use tollgate_core::{Config, PROOF_ALGORITHMS, Route};
 
 use crate::json::JsonObject;
@@ -14,6 +12,9 @@ use crate::message::{Request, Response};
 use crate::settings::Settings;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// Most scope values that metadata lists.
+const MAX_SCOPES: usize = 256;
 
 /// The resources of an edge.
 pub(crate) struct Resources<'a> {
@@ -76,9 +77,14 @@ impl<'a> Resources<'a> {
         let Some(resource) = resources.find(|resource| self.path_of(resource) == path) else {
             return Response::error(404, "not_found", "this edge protects no resource at this path");
         };
-        let of_resource = routes.iter().filter(|route| self.resource_of(route) == resource);
-        let scopes = of_resource.flat_map(|route| route.scope().iter().chain(route.scope_any()));
-        let scopes: BTreeSet<&str> = scopes.map(String::as_str).collect();
+        let mut scopes: Vec<&str> = Vec::new();
+        for route in routes.iter().filter(|route| self.resource_of(route) == resource) {
+            for value in route.scope().iter().chain(route.scope_any()) {
+                if scopes.len() < MAX_SCOPES && !scopes.contains(&value.as_str()) {
+                    scopes.push(value);
+                }
+            }
+        }
         let body = JsonObject::new()
             .text("resource", resource)
             .texts("authorization_servers", [self.settings.issuer.as_str()])
@@ -154,7 +160,7 @@ mod tests {
         let own = metadata(&settings, "").expect("metadata");
         assert_eq!(own["resource"], "https://api.example");
         assert_eq!(own["authorization_servers"], serde_json::json!(["https://auth.example"]));
-        assert_eq!(own["scopes_supported"], serde_json::json!(["items", "orders", "read", "x"]));
+        assert_eq!(own["scopes_supported"], serde_json::json!(["orders", "read", "items", "x"]));
         let tools = metadata(&settings, "/mcp").expect("metadata");
         assert_eq!(tools["resource"], "https://api.example/mcp");
         assert_eq!(tools["scopes_supported"], serde_json::json!(["tools"]));
