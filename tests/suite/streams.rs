@@ -33,12 +33,17 @@ struct Fixture {
     kind: StreamKind,
 }
 
+/// Staleness bound of edges whose origin can be reached: on a busy machine, no stream ends because
+/// an answer of the origin is late.
+const LONG_STALENESS_MS: u64 = 300_000;
+
 impl Fixture {
-    async fn start(origin: &TestOrigin, edge: EdgeKind, kind: StreamKind) -> Result<Self> {
+    async fn start(origin: &TestOrigin, edge: EdgeKind, kind: StreamKind, max_staleness_ms: u64) -> Result<Self> {
         let client = TestClient::register_with_cli(origin, "streams", &[])?;
         let upstream = StreamUpstream::start(kind).await?;
         let mut settings = origin.edge_settings(&upstream.url).await?;
         settings.insert("TOLLGATE_EDGE_LEEWAY_SECONDS", "0".to_owned());
+        settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", max_staleness_ms.to_string());
         let edge = TestEdge::start(edge, &settings).await?;
         Ok(Self { client, upstream, edge, kind })
     }
@@ -55,7 +60,7 @@ async fn stream_ends_when_its_token_is_revoked_and_others_stay() -> Result<()> {
     for (edge, kind) in SUPPORTED {
         let origin = TestOrigin::start().await?;
         origin.cli(&["route", "add", "--path", kind.kept_path(), "--streams", "continue"])?;
-        let fixture = Fixture::start(&origin, edge, kind).await?;
+        let fixture = Fixture::start(&origin, edge, kind, LONG_STALENESS_MS).await?;
         let (revoked, good) = (fixture.client.token("").await?, fixture.client.token("").await?);
         let mut cut = fixture.open(kind.path(), &revoked).await?;
         let mut kept = fixture.open(kind.kept_path(), &revoked).await?;
@@ -78,12 +83,18 @@ async fn stream_ends_when_its_token_expires() -> Result<()> {
     install_tls_provider();
     for (edge, kind) in SUPPORTED {
         let origin = TestOrigin::start().await?;
-        let fixture = Fixture::start(&origin, edge, kind).await?;
+        let fixture = Fixture::start(&origin, edge, kind, LONG_STALENESS_MS).await?;
         let tokens = origin.token_factory().await?;
-        // Long enough to open the stream on a busy machine.
-        let expires_at = now() + 10;
-        let token = tokens.token(TokenAlg::Hs256, now()).claim("exp", expires_at).sign();
-        let mut stream = fixture.open(kind.path(), &token).await?;
+        let sign = |expires_at| tokens.token(TokenAlg::Hs256, now()).claim("exp", expires_at).sign();
+        let (mut lifetime, mut opened) = (5, None);
+        // On a busy machine, the token may expire before its stream is open.
+        while opened.is_none() && lifetime < 300 {
+            let expires_at = now() + lifetime;
+            let stream = fixture.open(kind.path(), &sign(expires_at)).await;
+            opened = stream.ok().map(|stream| (stream, expires_at));
+            lifetime *= 3;
+        }
+        let (mut stream, expires_at) = opened.with_context(|| format!("no {kind:?} at the {edge:?}"))?;
         assert_eq!(stream.end().await?, kind.end_by_token(), "{kind:?} at the {edge:?}");
         assert!(now() >= expires_at, "{kind:?} at the {edge:?}: ended too early");
     }
@@ -97,7 +108,7 @@ async fn stream_ends_while_the_origin_is_unreachable_unless_its_route_allows_it(
         let origin = TestOrigin::start().await?;
         let path = kind.kept_path();
         origin.cli(&["route", "add", "--path", path, "--on-stale", "allow", "--on-not-covered", "allow"])?;
-        let fixture = Fixture::start(&origin, EdgeKind::Runner, kind).await?;
+        let fixture = Fixture::start(&origin, EdgeKind::Runner, kind, 3000).await?;
         let token = fixture.client.token("").await?;
         let mut strict = fixture.open(kind.path(), &token).await?;
         let mut lenient = fixture.open(path, &token).await?;
@@ -163,7 +174,9 @@ async fn long_bodies_pass_both_ways_in_little_memory() -> Result<()> {
     let origin = TestOrigin::start().await?;
     let client = TestClient::register_with_cli(&origin, "bodies", &[])?;
     let token = client.token("").await?;
-    let edge = TestEdge::start_process(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?, 1024).await?;
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", LONG_STALENESS_MS.to_string());
+    let edge = TestEdge::start_process(EdgeKind::Runner, &settings, 1024).await?;
     let address = edge.url.strip_prefix("http://").context("an http URL")?;
     let head = format!(
         "POST /upload HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
@@ -204,7 +217,7 @@ async fn every_revocation_ends_its_stream() -> Result<()> {
     let cuts = env::var("TOLLGATE_TEST_STREAM_CUTS").ok().map_or(Ok(CUTS), |text| text.parse())?;
     for (edge, kind) in SUPPORTED {
         let origin = TestOrigin::start().await?;
-        let fixture = Fixture::start(&origin, edge, kind).await?;
+        let fixture = Fixture::start(&origin, edge, kind, LONG_STALENESS_MS).await?;
         let mut times = Vec::new();
         for _ in 0..cuts {
             let token = fixture.client.token("").await?;
