@@ -113,10 +113,10 @@ pub(crate) fn rest_of_object<'a>(
     text: &'a str,
     at: usize,
     members_read: usize,
-    member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
+    mut member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
 ) -> Result<()> {
     let mut reader = Reader { text, at, depth: 1, members_left: MAX_MEMBERS.saturating_sub(members_read) };
-    reader.members(false, member)?;
+    reader.members(false, &mut member)?;
     reader.end()
 }
 
@@ -131,13 +131,14 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads an object. Calls `member` with the name of each member; it must consume the value.
-    pub(crate) fn object(&mut self, member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn object(&mut self, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
         self.enter(b'{')?;
-        self.members(true, member)
+        self.members(true, &mut member)
     }
 
     /// Reads the members up to the closing brace. `is_first`: no member of the object was read yet.
-    fn members(&mut self, mut is_first: bool, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+    /// Not generic, so that a component contains it once.
+    fn members(&mut self, mut is_first: bool, member: &mut dyn FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
         let mut names = MemberNames::default();
         while self.has_next(b'}', &mut is_first)? {
             self.members_left = self.members_left.checked_sub(1).ok_or(JsonError::TooMany)?;

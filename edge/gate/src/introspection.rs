@@ -5,7 +5,6 @@
 //! Never: a question about a token that has not the form of the origin's tokens.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use tollgate_core::{
     IntrospectedToken, Possession, Refusal, ReplicaView, StreamTicket, TokenReference, TokenRequirements,
@@ -27,7 +26,8 @@ const MAX_QUESTIONS_PER_SECOND: u32 = 200;
 /// The answers of the origin about single tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Introspections {
-    answers: BTreeMap<TokenReference, Answer>,
+    /// In the order of the references. A list adds less code to a component than a map.
+    answers: Vec<(TokenReference, Answer)>,
     /// Unix second of the last question, and the number of questions in it.
     asked: Cell<(u64, u32)>,
 }
@@ -64,24 +64,37 @@ impl From<Refusal> for Obstacle {
 impl Introspections {
     /// The answer about a token, unless it was negative and is too old by now.
     fn find(&self, reference: &TokenReference, now_ms: u64) -> Option<&Answer> {
-        self.answers.get(reference).filter(|answer| !answer.is_outdated(now_ms))
+        let (_, answer) = self.answers.get(self.position(reference).ok()?)?;
+        (!answer.is_outdated(now_ms)).then_some(answer)
     }
 
     fn insert(&mut self, reference: TokenReference, answer: Answer) {
-        if self.answers.len() >= MAX_ANSWERS && !self.answers.contains_key(&reference) {
+        if self.answers.len() >= MAX_ANSWERS && self.position(&reference).is_err() {
             self.make_room(answer.as_of_ms);
         }
-        self.answers.insert(reference, answer);
+        match self.position(&reference) {
+            Ok(position) => {
+                if let Some((_, known)) = self.answers.get_mut(position) {
+                    *known = answer;
+                }
+            }
+            Err(position) => self.answers.insert(position, (reference, answer)),
+        }
+    }
+
+    /// Where the answer about a token is, or would be.
+    fn position(&self, reference: &TokenReference) -> Result<usize, usize> {
+        self.answers.binary_search_by(|(known, _)| known.cmp(reference))
     }
 
     /// Removes outdated answers, and if there are none the oldest one.
     fn make_room(&mut self, now_ms: u64) {
-        self.answers.retain(|_, answer| !answer.is_outdated(now_ms));
+        self.answers.retain(|(_, answer)| !answer.is_outdated(now_ms));
+        let ages = self.answers.iter().enumerate().map(|(position, (_, answer))| (answer.as_of_ms, position));
         if self.answers.len() >= MAX_ANSWERS
-            && let Some(oldest) = self.answers.iter().min_by_key(|(_, answer)| answer.as_of_ms)
+            && let Some((_, oldest)) = ages.min()
         {
-            let oldest = oldest.0.clone();
-            self.answers.remove(&oldest);
+            self.answers.remove(oldest);
         }
     }
 
@@ -199,7 +212,8 @@ impl Gate {
 
     /// The ticket of a stream that was opened with an opaque token.
     pub(crate) fn introspected_stream_ticket(&self, token: &[u8]) -> Option<StreamTicket> {
-        match &self.introspections.answers.get(&TokenReference::of_opaque(token)?)?.outcome {
+        let position = self.introspections.position(&TokenReference::of_opaque(token)?).ok()?;
+        match &self.introspections.answers.get(position)?.1.outcome {
             Outcome::Active(token) => Some(token.stream_ticket(self.settings().leeway)),
             _ => None,
         }
