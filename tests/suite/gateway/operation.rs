@@ -77,13 +77,13 @@ async fn hangup_signal_takes_over_new_upstreams_and_keeps_the_old_if_they_are_in
     let (origin, http) = (open_origin().await?, Client::new());
     let (old, new) = (Echo::start("old").await?, Echo::start("new").await?);
     let mut settings = origin.edge_settings("http://127.0.0.1:1").await?;
-    settings.remove("TOLLGATE_EDGE_UPSTREAM");
     let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    // The environment is stronger than the settings file.
+    settings.remove("TOLLGATE_EDGE_UPSTREAM");
+    settings.insert("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}"));
     let component = required_env("TOLLGATE_TEST_WASM_DIR");
-    let write = |upstream: &str| {
-        let text = format!("upstream = \"{upstream}\"\nlisten = \"127.0.0.1:{port}\"\n");
-        fs::write(folder.path().join("tollgate-edge.toml"), text)
-    };
+    let write =
+        |upstream: &str| fs::write(folder.path().join("tollgate-edge.toml"), format!("upstream = \"{upstream}\"\n"));
     write(&format!("http://{}", old.address))?;
     let mut command = Command::new(programs_dir().join("tollgate-edge"));
     command.envs(&settings).current_dir(folder.path()).stderr(Stdio::null());
