@@ -127,7 +127,8 @@ fn read_jwk(text: &str) -> Option<IdentitySigner> {
         Ok(())
     })
     .ok()?;
-    let signer = IdentitySigner::new(&secret.filter(|_| is_okp && is_ed25519)?);
+    let secret = secret.filter(|_| is_okp && is_ed25519)?;
+    let signer = IdentitySigner::new(&secret);
     public.is_none_or(|public| public == signer.public_key).then_some(signer)
 }
 
