@@ -179,9 +179,14 @@ impl MessageLog {
     /// Says why a message was refused. The messages before it stay applied.
     pub fn apply_to(&self, gate: &mut Gate, now_ms: u64) -> Result<(), FetchError> {
         let proof = self.proof.as_ref();
+        // The proof may have brought the last change itself. After one by a push, it is older than
+        // the last.
+        let is_in_proof = |change: &Change| {
+            change.last_sequence == self.last_sequence() && proof.is_some_and(|proof| proof.message == change.message)
+        };
         for change in &self.changes {
             let is_new = Some(change.last_sequence) > gate.sequence();
-            if is_new && proof.is_none_or(|proof| proof.message != change.message) {
+            if is_new && !is_in_proof(change) {
                 gate.state.apply_deltas(&change.message, None)?;
             }
         }

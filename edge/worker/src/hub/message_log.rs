@@ -114,8 +114,13 @@ impl HubLog {
             }
             start
         });
+        // The proof may have brought the last change itself. After one by a push, it is older than
+        // the last.
+        let last = self.changes.last().map(|last| last.last_sequence);
+        let is_in_proof =
+            |change: &Change| Some(change.last_sequence) == last && self.proof() == Some(change.message.as_slice());
         for change in self.changes.iter().filter(|change| change.last_sequence > after) {
-            if self.proof() != Some(&change.message) {
+            if !is_in_proof(change) {
                 protocol::write_part(answer, Part::Deltas(&change.message));
             }
         }
