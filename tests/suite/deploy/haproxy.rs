@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use tollgate_tests::certificates::CertificateAuthority;
 use tollgate_tests::client_program::ClientProgram;
-use tollgate_tests::environment::required_env;
+use tollgate_tests::environment::{free_port, required_env};
 
 use super::proxies::{Stack, client, replace};
 use super::{deploy, output, read};
@@ -22,12 +22,14 @@ async fn haproxy_asks_the_edge_about_each_request() -> Result<()> {
     let pem = folder.path().join("tls.pem");
     fs::write(&pem, chain? + &key?)?;
 
+    let plain_port = free_port()?;
     let address = |url: &str| url.trim_start_matches("http://").to_owned();
     let script = deploy("haproxy/tollgate-auth.lua").canonicalize()?;
     let mut configuration = read(&deploy("haproxy/haproxy.cfg"))?;
     for (old, new) in [
         ("/etc/haproxy/tollgate-auth.lua", script.display().to_string()),
         ("/etc/haproxy/tls.pem", pem.display().to_string()),
+        ("bind :80", format!("bind 127.0.0.1:{plain_port}")),
         ("bind :443", format!("bind 127.0.0.1:{}", stack.port)),
         ("127.0.0.1:8080", address(&stack.origin.server.url())),
         ("127.0.0.1:5000", address(&stack.api.url)),
@@ -42,6 +44,10 @@ async fn haproxy_asks_the_edge_about_each_request() -> Result<()> {
         haproxy
     };
     output(&mut command(&["-c"]))?;
-    let _running = ClientProgram::start(command(&["-db"]), stack.port).await?;
+    let _running = ClientProgram::start(command(&["-db"]), plain_port).await?;
+    let plain = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+    let redirect = plain.get(format!("http://127.0.0.1:{plain_port}/reports/1?x=2")).send().await?;
+    assert_eq!(redirect.status(), 301);
+    assert_eq!(redirect.headers()["location"], format!("https://127.0.0.1:{plain_port}/reports/1?x=2"));
     stack.check(&client(&authority.pem(), stack.port)?).await
 }
