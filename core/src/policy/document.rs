@@ -56,25 +56,22 @@ impl Route {
             "acr" => self.token_rules_mut().acr = list(reader, is_scope_value)?,
             "max_age" => self.token_rules_mut().max_age = Some(reader.integer(MAX_SECONDS)?),
             "audience" => self.audience = Some(text(reader, is_identifier)?),
-            "binding" => {
-                keyword(reader, &[("required", ())])?;
-                self.requires_binding = true;
-            }
+            "binding" => self.requires_binding = keyword(reader, &["required"])? == 0,
             "max_staleness_ms" => self.max_staleness_ms = Some(max_staleness_ms(reader)?),
             "upstream" => self.upstream = Some(text(reader, is_name)?),
             "max_body_bytes" => self.max_body_bytes = Some(reader.integer(MAX_BODY_BYTES)?),
             "timeout_ms" => self.timeout_ms = Some(positive(reader, MAX_MILLISECONDS)?),
             "rate_limit" => self.rate_limit = Some(rate_limit(reader)?),
             "streams" => {
-                self.streams = keyword(reader, &[("end", StreamPolicy::End), ("continue", StreamPolicy::Continue)])?;
+                self.streams = match keyword(reader, &["end", "continue"])? {
+                    0 => StreamPolicy::End,
+                    _ => StreamPolicy::Continue,
+                };
             }
             "cors" => self.cors = Some(Box::new(cors(reader)?)),
-            "encoded_slash" => {
-                keyword(reader, &[("allow", ())])?;
-                self.allows_encoded_slash = true;
-            }
+            "encoded_slash" => self.allows_encoded_slash = keyword(reader, &["allow"])? == 0,
             "headers" => self.headers = headers(reader)?,
-            "token" => self.removes_token = keyword(reader, &[("remove", true), ("keep", false)])?,
+            "token" => self.removes_token = keyword(reader, &["remove", "keep"])? == 0,
             _ => return Err(JsonError::OutOfRange),
         }
         Ok(())
@@ -90,27 +87,29 @@ impl Route {
 }
 
 fn unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
-    let policies = [
-        ("deny", UnknownStatusPolicy::Deny),
-        ("allow", UnknownStatusPolicy::Allow),
-        ("introspect", UnknownStatusPolicy::Introspect),
-    ];
-    keyword(reader, &policies)
+    Ok(match keyword(reader, &["deny", "allow", "introspect"])? {
+        0 => UnknownStatusPolicy::Deny,
+        1 => UnknownStatusPolicy::Allow,
+        _ => UnknownStatusPolicy::Introspect,
+    })
 }
 
-/// One of these words.
-fn keyword<T: Copy>(reader: &mut Reader<'_>, words: &[(&str, T)]) -> Result<T, JsonError> {
+/// Index of the word, which must be one of these. Not inlined, like the other functions that many
+/// members need, to keep components small.
+#[inline(never)]
+fn keyword(reader: &mut Reader<'_>, words: &[&str]) -> Result<usize, JsonError> {
     let word = reader.string()?;
-    let found = words.iter().find(|(known, _)| *known == word);
-    found.map(|(_, value)| *value).ok_or(JsonError::OutOfRange)
+    words.iter().position(|known| *known == word).ok_or(JsonError::OutOfRange)
 }
 
+#[inline(never)]
 fn text(reader: &mut Reader<'_>, is_valid: fn(&str) -> bool) -> Result<String, JsonError> {
     let text = reader.string()?;
     if text.len() <= MAX_TEXT_BYTES && is_valid(&text) { Ok(text.into_owned()) } else { Err(JsonError::OutOfRange) }
 }
 
 /// One or more texts. An empty list is refused, because it could mean all or nothing.
+#[inline(never)]
 fn list(reader: &mut Reader<'_>, is_valid: fn(&str) -> bool) -> Result<Vec<String>, JsonError> {
     entries(reader, |reader| text(reader, is_valid))
 }
@@ -136,6 +135,7 @@ fn max_staleness_ms(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
     if bound >= MIN_STALENESS_MS { Ok(bound) } else { Err(JsonError::OutOfRange) }
 }
 
+#[inline(never)]
 fn positive(reader: &mut Reader<'_>, max: u64) -> Result<u64, JsonError> {
     let number = reader.integer(max)?;
     if number > 0 { Ok(number) } else { Err(JsonError::OutOfRange) }
@@ -165,6 +165,7 @@ fn claims(reader: &mut Reader<'_>) -> Result<Vec<ClaimRule>, JsonError> {
 }
 
 /// A text, a boolean or a whole number. Other numbers have several spellings and are refused.
+#[inline(never)]
 fn claim_value(reader: &mut Reader<'_>) -> Result<ClaimValue, JsonError> {
     if reader.is_string() {
         return text(reader, |_| true).map(ClaimValue::Text);
@@ -190,12 +191,11 @@ fn rate_limit(reader: &mut Reader<'_>) -> Result<RateLimit, JsonError> {
             "requests" => requests = Some(positive(reader, MAX_RATE)?),
             "seconds" => seconds = Some(positive(reader, 86_400)?),
             "by" => {
-                let keys = [
-                    ("client", RateLimitKey::Client),
-                    ("subject", RateLimitKey::Subject),
-                    ("address", RateLimitKey::Address),
-                ];
-                by = Some(keyword(reader, &keys)?);
+                by = Some(match keyword(reader, &["client", "subject", "address"])? {
+                    0 => RateLimitKey::Client,
+                    1 => RateLimitKey::Subject,
+                    _ => RateLimitKey::Address,
+                });
             }
             _ => return Err(JsonError::OutOfRange),
         }

@@ -1,9 +1,10 @@
 //! Finds the rule for a request. Rules are sorted by precedence once, so the first that matches
 //! applies.
 
+use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Ordering;
 
 use super::pattern::PathPattern;
 use super::rule::Route;
@@ -24,11 +25,38 @@ pub(super) struct RouteTable {
 /// A rule with one of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    /// Index of the rule in the document.
-    index: usize,
     /// `None` for all hosts.
     host: Option<String>,
     path: PathPattern,
+    methods: MethodRank,
+    /// Index of the rule in the document.
+    index: usize,
+}
+
+/// Precedence by method: HEAD is a rule's own method before it is GET's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodRank {
+    NamesHead,
+    NamesOthers,
+    All,
+}
+
+impl Ord for Entry {
+    /// The order of precedence: by host, then by path, then by method. Of equal rules, which the
+    /// origin refuses to make, the last applies.
+    fn cmp(&self, other: &Self) -> Ordering {
+        host::rank(self.host.as_deref())
+            .cmp(&host::rank(other.host.as_deref()))
+            .then_with(|| self.path.precedence(&other.path))
+            .then_with(|| self.methods.cmp(&other.methods))
+            .then_with(|| other.index.cmp(&self.index))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Whether methods are compared with or without case.
@@ -191,38 +219,26 @@ fn matches_method(route: &Route, method: &str, case: MethodCase) -> bool {
     names(method) || (is_equal(method, "HEAD") && names("GET"))
 }
 
-/// The rules by precedence: by host, then by path, then by method. HEAD is a rule's own method
-/// before it is GET's. Of equal rules, which the origin refuses to make, the last applies.
+/// The rules in the order of precedence. Sorted by a heap, which takes a fraction of the component
+/// that the library's sorts take.
 fn sorted(routes: &[Route], read_path: fn(&str) -> String) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::with_capacity(routes.len());
+    let mut entries = BinaryHeap::with_capacity(routes.len());
     for (index, route) in routes.iter().enumerate() {
         let path = PathPattern::new(&read_path(&route.path), route.is_public);
+        let methods = match &route.methods[..] {
+            [] => MethodRank::All,
+            methods if methods.iter().any(|method| method.eq_ignore_ascii_case("HEAD")) => MethodRank::NamesHead,
+            _ => MethodRank::NamesOthers,
+        };
         if route.hosts.is_empty() {
-            entries.push(Entry { index, host: None, path });
-        } else {
-            let hosts = route.hosts.iter().cloned();
-            entries.extend(hosts.map(|host| Entry { index, host: Some(host), path: path.clone() }));
+            entries.push(Entry { host: None, path, methods, index });
+            continue;
+        }
+        for host in &route.hosts {
+            entries.push(Entry { host: Some(host.clone()), path: path.clone(), methods, index });
         }
     }
-    entries.sort_by(|one, other| {
-        compare(one, other)
-            .then_with(|| method_rank(routes, one).cmp(&method_rank(routes, other)))
-            .then_with(|| other.index.cmp(&one.index))
-    });
-    entries
-}
-
-/// Precedence by host and path.
-fn compare(one: &Entry, other: &Entry) -> Ordering {
-    host::rank(one.host.as_deref())
-        .cmp(&host::rank(other.host.as_deref()))
-        .then_with(|| one.path.precedence(&other.path))
-}
-
-fn method_rank(routes: &[Route], entry: &Entry) -> Reverse<u8> {
-    let methods = routes.get(entry.index).map(|route| &route.methods[..]).unwrap_or_default();
-    let names_head = methods.iter().any(|method| method.eq_ignore_ascii_case("HEAD"));
-    Reverse(u8::from(!methods.is_empty()) + u8::from(names_head))
+    entries.into_sorted_vec()
 }
 
 /// Whether [`lenient_path`] returns the path as it is.
