@@ -22,7 +22,8 @@ fn problem_details(mut response: Response) -> Response {
     let body = JsonObject::new().text("title", title(response.status)).number("status", u64::from(response.status));
     let body = match &response.error {
         Some(error) => body.text("detail", &error.description).text("error", &error.code),
-        None => body,
+        // A challenge without a token has no code (RFC 6750 section 3.1).
+        None => body.text("detail", "the request has no access token"),
     };
     response.body = body.into_text().into_bytes();
     response.headers.retain(|(name, _)| *name != "content-type");
@@ -172,6 +173,9 @@ mod tests {
         assert_eq!(header(&problem, "www-authenticate"), header(&refusal, "www-authenticate"));
         assert_eq!(problem.headers.len(), refusal.headers.len());
         let without_code = negotiate(&request, crate::bearer::missing_token(crate::bearer::Scheme::Bearer));
-        assert_eq!(without_code.body, br#"{"title":"Unauthorized","status":401}"#);
+        assert_eq!(
+            without_code.body,
+            br#"{"title":"Unauthorized","status":401,"detail":"the request has no access token"}"#
+        );
     }
 }

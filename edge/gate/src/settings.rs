@@ -105,7 +105,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     ("TOLLGATE_EDGE_ISSUER", "required iss of tokens [default: the origin's URL]"),
     ("TOLLGATE_EDGE_AUDIENCE", "required aud of tokens [default: the audience in the snapshot]"),
-    ("TOLLGATE_EDGE_SECRET_KEYS", "JWK set of oct keys for HS256 (`tollgate key audience`)"),
+    ("TOLLGATE_EDGE_SECRET_KEYS", "JWK set of oct keys for HS256 (`tollgate key audience AUDIENCE --jwks`)"),
     ("TOLLGATE_EDGE_LEEWAY_SECONDS", "accepted clock difference in seconds, 0 to 60 [default: 30]"),
     (REFRESH_AFTER_MS, "age after which the replica is refreshed in the background [default: 250]"),
     (

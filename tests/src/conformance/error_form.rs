@@ -64,7 +64,7 @@ impl Table<'_> {
             get("problem details of a missing scope", "/errors/admin", &[&reader], insufficient("admin"))
                 .body_has(json!({ "title": "Forbidden", "status": 403, "detail": "the scope admin is needed" })),
             get("problem details of a missing token", "/errors/x", &[], challenged())
-                .body_has(json!({ "title": "Unauthorized", "status": 401 })),
+                .body_has(json!({ "title": "Unauthorized", "detail": "the request has no access token" })),
             get("problem details of a missing page", "/_tollgate/x", &[], not_found)
                 .body_has(json!({ "title": "Not Found", "status": 404, "detail": "the gate has no such page" })),
             get("problem details to a proxy", "/_tollgate/validate", &[], refused(400, "invalid_request", missing))

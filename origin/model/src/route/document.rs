@@ -338,8 +338,21 @@ pub(super) const MEMBERS: [(&str, Malformed); 18] = [
     ("timeout_ms", Malformed::new("route timeout_ms", "must be 1 millisecond to a day")),
     ("rate_limit", Malformed::new("route rate_limit", "must be 1 to 1000000000 requests in 1 to 86400 seconds")),
     ("streams", Malformed::new("route streams", "must be end or continue")),
-    ("cors", Malformed::new("route cors", "must have origins, and names of methods and headers, up to 64 of each")),
+    (
+        "cors",
+        Malformed::new(
+            "route cors",
+            "must have origins such as https://app.example, or * without credentials, and names of methods and headers, \
+             up to 64 of each",
+        ),
+    ),
     ("encoded_slash", Malformed::new("route encoded_slash", "must be allow")),
-    ("headers", Malformed::new("route headers", "must be names of headers with names of claims, up to 64")),
+    (
+        "headers",
+        Malformed::new(
+            "route headers",
+            "must be names of headers that begin with X- and mean nothing else, with names of claims, up to 64",
+        ),
+    ),
     ("token", Malformed::new("route token", "must be keep or remove")),
 ];

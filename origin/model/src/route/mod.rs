@@ -261,6 +261,10 @@ mod tests {
             (r#""timeout_ms":0"#, "route timeout_ms"),
             (r#""rate_limit":{"requests":0,"seconds":60,"by":"client"}"#, "route rate_limit"),
             (r#""cors":{"origins":[]}"#, "route cors"),
+            (r#""cors":{"origins":["*"],"credentials":true}"#, "route cors"),
+            (r#""cors":{"origins":["https://app.example/"]}"#, "route cors"),
+            (r#""headers":{"Host":"sub"}"#, "route headers"),
+            (r#""headers":{"X-Tollgate-Subject":"email"}"#, "route headers"),
             (r#""headers":{"x user":"sub"}"#, "route headers"),
             (r#""public":true,"acr":["gold"]"#, "route"),
         ] {
