@@ -24,8 +24,8 @@
 //!                                   ; many; not in version 1
 //! ```
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::nonce_tree::NoncePath;
@@ -58,7 +58,7 @@ pub struct Deltas {
     pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
     /// The configuration with that digest.
-    pub(crate) config: Option<Box<Config>>,
+    pub(crate) config: Option<Arc<Config>>,
     /// The newest published snapshot; `None` if the message does not say.
     pub(crate) published: Option<SnapshotInfo>,
     nonce: Option<Nonce>,
@@ -181,7 +181,7 @@ fn read_snapshot_info(body: &mut Body<'_>) -> Result<Option<SnapshotInfo>, WireE
     Ok(Some(info).filter(|info| *info != SnapshotInfo::default()))
 }
 
-fn read_document(body: &mut Body<'_>, digest: ConfigDigest) -> Result<Option<Box<Config>>, WireError> {
+fn read_document(body: &mut Body<'_>, digest: ConfigDigest) -> Result<Option<Arc<Config>>, WireError> {
     let extent = body.extent(1)?;
     if extent > MAX_DOCUMENT_BYTES {
         return Err(WireError::Malformed("larger than a configuration in deltas may be"));
@@ -193,7 +193,7 @@ fn read_document(body: &mut Body<'_>, digest: ConfigDigest) -> Result<Option<Box
     if ConfigDigest::of(document) != digest {
         return Err(WireError::Malformed("the configuration has another digest"));
     }
-    Config::read(document).map(|config| Some(Box::new(config))).map_err(WireError::Config)
+    Config::read(document).map(|config| Some(Arc::new(config))).map_err(WireError::Config)
 }
 
 fn read_delta(sequence: u64, entry: &[u8]) -> Result<Delta, WireError> {

@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -57,7 +58,7 @@ pub struct Replica {
 /// A configuration that came in a message of deltas.
 #[derive(Debug, Clone)]
 struct NewerConfig {
-    config: Config,
+    config: Arc<Config>,
     digest: ConfigDigest,
     /// The time of the message.
     as_of_ms: u64,
@@ -185,8 +186,8 @@ impl Replica {
     fn update_config(&mut self, deltas: &Deltas) {
         if deltas.config_digest == self.snapshot.config_digest() {
             self.newer_config = None;
-        } else if let Some((config, digest)) = deltas.config().filter(|(_, digest)| *digest != self.config_digest()) {
-            let (config, as_of_ms) = (config.clone(), deltas.as_of_ms);
+        } else if let Some(config) = deltas.config.as_ref().filter(|_| deltas.config_digest != self.config_digest()) {
+            let (config, digest, as_of_ms) = (Arc::clone(config), deltas.config_digest, deltas.as_of_ms);
             self.newer_config = Some(Box::new(NewerConfig { config, digest, as_of_ms }));
         }
     }

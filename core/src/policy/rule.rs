@@ -263,6 +263,8 @@ impl Route {
         self.removes_token
     }
 
+    // Not inlined, to keep components small.
+    #[inline(never)]
     pub(super) fn token_rules_mut(&mut self) -> &mut TokenRules {
         self.token_rules.get_or_insert_default()
     }
