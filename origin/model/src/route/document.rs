@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -23,8 +24,8 @@ pub struct RouteDocument {
     /// Methods; empty for all.
     #[serde(default)]
     pub methods: BTreeSet<String>,
-    /// Scope that tokens must have, values separated by spaces.
-    #[serde(default)]
+    /// Scope that tokens must have, values separated by spaces. An array of values is accepted, too.
+    #[serde(default, deserialize_with = "text_or_array")]
     #[schema(value_type = String)]
     pub scope: Scope,
     /// Whether requests need no token.
@@ -299,6 +300,19 @@ named_values! {
         /// Without it.
         Remove = "remove",
     }
+}
+
+fn text_or_array<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scope, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Array(values) => {
+            let value = |value: &Value| value.as_str().filter(|text| !text.contains(' ')).map(str::to_owned);
+            values.iter().map(value).collect::<Option<Vec<_>>>().map(|values| values.join(" "))
+        }
+        _ => None,
+    };
+    let text = text.ok_or_else(|| D::Error::custom("scope must be a text, or an array of values"))?;
+    Scope::parse(&text).map_err(D::Error::custom)
 }
 
 fn null_as_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnStale, D::Error> {

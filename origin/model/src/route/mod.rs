@@ -287,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn scope_is_a_text_or_an_array() {
+        let text = document(r#""scope":"b a""#).expect("a rule");
+        assert_eq!(document(r#""scope":["b","a"]"#), Ok(text));
+        for wrong in [r#"["a b"]"#, "[1]", "7", "null", r#""a  b""#] {
+            let document = format!(r#"{{"path":"/a","scope":{wrong}}}"#);
+            assert!(serde_json::from_str::<RouteDocument>(&document).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn conflict_names_the_other_rule() {
         let rule = |path: &str, methods: &[&str]| route(path, methods).expect("a rule");
         let others = [rule("/a", &["GET", "PUT"]), rule("/b/{id}", &[])];
