@@ -80,6 +80,14 @@ impl TestEdge {
         }
     }
 
+    /// Sends SIGTERM to an edge that has a process of its own.
+    pub fn terminate(&self) -> Result<()> {
+        match &self.running {
+            Running::Program(process, _) => process.terminate(),
+            Running::InProcess(_) => bail!("the edge has no process of its own"),
+        }
+    }
+
     /// The highest resident memory during `work` of an edge that has a process of its own, and the
     /// one before, in bytes.
     pub async fn peak_memory_during(&self, work: impl Future<Output = Result<()>>) -> Result<(u64, u64)> {

@@ -4,15 +4,15 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tollgate_model::TokenAlg;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge};
-use tollgate_tests::environment::{install_tls_provider, now};
+use tollgate_tests::environment::{free_port, install_tls_provider, now};
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::streams::{StreamKind, StreamUpstream, TestStream};
+use tollgate_tests::streams::{StreamEnd, StreamKind, StreamUpstream, TestStream};
 use tollgate_tests::tcp_server::{TcpServer, read_head};
 
 /// The streams that each kind of edge passes on.
@@ -133,6 +133,54 @@ async fn request_that_waits_for_its_upstream_is_refused_when_its_token_is_revoke
     let response = waiting.await??;
     assert_eq!(response.status(), 401);
     assert!(response.headers()["www-authenticate"].to_str()?.contains("invalid_token"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_and_ended_streams_are_counted() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, StreamUpstream::start(StreamKind::WebSocket).await?);
+    let client = TestClient::register_with_cli(&origin, "counted", &[])?;
+    let (revoked, good) = (client.token("").await?, client.token("").await?);
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let admin = format!("127.0.0.1:{}", free_port()?);
+    settings.insert("TOLLGATE_EDGE_ADMIN_LISTEN", admin.clone());
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", LONG_STALENESS_MS.to_string());
+    let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+    let mut cut = TestStream::open(StreamKind::WebSocket, &edge.url, "/live", &revoked).await?;
+    let _open = TestStream::open(StreamKind::WebSocket, &edge.url, "/live", &good).await?;
+    wait_for_metrics(&admin, &["tollgate_gate_streams_open 2", "tollgate_gate_streams_opened_total 2"]).await?;
+    client.revoke(&revoked).await?;
+    assert_eq!(cut.end().await?, StreamKind::WebSocket.end_by_token());
+    drop(cut);
+    wait_for_metrics(&admin, &["tollgate_gate_streams_open 1", "tollgate_gate_streams_cut_total 1"]).await
+}
+
+/// Waits until the edge has these metrics.
+async fn wait_for_metrics(admin: &str, lines: &[&str]) -> Result<()> {
+    let mut metrics = String::new();
+    for _ in 0..3000 {
+        metrics = reqwest::get(format!("http://{admin}/metrics")).await?.text().await?;
+        if lines.iter().all(|line| metrics.lines().any(|known| known == *line)) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("no {lines:?} in {metrics}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_socket_gets_a_close_frame_when_the_edge_shuts_down() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, StreamUpstream::start(StreamKind::WebSocket).await?);
+    let client = TestClient::register_with_cli(&origin, "shutdown", &[])?;
+    let token = client.token("").await?;
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", LONG_STALENESS_MS.to_string());
+    let edge = TestEdge::start_process(EdgeKind::Runner, &settings, 1024).await?;
+    let mut stream = TestStream::open(StreamKind::WebSocket, &edge.url, "/live", &token).await?;
+    edge.terminate()?;
+    assert_eq!(stream.end().await?, StreamEnd::Closed(1001));
     Ok(())
 }
 
