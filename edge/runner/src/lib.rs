@@ -45,8 +45,8 @@ pub use settings::{
 };
 pub use validator::{
     Activity, Connection, Decision, Forward, ForwardRoute, IssuedTicket, OpenError, Question, RateLimit, RateLimitKey,
-    Refresh, RefusedRequest, Request, Response, StreamPolicy, StreamSchedule, StreamTicket, StreamVerdict, Validator,
-    Verdict,
+    Refresh, RefusedRequest, Request, Response, SignatureCheck, StreamPolicy, StreamSchedule, StreamTicket,
+    StreamVerdict, Validator, Verdict,
 };
 pub use verify::verify;
 pub use wasm::{LoadError, Program};
