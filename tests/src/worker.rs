@@ -1,5 +1,5 @@
 //! The Worker in workerd as operators deploy it: behind another Worker that calls it by a service
-//! binding, and with Workers KV.
+//! binding, in two isolates that share hubs, and with Workers KV.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,15 +19,18 @@ use crate::process::ChildProcess;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Id of the KV namespace.
 const KV_ID: &str = "edge";
-/// The calling Worker. A test chooses what Cloudflare would say of the client.
+/// The calling Worker. A test chooses the isolate, and what Cloudflare would say of the client.
 const CALLER: &str = r#"
 export default {
   fetch(request, env) {
     const cf = request.headers.get("test-cf");
-    return env.EDGE.fetch(request, cf === null ? {} : { cf: JSON.parse(cf) });
+    const isolate = request.headers.has("test-other-isolate") ? env.OTHER : env.EDGE;
+    return isolate.fetch(request, cf === null ? {} : { cf: JSON.parse(cf) });
   },
 };
 "#;
+/// Request header by which the other isolate gets the request.
+pub const OTHER_ISOLATE: &str = "test-other-isolate";
 
 /// Configuration of both Workers, and the state of their bindings, which outlives a run.
 pub struct WorkerDeployment(TempDir);
@@ -50,10 +53,16 @@ impl WorkerDeployment {
         edge.insert("kv_namespaces".to_owned(), Value::Array(vec![kv.into()]));
         let caller = format!(
             "name = \"caller\"\nmain = \"caller.js\"\ncompatibility_date = {}\n\
-             services = [{{ binding = \"EDGE\", service = {} }}]\n",
+             services = [{{ binding = \"EDGE\", service = {} }}, {{ binding = \"OTHER\", service = \"other\" }}]\n",
             edge["compatibility_date"], edge["name"]
         );
-        for (folder, config) in [("edge", edge.to_string()), ("caller", caller)] {
+        // Its hubs are those of the first.
+        let mut other = edge.clone();
+        let hub = other["durable_objects"]["bindings"][0].as_table_mut().context("a binding of hubs")?;
+        hub.insert("script_name".to_owned(), edge["name"].clone());
+        other.insert("name".to_owned(), "other".into());
+        other.remove("migrations");
+        for (folder, config) in [("edge", edge.to_string()), ("other", other.to_string()), ("caller", caller)] {
             fs::create_dir(deployment.path(folder))?;
             fs::write(deployment.path(folder).join("wrangler.toml"), config)?;
         }
@@ -75,7 +84,14 @@ impl WorkerDeployment {
     /// If wrangler cannot be started.
     pub fn start_at(&self, port: u16) -> Result<DeployedWorker> {
         let mut wrangler = wrangler(port, self.0.path());
-        wrangler.args(["--config", "caller/wrangler.toml", "--config", "edge/wrangler.toml"]);
+        wrangler.args([
+            "--config",
+            "caller/wrangler.toml",
+            "--config",
+            "edge/wrangler.toml",
+            "--config",
+            "other/wrangler.toml",
+        ]);
         let program = ChildProcess::start(wrangler.current_dir(self.0.path()).stdout(Stdio::null()))?;
         Ok(DeployedWorker { url: format!("http://127.0.0.1:{port}"), _program: program })
     }

@@ -19,8 +19,9 @@ use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{free_port, install_tls_provider, now_ms, required_env};
 use tollgate_tests::http_server::HttpServer;
+use tollgate_tests::jwt::ClientKey;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::worker::WorkerDeployment;
+use tollgate_tests::worker::{OTHER_ISOLATE, WorkerDeployment};
 
 /// Longest wait for the directory to write to KV, on a busy machine.
 const KV_TIMEOUT: Duration = Duration::from_secs(60);
@@ -123,6 +124,47 @@ async fn pushed_revocation_reaches_isolates_through_directory_and_hub() -> Resul
         slowest = slowest.max(revoked.elapsed());
     }
     println!("20 revocations were refused by the Worker {slowest:?} after they were sent, at the latest");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn isolates_count_requests_and_proofs_together_by_their_hubs() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, HttpServer::echo().await?);
+    origin.cli(&["route", "add", "--path", "/limited", "--rate-limit", "4/3600/client"])?;
+    let client = TestClient::register_with_cli(&origin, "two isolates", &["--scope", "read"])?;
+    let deployment = WorkerDeployment::new(&origin.edge_settings(&upstream.url).await?)?;
+    let worker = deployment.start()?;
+    worker.wait_for_health(200, None).await?;
+    let send = async |path: &str, headers: &[(&str, &str)], is_other: bool| -> Result<u16> {
+        let mut request = client.http.get(format!("{}{path}", worker.url));
+        for (name, value) in headers.iter().copied().chain(is_other.then_some((OTHER_ISOLATE, "yes"))) {
+            request = request.header(name, value);
+        }
+        Ok(request.send().await?.status().as_u16())
+    };
+    let bearer = format!("Bearer {}", client.token("read").await?);
+    let started = Instant::now();
+    while send("/free", &[("authorization", &bearer)], true).await? != 200 {
+        ensure!(started.elapsed() < KV_TIMEOUT, "the other isolate is not ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut statuses = Vec::new();
+    for request in 0..6 {
+        statuses.push(send("/limited", &[("authorization", &bearer)], request % 2 == 1).await?);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429], "the limit is for both isolates together");
+
+    let key = ClientKey::generate();
+    let answer = client.request_bound_tokens(&key, &[("grant_type", "client_credentials")]).await?.success()?;
+    let token = answer.text("access_token")?;
+    let bound = format!("DPoP {token}");
+    for (first, second) in [(false, true), (true, false)] {
+        let proof = key.proof_with_token("GET", &format!("{}/free", worker.url), &token);
+        let headers = [("authorization", bound.as_str()), ("dpop", proof.as_str())];
+        assert_eq!(send("/free", &headers, first).await?, 200, "the first use of a proof");
+        assert_eq!(send("/free", &headers, second).await?, 401, "its replay at the other isolate");
+    }
     Ok(())
 }
 

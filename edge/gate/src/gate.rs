@@ -1,11 +1,11 @@
 //! The gate: decides on requests and tokens, by a replica of known freshness.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use tollgate_core::{
-    Config, ConfigDigest, Nonce, Possession, ProofError, Refusal, ReplaySet, ReplicaView, Route, TokenReference,
-    TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
+    Config, ConfigDigest, Nonce, Possession, ProofError, ProofUse, Refusal, ReplaySet, ReplicaView, Route,
+    TokenReference, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all,
 };
 
 use crate::bearer::{self, AccessToken, Scheme};
@@ -50,6 +50,8 @@ pub struct Gate {
     /// Uses of DPoP proofs. A gate runs on one thread and records one at a time, so the borrow
     /// never fails.
     used_proofs: RefCell<ReplaySet>,
+    /// The proof that the last decision used.
+    last_proof_use: Cell<Option<ProofUse>>,
     pub(crate) introspections: Introspections,
     pub(crate) counters: Counters,
     /// Configuration whose route rules the counters count.
@@ -68,6 +70,7 @@ impl Gate {
             state,
             settings,
             used_proofs: RefCell::default(),
+            last_proof_use: Cell::new(None),
             introspections: Introspections::default(),
             counters: Counters::default(),
             counted_config: None,
@@ -441,7 +444,22 @@ impl Gate {
     /// Records the use of the DPoP proof, if the token was confirmed by one.
     fn use_proof(&self, possession: &Possession<'_>, now: u64) -> Result<(), Refusal> {
         let Some(proof_use) = possession.proof_use() else { return Ok(()) };
-        Ok(self.used_proofs.borrow_mut().record(proof_use, now)?)
+        self.used_proofs.borrow_mut().record(proof_use, now)?;
+        self.last_proof_use.set(Some(proof_use));
+        Ok(())
+    }
+
+    /// Takes the DPoP proof that the last decision used, for a host that records uses for all its
+    /// instances. If another one has used it, the response is
+    /// [`refuse_replayed_proof`](Self::refuse_replayed_proof).
+    pub fn take_proof_use(&self) -> Option<ProofUse> {
+        self.last_proof_use.take()
+    }
+
+    /// The response to a request whose DPoP proof another instance has used before.
+    pub fn refuse_replayed_proof(&self) -> Response {
+        let refusal = Refusal::InvalidProof(ProofError::Replayed);
+        self.refused(bearer::refused_token(&refusal, Scheme::Dpop), refusal.code(), None, None)
     }
 
     /// Adds the nonce that the next proof must have (RFC 9449 section 9), if that is what was

@@ -81,7 +81,7 @@ pub use settings::{
 pub use streams::{StreamSchedule, StreamVerdict, may_stay_open, stream_check_delay_ms};
 pub use sync::{FOLD_TARGET, MAX_FETCH_BYTES, MAX_PUSH_BYTES, PUSH_HEADER, Question};
 pub use tollgate_core::{
-    ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, REFUSAL_REASONS, RateLimit, RateLimitKey, Refusal,
-    StreamPolicy, StreamTicket, TokenReference,
+    ConfigDigest, EdgeCounter, EdgeReport, EdgeTotals, Nonce, ProofUse, REFUSAL_REASONS, RateLimit, RateLimitKey,
+    Refusal, ReplaySet, StreamPolicy, StreamTicket, TokenReference,
 };
 pub use trace::{new_traceparent, server_timing, trace_id};

@@ -27,8 +27,8 @@
 use std::cell::{Cell, RefCell};
 
 use tollgate_gate::{
-    EdgeReport, Freshness, Gate, HubLocation, HubSpread, JsonObject, MAX_FETCH_BYTES, RateLimit, RateLimitBucket,
-    Response,
+    EdgeReport, Freshness, Gate, HubLocation, HubSpread, JsonObject, MAX_FETCH_BYTES, ProofUse, RateLimit,
+    RateLimitBucket, Response,
 };
 use worker::{Env, js_sys::Uint8Array, web_sys};
 
@@ -208,6 +208,19 @@ impl Hubs {
                 let seconds = std::str::from_utf8(&seconds).ok().and_then(|seconds| seconds.parse().ok());
                 seconds.map(Some).ok_or_else(|| "the hub's answer is malformed".to_owned())
             }
+            (status, _) => Err(format!("the hub answered with status {status}")),
+        }
+    }
+}
+
+impl Hubs {
+    /// Records the use of a DPoP proof, for all isolates. Returns whether it is the first. The
+    /// error is one line for the log.
+    pub(crate) async fn record_proof(&self, env: &Env, proof_use: ProofUse) -> Result<bool, String> {
+        let keeper = format!("proofs-{}", u32::from(proof_use.id[0]) % self.max);
+        match send(env, &keeper, &HubRequest::Proof(proof_use), None, LIMIT_TIMEOUT_MS).await? {
+            (200, _) => Ok(true),
+            (409, _) => Ok(false),
             (status, _) => Err(format!("the hub answered with status {status}")),
         }
     }

@@ -26,14 +26,14 @@ mod streams;
 
 use std::rc::Rc;
 
-use tollgate_gate::{Connection, Decision, Gate};
+use tollgate_gate::{Connection, Decision, Gate, ProofUse, Response};
 use worker::{
     Context, Env, Result, console_error, event, js_sys,
     wasm_bindgen::{JsCast, JsValue},
     web_sys,
 };
 
-use crate::{cf::Cf, isolate::Isolate};
+use crate::{cf::Cf, hubs::Hubs, isolate::Isolate};
 
 /// Path of the gate's health report. Its response names the hub of this isolate.
 const HEALTH_PATH: &str = "/_tollgate/health";
@@ -90,7 +90,26 @@ async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, req
         introspection::introspect(isolate, &token).await;
         decision = decide(isolate, request, true);
     }
-    decision
+    // Taken before the next await: another request may decide then.
+    let proof_use = isolate.gate.borrow().take_proof_use();
+    match (&isolate.hubs, proof_use) {
+        (Some(hubs), Some(proof_use)) => confirm_first_use(isolate, hubs, env, proof_use).await.unwrap_or(decision),
+        _ => decision,
+    }
+}
+
+/// Records the use of a DPoP proof for all isolates. Returns what to answer instead if another one
+/// has used it, or if that cannot be known.
+async fn confirm_first_use(isolate: &Isolate, hubs: &Hubs, env: &Env, proof_use: ProofUse) -> Option<Decision> {
+    match hubs.record_proof(env, proof_use).await {
+        Ok(true) => None,
+        Ok(false) => Some(Decision::Answer(isolate.gate.borrow().refuse_replayed_proof())),
+        Err(why) => {
+            console_error!("tollgate: the use of a proof cannot be recorded: {why}");
+            let why = "whether the proof was used before cannot be known now; try again with another";
+            Some(Decision::Answer(Response::error(503, "temporarily_unavailable", why)))
+        }
+    }
 }
 
 /// Passes the request to the gate unchanged. The runtime has joined repeated headers by commas, for

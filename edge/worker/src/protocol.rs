@@ -15,6 +15,8 @@
 //! register = POST https://hub/v2/hubs?name=NAME                       ; to the directory
 //! limit    = POST https://hub/v2/limit?bucket=NUMBER&requests=NUMBER&seconds=NUMBER
 //!            ; 200, or 429 with Retry-After
+//! proof    = POST https://hub/v2/proof?id=HEX&expires=SECONDS
+//!            ; 200 for the first use of a DPoP proof, otherwise 409
 //! answer   = load *part
 //! load     = u32      ; requests of isolates to this hub in a second
 //! part     = kind age length message
@@ -30,7 +32,7 @@
 
 use std::fmt::Write as _;
 
-use tollgate_gate::EdgeReport;
+use tollgate_gate::{EdgeReport, ProofUse};
 
 /// URL of a push to one hub. A request to a Durable Object needs a host, which can be any.
 pub(crate) const PUSH_URL: &str = "https://hub/v2/push";
@@ -79,6 +81,7 @@ pub(crate) enum HubRequest {
         requests: u32,
         seconds: u32,
     },
+    Proof(ProofUse),
 }
 
 /// An isolate's request for messages.
@@ -108,6 +111,7 @@ impl HubRequest {
             Self::PushToAll { at_ms: None } => format!("{BASE}push-all"),
             Self::PushToAll { at_ms: Some(at_ms) } => format!("{BASE}push-all?at={at_ms}"),
             Self::Register { name } => format!("{BASE}hubs?name={name}"),
+            Self::Proof(ProofUse { id, expires_at }) => format!("{BASE}proof?id={}&expires={expires_at}", id_text(id)),
             Self::Limit { bucket, requests, seconds } => {
                 format!("{BASE}limit?bucket={bucket}&requests={requests}&seconds={seconds}")
             }
@@ -135,6 +139,10 @@ impl HubRequest {
             "push" => Self::Push,
             "push-all" => Self::PushToAll { at_ms: number("at") },
             "hubs" => Self::Register { name: text("name")? },
+            "proof" => {
+                let id = u128::from_str_radix(&text("id")?, 16).ok()?.to_be_bytes();
+                Self::Proof(ProofUse { id, expires_at: number("expires")? })
+            }
             "limit" => {
                 let small = |name| number(name).and_then(|number| u32::try_from(number).ok());
                 Self::Limit { bucket: number("bucket")?, requests: small("requests")?, seconds: small("seconds")? }

@@ -20,8 +20,8 @@ use std::{
 
 use futures::{channel::oneshot, future};
 use tollgate_gate::{
-    Freshness, Gate, HubLoad, JsonObject, MAX_PUSH_BYTES, RateLimit, RateLimitBucket, RateLimitKey, RateLimiter,
-    ReportQueue, Response, Settings,
+    Freshness, Gate, HubLoad, JsonObject, MAX_PUSH_BYTES, ProofUse, RateLimit, RateLimitBucket, RateLimitKey,
+    RateLimiter, ReplaySet, ReportQueue, Response, Settings,
 };
 use worker::{Delay, DurableObject, Env, Request, Result, State, console_error, durable_object, wasm_bindgen, web_sys};
 
@@ -59,13 +59,14 @@ pub struct Hub {
     /// The replica, or one line that names the invalid setting.
     replica: std::result::Result<Rc<HubReplica>, String>,
     limiter: RefCell<RateLimiter>,
+    used_proofs: RefCell<ReplaySet>,
 }
 
 impl DurableObject for Hub {
     fn new(state: State, env: Env) -> Self {
         let settings = Settings::from_lookup(|name| setting(&env, name)).map_err(|error| error.to_string());
         let replica = settings.map(|settings| Rc::new(HubReplica::load(state, env, settings)));
-        Self { replica, limiter: RefCell::default() }
+        Self { replica, limiter: RefCell::default(), used_proofs: RefCell::default() }
     }
 
     async fn fetch(&self, request: Request) -> Result<worker::Response> {
@@ -81,6 +82,7 @@ impl DurableObject for Hub {
             Some(HubRequest::PushToAll { at_ms }) => replica.push_to_all(request, at_ms).await,
             Some(HubRequest::Register { name }) => replica.register(&name),
             Some(HubRequest::Limit { bucket, requests, seconds }) => self.count_request(bucket, requests, seconds),
+            Some(HubRequest::Proof(proof_use)) => self.record_proof(proof_use),
             None => Response::error(404, "not_found", "this hub has another version"),
         };
         http::from_gate(&response).map(Into::into)
@@ -97,6 +99,15 @@ impl Hub {
             Ok(()) => octets(200, Vec::new()),
             Err(seconds) => octets(429, seconds.to_string().into_bytes()),
         }
+    }
+}
+
+impl Hub {
+    /// Records the use of a DPoP proof. The uses are in memory: when the runtime moves the object,
+    /// only the isolate that saw the proof refuses its replay.
+    fn record_proof(&self, proof_use: ProofUse) -> Response {
+        let recorded = self.used_proofs.borrow_mut().record(proof_use, now_ms() / 1000);
+        octets(if recorded.is_ok() { 200 } else { 409 }, Vec::new())
     }
 }
 
