@@ -55,7 +55,7 @@ fn is_stale(isolate: &Isolate) -> bool {
 }
 
 /// Syncs with the hub. Returns false after an error, and if the replica is stale because the origin
-/// does not answer the hub: then it would not answer this isolate either. If the hub itself fails, syncs
+    flight.finish(fetch(isolate, env).await); // before KV is written, so that requests continue
 /// with the origin as soon as the replica is stale.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
     let sync_with_origin = || origin::sync(&isolate.gate, || isolate.take_due_report(), drop);
