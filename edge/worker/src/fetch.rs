@@ -55,8 +55,8 @@ fn is_stale(isolate: &Isolate) -> bool {
 }
 
 /// Syncs with the hub. Returns false after an error, and if the replica is stale because the origin
-    flight.finish(fetch(isolate, env).await); // before KV is written, so that requests continue
-/// with the origin as soon as the replica is stale.
+/// does not answer the hub: then it would not answer this isolate either. If the hub itself fails,
+/// syncs with the origin as soon as the replica is stale.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
     let sync_with_origin = || origin::sync(&isolate.gate, || isolate.take_due_report(), drop);
     let Some(hubs) = &isolate.hubs else { return sync_with_origin().await };
