@@ -211,9 +211,7 @@ impl Hubs {
             (status, _) => Err(format!("the hub answered with status {status}")),
         }
     }
-}
 
-impl Hubs {
     /// Records the use of a DPoP proof, for all isolates. Returns whether it is the first. The
     /// error is one line for the log.
     pub(crate) async fn record_proof(&self, env: &Env, proof_use: ProofUse) -> Result<bool, String> {

@@ -100,9 +100,7 @@ impl Hub {
             Err(seconds) => octets(429, seconds.to_string().into_bytes()),
         }
     }
-}
 
-impl Hub {
     /// Records the use of a DPoP proof. The uses are in memory: when the runtime moves the object,
     /// only the isolate that saw the proof refuses its replay.
     fn record_proof(&self, proof_use: ProofUse) -> Response {
