@@ -43,6 +43,13 @@ async fn registered(deployment: &Deployment) -> Vec<Finding> {
             )];
         }
     };
+    if edges.is_empty() && deployment.settings.registered_edges_only {
+        return vec![Finding::warning(
+            "TOLLGATE_REGISTERED_EDGES_ONLY is true, but no edge is registered",
+            "No edge gets revocations: each is stale, and refuses its requests.",
+            "Register each edge by `tollgate edge add`, and start it with the key that this prints.",
+        )];
+    }
     let now_ms = deployment.clock.now_ms();
     let is_silent = |at_ms: Option<u64>| at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > SILENCE_MS);
     let silent = edges.iter().filter(|edge| is_silent(edge.contacted_at_ms));
