@@ -110,9 +110,10 @@ fn watch_body(response: web_sys::Response, watch: StreamWatch) -> Result<web_sys
     let context = Rc::clone(&watch.context);
     context.wait_until(async move {
         let (piped, ended) = (Box::pin(JsFuture::from(piped)), Box::pin(watch.ended()));
-        // Both ends of the pipe report their own errors.
-        if let Either::Right((refusal, _)) = future::select(piped, ended).await {
+        if let Either::Right((refusal, piped)) = future::select(piped, ended).await {
             abort.abort_with_reason(&JsValue::from_str(&refusal.to_string()));
+            // Its rejection is expected, and would be logged if nothing awaited it.
+            drop(piped.await);
         }
     });
     http::with_body(&response, Some(&transform.readable()), &response.headers())
