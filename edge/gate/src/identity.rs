@@ -84,17 +84,18 @@ impl IdentityHeaders {
 
     /// The headers with the identity of a token.
     pub(crate) fn of(&self, verified: &VerifiedToken, route: &Route) -> Vec<Header> {
-        let standard = self.names.iter().zip(HEADERS).map(|(name, (_, claim))| (name.clone(), claim));
-        let mapped = route.headers().iter().map(|(name, claim)| (Cow::Owned(name.to_ascii_lowercase()), &**claim));
-        let value = |claim| claim_text(verified, claim).map(|text| encode_header_value(&text));
+        let value = |claim: &str| claim_text(verified, claim).map(|text| encode_header_value(&text));
         // One more for the signed identity.
         let mut headers = Vec::with_capacity(HEADERS.len() + route.headers().len() + 1);
-        headers.extend(standard.chain(mapped).filter_map(|(name, claim)| Some((name, value(claim)?))));
+        let mut push = |name: Cow<'static, str>, claim: &str| headers.extend(value(claim).map(|value| (name, value)));
+        self.names.iter().zip(HEADERS).for_each(|(name, (_, claim))| push(name.clone(), claim));
+        route.headers().iter().for_each(|(name, claim)| push(name.to_ascii_lowercase().into(), claim));
         headers
     }
 }
 
 /// The value of a claim as text; none if the token does not have it.
+#[inline(never)]
 fn claim_text<'a>(verified: &'a VerifiedToken, claim: &str) -> Option<Cow<'a, str>> {
     Some(match claim {
         "iss" => verified.issuer().into(),

@@ -128,7 +128,10 @@ pub(crate) fn encode_header_value(text: &str) -> String {
         let is_at_an_end = byte == b' ' && (at < inner.start || at >= inner.start + trimmed.len());
         match byte {
             b' '..=b'~' if byte != b'%' && !is_at_an_end => encoded.push(byte as char),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value & 15)]);
+                encoded.extend(['%', digit(byte >> 4), digit(byte)]);
+            }
         }
     }
     encoded
