@@ -205,7 +205,7 @@ impl HubReplica {
         self.gate.borrow().freshness(now_ms())
     }
 
-    /// Waits until the hub's replica changes, at most for this time.
+    /// Waits until the hub has a change or a new proof of freshness, at most for this time.
     async fn wait_for_change(&self, hold_ms: u64) {
         let (change, changed) = oneshot::channel();
         let is_held = {
@@ -340,11 +340,11 @@ impl HubReplica {
         let sequence = self.gate.borrow().sequence();
         let update = self.log.borrow_mut().add_answer(sequence, answer);
         match update {
-            LogUpdate::None => return,
+            LogUpdate::None => {}
             LogUpdate::Appended => self.store(|storage| storage.append(&answer.message)),
             LogUpdate::Replaced => self.store(|storage| storage.replace(&answer.message, [])),
         }
-        self.release_held();
+        self.release_held(); // also without a change: the proof of freshness is new
     }
 
     /// Fetches all changes after the snapshot again, in as few messages as the origin can send,
