@@ -36,6 +36,13 @@ async fn outcome(request: RequestBuilder) -> Result<String> {
     Ok(body["error"].as_str().map_or_else(|| status.to_string(), |error| format!("{status} {error}")))
 }
 
+/// Settings of an edge with a staleness bound that a busy machine keeps.
+async fn patient_settings(origin: &TestOrigin, upstream: &HttpServer) -> Result<BTreeMap<&'static str, String>> {
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "30000".to_owned());
+    Ok(settings)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_proof_lets_its_token_pass_once_at_every_edge() -> Result<()> {
     install_tls_provider();
@@ -45,7 +52,7 @@ async fn dpop_proof_lets_its_token_pass_once_at_every_edge() -> Result<()> {
     let answer = client.request_bound_tokens(&key, &CREDENTIALS).await?.success()?;
     let token = answer.text("access_token")?;
     ensure!(claims(&token)?["cnf"]["jkt"] == key.thumbprint().as_str() && answer.text("token_type")? == "DPoP");
-    let settings = origin.edge_settings(&upstream.url).await?;
+    let settings = patient_settings(&origin, &upstream).await?;
     let mut edges = Vec::new();
     for kind in EdgeKind::ALL {
         edges.push(TestEdge::start(kind, &settings).await?);
@@ -122,7 +129,7 @@ async fn dpop_nonce_of_the_runner_is_required_and_accepted() -> Result<()> {
     let client = TestClient::register_with_cli(&origin, "wallet", &[])?;
     let key = ClientKey::generate();
     let token = client.request_bound_tokens(&key, &CREDENTIALS).await?.success()?.text("access_token")?;
-    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let mut settings = patient_settings(&origin, &upstream).await?;
     settings.insert("TOLLGATE_EDGE_DPOP_NONCE", "true".to_owned());
     let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
     let url = format!("{}/reports/7", edge.url);
@@ -174,7 +181,7 @@ async fn certificate_bound_token_passes_with_the_certificate_that_a_trusted_prox
     let (own, other) = (Certificate::self_signed("robot"), Certificate::self_signed("other"));
     let (origin, client, token) = certificate_bound_token(&own).await?;
     let upstream = HttpServer::echo().await?;
-    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let mut settings = patient_settings(&origin, &upstream).await?;
     settings.insert("TOLLGATE_EDGE_CLIENT_CERTIFICATE_HEADER", "X-SSL-Client-Cert".to_owned());
     let untrusting = TestEdge::start(EdgeKind::Runner, &settings).await?;
     settings.insert("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.1".to_owned());
@@ -206,7 +213,7 @@ async fn certificate_bound_token_passes_with_the_certificate_of_its_tls_connecti
     let (authority, folder) = (CertificateAuthority::new("edge"), tempfile::tempdir()?);
     authority.issue("edge", &["127.0.0.1"]).write(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let mut settings = patient_settings(&origin, &upstream).await?;
     settings.insert("TOLLGATE_EDGE_TLS_CERTIFICATE", path("tls.crt"));
     settings.insert("TOLLGATE_EDGE_TLS_KEY", path("tls.key"));
     settings.insert("TOLLGATE_EDGE_TLS_CLIENT_AUTH", "any".to_owned());
@@ -267,7 +274,7 @@ async fn registered_edge(
 ) -> Result<BTreeMap<&'static str, String>> {
     let added: Value =
         serde_json::from_str(&origin.cli(&["edge", "add", "near", "--url", "http://127.0.0.1:9", "--json"])?)?;
-    let mut settings = origin.edge_settings(&upstream.url).await?;
+    let mut settings = patient_settings(origin, upstream).await?;
     settings.insert("TOLLGATE_EDGE_KEY", added["key"].as_str().context("a key")?.to_owned());
     settings.insert("TOLLGATE_EDGE_ORIGIN", proxy.url.clone());
     settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.issuer().to_owned());
@@ -430,7 +437,7 @@ async fn requests_are_answered_while_the_origin_holds_the_fetch() -> Result<()> 
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, HttpServer::echo().await?);
     origin.cli(&["route", "add", "--path", "/open/*", "--public"])?;
-    origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow"])?;
+    origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow", "--on-not-covered", "allow"])?;
     let client = TestClient::register_with_cli(&origin, "reader", &[])?;
     let (token, revoked) = (client.token("").await?, client.token("").await?);
     client.revoke(&revoked).await?;
