@@ -124,7 +124,7 @@ impl Table<'_> {
             one("another client", "clients", self.eddsa(), wrong_client()),
             one("a client with more letters", "clients", self.eddsa().claim("client_id", "others"), wrong_client()),
             one("one of the scope values", "any", self.eddsa().claim("scope", "x list"), None),
-            one("none of the scope values", "any", self.eddsa(), Some(insufficient("write"))),
+            one("none of the scope values", "any", self.eddsa(), Some(insufficient("list"))),
             one("the audience of the rule", "audience", self.eddsa().claim("aud", "https://other.example"), None),
             one(
                 "the audience of the edge on a route with its own",
