@@ -117,7 +117,8 @@ async fn one_signature_answers_all_waiting_edges_and_tokens_are_issued_meanwhile
             tokio::spawn(poll_until_changed(url, n, pin))
         })
         .collect();
-    wait_for(async || Ok(metric(&origin, "tollgate_long_polls").await? == pollers)).await?;
+    // A few may just have been answered by a heartbeat, and poll again.
+    wait_for(async || Ok(metric(&origin, "tollgate_long_polls").await? >= pollers - pollers / 10)).await?;
 
     let (before, began) = (work(&origin).await?, Instant::now());
     client.revoke(&token).await?;
