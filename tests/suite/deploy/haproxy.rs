@@ -1,5 +1,6 @@
 //! HAProxy with TLS in front of a real origin and API, which asks a real edge about each request.
-//! It runs with the files of `deploy/haproxy`: only addresses and the files' folder differ.
+//! It runs with the files of `deploy/haproxy`: only addresses and the files' folder differ. And
+//! HAProxy as a load balancer of TCP connections in front of an edge.
 
 use std::fs;
 use std::process::Command;
