@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::{base64url, json};
 
-/// An Ed25519 private key, wiped from memory when dropped. It signs by the steps of RFC 8032, not by
-/// `ed25519_dalek::SigningKey`, whose constant table of the base point would be a tenth of the
+/// An Ed25519 private key, wiped from memory when dropped. It signs by the steps of RFC 8032, not
+/// by `ed25519_dalek::SigningKey`, whose constant table of the base point would be a tenth of the
 /// compressed component: this one is computed when a key is read.
 #[derive(Clone)]
 pub struct IdentitySigner {

@@ -49,8 +49,8 @@ impl Host {
     /// If it does not become ready.
     pub async fn start(self, settings: &BTreeMap<&'static str, String>) -> Result<Adapter> {
         let mut settings = settings.clone();
-        // No case is about freshness: nothing refreshes a gate that is called as a function while the
-        // table runs, and a busy machine must make no edge stale.
+        // No case is about freshness: nothing refreshes a gate that is called as a function while
+        // the table runs, and a busy machine must make no edge stale.
         settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
         let Self::Edge(kind) = self else {
             let proxies = TrustedProxies::from_lookup(|name| settings.get(name).cloned())?;
