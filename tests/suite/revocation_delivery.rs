@@ -109,6 +109,7 @@ async fn edge_without_a_snapshot_refuses_every_request() -> Result<()> {
         assert_eq!(health["status"], "no_snapshot", "{kind:?}");
         let why = health["last_error"]["error"].as_str().with_context(|| format!("{kind:?} says why: {health}"))?;
         assert!(why.contains("cannot be reached"), "{kind:?}: {why}");
+        assert!(!why.contains("/edge/v1/"), "{kind:?}: the address may have the edge's proof: {why}");
     }
     Ok(())
 }
