@@ -61,7 +61,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for StreamedResponse
     }
 }
 
-/// Body of a request, which stops with the stream of its response.
+/// Body of a request, which stops with the stream of its response. It has no trailers: a server may
+/// merge them into the headers (RFC 9110 section 6.5.1), where only the gate sets an identity.
 pub(crate) struct StreamedRequest<B> {
     body: B,
     state: Arc<State>,
@@ -84,7 +85,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for StreamedRequest<
         if let Err(end) = ready!(self.state.poll_open(context, Side::Request)) {
             return Poll::Ready(Some(Err(end.into())));
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        Poll::Ready(frame.filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -101,6 +103,7 @@ mod tests {
     use super::super::registry::{StreamKind, Streams};
     use super::*;
     use crate::metrics::RunnerMetrics;
+    use crate::response::full;
     use http_body_util::{BodyExt as _, Empty};
 
     fn exchange() -> (Arc<Streams>, Exchange) {
@@ -151,6 +154,17 @@ mod tests {
         tokio::task::yield_now().await;
         streams.end_all(StreamEnd::Revoked, |kind| kind == StreamKind::Tunnel);
         assert!(reading.await.expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn trailers_of_a_client_never_reach_the_upstream() {
+        let (_streams, exchange) = exchange();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-tollgate-subject", http::HeaderValue::from_static("root"));
+        let sent = full("content").with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync();
+        let received = StreamedRequest::new(sent, &exchange).collect().await.expect("complete");
+        assert_eq!(received.trailers(), None);
+        assert_eq!(received.to_bytes(), "content");
     }
 
     #[tokio::test]

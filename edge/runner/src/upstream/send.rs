@@ -181,13 +181,15 @@ fn is_retriable(status: StatusCode) -> bool {
 fn has_succeeded(result: &Result<http::Response<Incoming>, SendError>) -> Option<bool> {
     match result {
         Ok(response) => Some(!is_retriable(response.status()) && response.status() != StatusCode::GATEWAY_TIMEOUT),
-        Err(SendError::Failed(error)) => {
-            let is_by_client = cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user);
-            (!is_by_client).then_some(false)
-        }
+        Err(SendError::Failed(error)) => (!is_by_client(error)).then_some(false),
         Err(SendError::TimedOut) => Some(false),
         Err(SendError::InvalidTarget) => None,
     }
+}
+
+/// Whether the request failed by its body, which the client broke off or encoded wrongly.
+pub(super) fn is_by_client(error: &legacy::Error) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 
 /// Whether the connection ended before a response.
