@@ -55,6 +55,12 @@ impl Outgoing {
         Ok(request)
     }
 
+    /// Why the client's body failed, if it did: then the upstream is not to blame for a request
+    /// that failed. Over HTTP/2, the error of the request does not say so.
+    pub(super) fn take_body_failure(&self) -> Option<BodyError> {
+        self.body.as_ref().and_then(|body| body.lock().failure.take())
+    }
+
     /// Time since which the edge waits for the upstream to read the body or to answer, if it sent
     /// the request at this time; none while it waits for the client's body, whose time
     /// [`TimedBody`](crate::timed_body::TimedBody) limits.
@@ -70,11 +76,12 @@ struct State {
     body: Body,
     is_started: bool,
     waiting_since: Option<Instant>,
+    failure: Option<BodyError>,
 }
 
 impl State {
     fn new(body: Body) -> State {
-        State { body, is_started: false, waiting_since: None }
+        State { body, is_started: false, waiting_since: None, failure: None }
     }
 }
 
@@ -93,7 +100,13 @@ impl hyper::body::Body for SharedBody {
         let polled = Pin::new(&mut state.body).poll_frame(context);
         state.is_started |= polled.is_ready();
         state.waiting_since = polled.is_ready().then(Instant::now);
-        polled
+        match polled {
+            Poll::Ready(Some(Err(error))) => {
+                state.failure = Some(error);
+                Poll::Ready(Some(Err("the client's body failed".into())))
+            }
+            polled => polled,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,6 +138,18 @@ mod tests {
         assert_eq!(sent.uri(), "http://b/x");
         assert_eq!(sent.into_body().collect().await.expect("no error").to_bytes(), "content");
         assert!(!outgoing.is_body_unsent());
+    }
+
+    #[tokio::test]
+    async fn failure_of_the_clients_body_is_known_whatever_becomes_of_the_request() {
+        let limited = http_body_util::Limited::new(full("content"), 3).boxed_unsync();
+        let (parts, body) = http::Request::post("/x").body(limited).expect("valid").into_parts();
+        let mut outgoing = Outgoing::new(parts, HeaderMap::new(), body, false);
+        let sent = outgoing.request("http://a", false).expect("a request");
+        assert!(outgoing.take_body_failure().is_none());
+        assert!(sent.into_body().collect().await.is_err());
+        let failure = outgoing.take_body_failure().expect("a failure");
+        assert!(failure.is::<http_body_util::LengthLimitError>(), "{failure}");
     }
 
     #[test]

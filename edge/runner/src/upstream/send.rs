@@ -6,6 +6,7 @@ use super::outgoing::Outgoing;
 use super::target::{Lease, Target};
 use super::target_pool::{Chosen, TargetPool, Tried};
 use crate::error_chain::cause;
+use crate::response::BodyError;
 use crate::settings::{UpstreamSettings, UpstreamTimeouts, UpstreamUrl};
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -41,8 +42,10 @@ pub(super) struct Sent {
 pub(super) enum SendError {
     /// The request's target is no path.
     InvalidTarget,
-    /// The upstream cannot be reached, or the request's body failed.
+    /// The upstream cannot be reached.
     Failed(legacy::Error),
+    /// The client's body failed.
+    Body(BodyError),
     /// The upstream did not answer in time.
     TimedOut,
 }
@@ -153,7 +156,10 @@ async fn attempt(
     loop {
         let since = outgoing.waiting_since(sent);
         match timeout_at(since.unwrap_or_else(Instant::now) + timeout, response.as_mut()).await {
-            Ok(result) => return result.map_err(SendError::Failed),
+            Ok(result) => {
+                let failed = |error| outgoing.take_body_failure().map_or(SendError::Failed(error), SendError::Body);
+                return result.map_err(failed);
+            }
             Err(_) if since.is_some() && since == outgoing.waiting_since(sent) => return Err(SendError::TimedOut),
             Err(_) => {}
         }
@@ -166,7 +172,7 @@ fn may_be_sent_again(outgoing: &Outgoing, result: &Result<http::Response<Incomin
         Err(SendError::Failed(error)) if error.is_connect() => true,
         Err(SendError::Failed(error)) => outgoing.method.is_idempotent() && is_broken_connection(error),
         Ok(response) => outgoing.method.is_idempotent() && is_retriable(response.status()),
-        Err(SendError::InvalidTarget | SendError::TimedOut) => false,
+        Err(SendError::InvalidTarget | SendError::Body(_) | SendError::TimedOut) => false,
     };
     is_safe && outgoing.is_body_unsent()
 }
@@ -181,15 +187,13 @@ fn is_retriable(status: StatusCode) -> bool {
 fn has_succeeded(result: &Result<http::Response<Incoming>, SendError>) -> Option<bool> {
     match result {
         Ok(response) => Some(!is_retriable(response.status()) && response.status() != StatusCode::GATEWAY_TIMEOUT),
-        Err(SendError::Failed(error)) => (!is_by_client(error)).then_some(false),
+        Err(SendError::Failed(error)) => {
+            let is_by_client = cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user);
+            (!is_by_client).then_some(false)
+        }
         Err(SendError::TimedOut) => Some(false),
-        Err(SendError::InvalidTarget) => None,
+        Err(SendError::InvalidTarget | SendError::Body(_)) => None,
     }
-}
-
-/// Whether the request failed by its body, which the client broke off or encoded wrongly.
-pub(super) fn is_by_client(error: &legacy::Error) -> bool {
-    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 
 /// Whether the connection ended before a response.
