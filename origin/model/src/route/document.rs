@@ -24,7 +24,8 @@ pub struct RouteDocument {
     /// Methods; empty for all.
     #[serde(default)]
     pub methods: BTreeSet<String>,
-    /// Scope that tokens must have, values separated by spaces. An array of values is accepted, too.
+    /// Scope that tokens must have, values separated by spaces. An array of values is accepted,
+    /// too.
     #[serde(default, deserialize_with = "text_or_array")]
     #[schema(value_type = String)]
     pub scope: Scope,

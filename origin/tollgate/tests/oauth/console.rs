@@ -415,7 +415,7 @@ async fn console_and_api_make_the_same_revocations_and_key_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn console_and_api_change_resources_and_routes_alike() {
+async fn console_and_api_change_resources_alike() {
     let fixture = Fixture::start().await;
     let root = fixture.browser("root").await;
     let fields = [
@@ -479,7 +479,12 @@ async fn console_and_api_change_resources_and_routes_alike() {
     )
     .await;
     assert_eq!(fixture.read("/resources").await, json!([]));
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn console_and_api_change_routes_alike() {
+    let fixture = Fixture::start().await;
+    let root = fixture.browser("root").await;
     let fields = [("path", "/orders/*"), ("methods", "put, get"), ("scope", "orders"), ("on_stale", "allow")];
     submit_and_follow(&root, "/admin/new/route", &fields).await;
     let made = fixture.read("/routes").await;
