@@ -132,7 +132,7 @@ impl Validator {
     pub fn next_introspection(&mut self, token: &str, question: Question) -> wasmtime::Result<Option<String>> {
         call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
-        gate.call_next_introspection(&mut self.store, self.gate, &token.to_owned(), question)
+        gate.call_next_introspection(&mut self.store, self.gate, token, question)
     }
 
     /// Applies the origin's answer about a token. The inner error says why it was refused.
@@ -145,14 +145,14 @@ impl Validator {
     ) -> wasmtime::Result<Result<(), String>> {
         call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
-        gate.call_accept_introspection(&mut self.store, self.gate, &token.to_owned(), status, body, question)
+        gate.call_accept_introspection(&mut self.store, self.gate, token, status, body, question)
     }
 
     /// Records that the origin did not answer about a token.
     pub fn introspection_failed(&mut self, token: &str, now_ms: u64) -> wasmtime::Result<()> {
         call_limits::begin(&mut self.store, MAX_DECISION_TIME);
         let gate = self.bindings.tollgate_validator_validator().gate();
-        gate.call_introspection_failed(&mut self.store, self.gate, &token.to_owned(), now_ms)
+        gate.call_introspection_failed(&mut self.store, self.gate, token, now_ms)
     }
 
     /// Applies a push from the origin.
