@@ -13,8 +13,14 @@ use crate::feed_change::FeedChange;
 pub struct RegisteredEdges {
     store: Store,
     changes: Receiver<FeedChange>,
-    /// The edges, and the version at which they were read.
-    known: Mutex<Option<(u64, BTreeSet<(EdgeName, u64)>)>>,
+    known: Mutex<Option<KnownEdges>>,
+}
+
+struct KnownEdges {
+    /// The version at which they were read.
+    version: u64,
+    /// Their names and registration numbers.
+    edges: BTreeSet<(EdgeName, u64)>,
 }
 
 impl RegisteredEdges {
@@ -31,10 +37,11 @@ impl RegisteredEdges {
     pub async fn contains(&self, name: &EdgeName, number: u64) -> Result<bool, StoreError> {
         let version = self.changes.borrow().head.version;
         let mut known = self.known.lock().await;
-        if known.as_ref().is_none_or(|(read_at, _)| *read_at != version) {
+        if known.as_ref().is_none_or(|known| known.version != version) {
             let edges = self.store.list_edges().await?;
-            *known = Some((version, edges.into_iter().map(|edge| (edge.name.clone(), edge.number())).collect()));
+            let edges = edges.into_iter().map(|edge| (edge.name.clone(), edge.number())).collect();
+            *known = Some(KnownEdges { version, edges });
         }
-        Ok(known.as_ref().is_some_and(|(_, edges)| edges.contains(&(name.clone(), number))))
+        Ok(known.as_ref().is_some_and(|known| known.edges.contains(&(name.clone(), number))))
     }
 }
