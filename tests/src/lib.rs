@@ -8,6 +8,7 @@ pub mod browser_flows;
 pub mod client_program;
 pub mod client_script;
 pub mod conformance;
+pub mod curl;
 pub mod database_proxy;
 pub mod debian_root;
 pub mod documentation;

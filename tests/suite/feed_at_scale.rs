@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use tollgate_core::{Deltas, EdgeKey, Nonce, Snapshot};
 use tollgate_edge::{Edge, RelaySettings};
 use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
-use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::environment::{install_tls_provider, now_ms};
 use tollgate_tests::origin::TestOrigin;
 
 /// Bound of everything that the tests wait for.
@@ -45,8 +45,8 @@ impl RegisteredEdge {
     }
 
     fn sign(&self, query: &str) -> Result<String> {
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        Ok(self.key.sign(format!("{query}&edge={}&number={}&at={at_ms}", self.name, self.number)))
+        let query = format!("{query}&edge={}&number={}&at={}", self.name, self.number, now_ms());
+        Ok(self.key.sign(query))
     }
 }
 

@@ -8,6 +8,7 @@ use reqwest::{Client, Version};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use tollgate_tests::certificates::{Certificate, CertificateAuthority};
+use tollgate_tests::curl;
 
 use super::{CHANGE_TIMEOUT, Echo, get, open_origin, start_edge};
 
@@ -45,6 +46,25 @@ async fn https_listener_speaks_both_http_versions() -> Result<()> {
     }
     let plain = Client::new().get(url.replace("https://", "http://")).send().await?;
     ensure!(plain.status() == 400, "plain HTTP: {plain:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_over_http2_arrive_although_the_body_was_not_read() -> Result<()> {
+    if !curl::speaks_http2().await {
+        println!("not run: no curl with HTTP/2");
+        return Ok(());
+    }
+    let (origin, upstream) = (open_origin().await?, Echo::start("api").await?);
+    let settings = origin.edge_settings(&format!("http://{}", upstream.address)).await?;
+    let edge = start_edge(&settings, &Client::new()).await?;
+    let body = format!(r#"{{"a":"{}"}}"#, "b".repeat(20_000));
+    for (path, wanted) in [("/closed", "401"), ("/_tollgate/nothing", "404")] {
+        for number in 0..20 {
+            let status = curl::send_over_http2("POST", &format!("{}{path}", edge.url()), &body).await?;
+            ensure!(status == wanted, "{path}, request {number}: {status}");
+        }
+    }
     Ok(())
 }
 

@@ -4,8 +4,8 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tokio::process::Command;
 use tollgate_tests::client::TestClient;
+use tollgate_tests::curl;
 use tollgate_tests::regression_case::RegressionCase;
 
 cases! {
@@ -21,8 +21,7 @@ const REPETITIONS: usize = 20;
 
 async fn c3_answers_over_http2_arrive_although_the_body_was_not_read(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let version = Command::new("curl").arg("--version").output().await;
-    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2")) {
+    if !curl::speaks_http2().await {
         case.report("not run: no curl with HTTP/2");
         return Ok(());
     }
@@ -38,17 +37,9 @@ async fn c3_answers_over_http2_arrive_although_the_body_was_not_read(case: &Regr
         ("POST", long.as_str(), Some("414")),
     ] {
         for number in 0..REPETITIONS {
-            let output = Command::new("curl")
-                .args(["--silent", "--http2-prior-knowledge", "--max-time", "20", "--request", method])
-                .args(["--header", "content-type: application/json", "--data", &body])
-                .args(["--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"])
-                .arg(format!("{}{path}", origin.server.url()))
-                .output()
-                .await?;
-            let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+            let sent = curl::send_over_http2(method, &origin.url(path), &body).await;
             let path: String = path.chars().take(30).collect();
-            ensure!(output.status.success(), "{method} {path}: request {number} ends with {}", output.status);
-            let status = answer.strip_prefix("2 ").with_context(|| format!("not HTTP/2: {answer}"))?;
+            let status = sent.with_context(|| format!("{method} {path}: request {number}"))?;
             ensure!(wanted.is_none_or(|wanted| wanted == status), "{method} {path}: {status}");
             if number == 0 {
                 answers.push(format!("{method} {path} {status}"));

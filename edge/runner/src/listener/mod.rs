@@ -6,6 +6,7 @@ mod guarded_body;
 mod proxy_protocol;
 mod request_head;
 mod server;
+mod unread_body;
 
 pub(crate) use client_info::ClientInfo;
 pub(crate) use server::{Listener, serve};

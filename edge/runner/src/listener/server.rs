@@ -4,6 +4,7 @@
 use super::client_info::ClientInfo;
 use super::connections::{Connection, Connections, RequestGuard, TimedStream};
 use super::guarded_body::GuardedBody;
+use super::unread_body::UnreadBody;
 use super::{proxy_protocol, request_head};
 use crate::error_chain::error_chain;
 use crate::gate::Gate;
@@ -12,6 +13,7 @@ use crate::response::{Body, BodyError, json_error};
 use crate::settings::ClientTimeouts;
 use crate::streams::{TunnelHold, is_grpc};
 use crate::timed_body::TimedBody;
+use http::header::EXPECT;
 use http::{StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -211,11 +213,19 @@ async fn serve_http<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         async move {
             // A gRPC client may send a message an hour.
             let is_stream = is_grpc(request.headers());
+            let unread = UnreadBody::default();
+            // With the final response, such a client need not send the body (RFC 9110 section
+            // 10.1.1).
+            let waits_for_continue = request.headers().contains_key(EXPECT);
             let request = request.map(|body| match is_stream {
+                _ if body.is_end_stream() => body.map_err(Into::into).boxed_unsync(),
                 true => TimedBody::with_read_timeout(body, stream_timeout).boxed_unsync(),
-                false => TimedBody::of_request(body, body_timeout).boxed_unsync(),
+                false => unread.watch(TimedBody::of_request(body, body_timeout).boxed_unsync()),
             });
             let mut response = server.answer(request, &client, guard.as_ref()).await;
+            if !waits_for_continue {
+                unread.drain().await;
+            }
             let guard = match response.extensions_mut().remove::<TunnelHold>() {
                 Some(hold) => {
                     hold.keep(guard);
