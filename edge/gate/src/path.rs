@@ -27,7 +27,9 @@ pub(crate) struct DecodedPath<'a> {
 /// - `;`, because some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`);
 /// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path
 ///   there;
-/// - an encoded `%` before a letter or digit, which a server that decodes twice would decode.
+/// - an encoded `%` before a letter or digit, which a server that decodes twice would decode;
+/// - letters and digits in circles, in mathematical styles and the like, which a server that
+///   normalizes text (NFKC) reads as ASCII.
 ///
 /// # Errors
 /// Says in what way the path is ambiguous.
@@ -78,8 +80,11 @@ fn mark_encoded_slashes(path: &str, decoded: &mut [u8]) {
     }
 }
 
-/// Refuses empty segments, except after the last slash, and dot segments.
+/// Refuses empty segments, except after the last slash, dot segments, and styled letters.
 fn check_segments(path: &str) -> Result<(), &'static str> {
+    if !path.is_ascii() && path.chars().any(is_styled_letter) {
+        return Err("the path can be read in more than one way: it has letters that some servers read as others");
+    }
     // The slashes of other character sets are slashes to a server that normalizes text (NFKC).
     let is_slash = |letter| matches!(letter, '/' | ENCODED_SLASH | '\u{ff0f}' | '\u{ff3c}' | '\u{fe68}');
     let mut segments = path.split(is_slash).skip(1).peekable();
@@ -92,6 +97,23 @@ fn check_segments(path: &str) -> Result<(), &'static str> {
         }
     }
     Ok(())
+}
+
+/// Whether compatibility normalization (NFKC) may turn the character into ASCII letters or digits:
+/// blocks of superscripts, letterlike symbols, Roman numerals, enclosed and squared characters,
+/// ligatures, and mathematical and enclosed alphanumerics. Fullwidth letters and the Kelvin sign are
+/// left to the comparison of routes, which reads them both ways.
+fn is_styled_letter(letter: char) -> bool {
+    match letter {
+        '\0'..='\u{a9}' | '\u{212a}' => false,
+        '\u{aa}' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{ba}' => true,
+        '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e4}' | '\u{1d2c}'..='\u{1d6a}' => true,
+        '\u{2070}'..='\u{209c}' | '\u{2100}'..='\u{2149}' | '\u{2160}'..='\u{217f}' => true,
+        '\u{2460}'..='\u{24ff}' | '\u{2c7c}' | '\u{3250}' | '\u{32cc}'..='\u{32cf}' => true,
+        '\u{3371}'..='\u{337a}' | '\u{3380}'..='\u{33df}' | '\u{33ff}' | '\u{fb00}'..='\u{fb06}' => true,
+        '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f190}' | '\u{1fbf0}'..='\u{1fbf9}' => true,
+        _ => false,
+    }
 }
 
 /// Whether a server may read the segment as `.` or `..`.
@@ -140,6 +162,20 @@ pub(crate) fn encode_header_value(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_that_normalization_turns_into_ascii_are_refused() {
+        for path in
+            ["/\u{24d0}dmin", "/\u{1d41a}dmin", "/a\u{2148}", "/\u{217c}", "/o\u{fb03}ce", "/v\u{b2}", "/%e2%93%90"]
+        {
+            assert!(decode(path).is_err(), "{path}");
+        }
+        for path in
+            ["/\u{e9}t\u{e9}", "/\u{6771}\u{4eac}", "/\u{e4}\u{df}", "/\u{1f600}", "/\u{ff41}", "/\u{212a}", "/\u{439}"]
+        {
+            assert!(decode(path).is_ok(), "{path}");
+        }
+    }
 
     #[test]
     fn paths_of_real_applications_are_decoded() {

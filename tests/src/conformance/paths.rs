@@ -73,6 +73,7 @@ const AMBIGUOUS: &[(&str, &str)] = &[
     ("/paths/%E2%80%A5/secret", "it has a dot segment"),
     ("/paths/a%2Fb", "it has an encoded slash"),
     ("/paths/secret%2fx", "it has an encoded slash"),
+    ("/paths/%E2%93%A2ecret/x", "it has letters that some servers read as others"),
     ("/paths/a%5Cb", "it has a backslash"),
     ("/paths/secret;x", "it has a semicolon"),
     ("/paths/a;b=c/d", "it has a semicolon"),

@@ -15,6 +15,7 @@ use crate::streams::{TunnelHold, is_grpc};
 use crate::timed_body::TimedBody;
 use http::header::EXPECT;
 use http::{StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
