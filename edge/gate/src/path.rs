@@ -101,8 +101,8 @@ fn check_segments(path: &str) -> Result<(), &'static str> {
 
 /// Whether compatibility normalization (NFKC) may turn the character into ASCII letters or digits:
 /// blocks of superscripts, letterlike symbols, Roman numerals, enclosed and squared characters,
-/// ligatures, and mathematical and enclosed alphanumerics. Fullwidth letters and the Kelvin sign are
-/// left to the comparison of routes, which reads them both ways.
+/// ligatures, and mathematical and enclosed alphanumerics. Fullwidth letters and the Kelvin sign
+/// are left to the comparison of routes, which reads them both ways.
 fn is_styled_letter(letter: char) -> bool {
     match letter {
         '\0'..='\u{a9}' | '\u{212a}' => false,
