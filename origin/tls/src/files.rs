@@ -40,11 +40,11 @@ pub struct TlsPaths {
 /// Which of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// [`TlsPaths::certificate`].
+    /// The listener's certificate chain.
     Certificate,
-    /// [`TlsPaths::key`].
+    /// Its private key.
     Key,
-    /// [`TlsPaths::client_authorities`].
+    /// The authorities that issue client certificates.
     ClientAuthorities,
 }
 
