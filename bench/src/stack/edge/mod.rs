@@ -23,8 +23,8 @@ use super::http_connection::{HttpConnection, Load, Requests, get, load};
 const CONNECTIONS: usize = 64;
 /// Idle connections for the figure on memory.
 const IDLE_CONNECTIONS: usize = 10_000;
-/// Open files that the edge may have.
-const OPEN_FILES: u32 = 65_536;
+/// Open files that the edge may have: enough for these, and as many as most systems let it have.
+const OPEN_FILES: u32 = 16_384;
 
 /// A server, and the requests that it gets.
 struct Lane {
