@@ -6,7 +6,7 @@ mod peers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tollgate_bench::figures::{Figure, Part, Table, number};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_model::TokenAlg;
@@ -16,7 +16,7 @@ use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::process::raise_open_files;
 use tollgate_tests::token_factory::TokenFactory;
 
-use self::peers::{Caddy, Nginx, PeerWorker};
+use self::peers::{API_ANSWER, Caddy, Nginx, PeerWorker};
 use super::http_connection::{HttpConnection, Load, Requests, get, load};
 
 /// Connections, each with one request at a time.
@@ -43,6 +43,14 @@ impl Lane {
     }
 }
 
+/// Fails unless the server sends the answer of the API.
+async fn check(lane: &Lane) -> Result<()> {
+    let mut connection = HttpConnection::connect(&lane.address).await?;
+    let body = connection.send(lane.requests.next()).await.with_context(|| lane.name)?;
+    ensure!(body == API_ANSWER.as_bytes(), "{}: {}", lane.name, String::from_utf8_lossy(body));
+    Ok(())
+}
+
 /// What a lane reached in each round.
 struct Rounds(Vec<Load>);
 
@@ -65,6 +73,9 @@ impl Rounds {
 
 /// Measures the lanes in alternation. The first round is the warm-up.
 async fn alternate<const N: usize>(lanes: &[Lane; N], rounds: usize, length: Duration) -> Result<[Rounds; N]> {
+    for lane in lanes {
+        check(lane).await?;
+    }
     let mut results = std::array::from_fn(|_| Rounds(Vec::new()));
     for round in 0..=rounds {
         for (lane, results) in lanes.iter().zip(&mut results) {

@@ -13,6 +13,8 @@ use tollgate_tests::edge::wrangler;
 use tollgate_tests::environment::{free_port, required_env};
 use tollgate_tests::token_factory::TokenFactory;
 
+/// What the API answers.
+pub(super) const API_ANSWER: &str = r#"{"report":1}"#;
 /// Never ends a connection because of the number of its requests.
 const KEEP_ALIVE: &str = "keepalive_requests 1000000000; keepalive_timeout 1h;";
 
@@ -25,7 +27,8 @@ pub(super) struct Nginx {
 impl Nginx {
     /// An API with a fixed answer.
     pub(super) async fn upstream() -> Result<Nginx> {
-        Self::start("", "location / { default_type application/json; return 200 '{\"report\":1}'; }").await
+        let location = format!("location / {{ default_type application/json; return 200 '{API_ANSWER}'; }}");
+        Self::start("", &location).await
     }
 
     /// A proxy that checks nothing.
