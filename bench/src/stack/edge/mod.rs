@@ -103,7 +103,7 @@ fn tokens(factory: &TokenFactory, alg: TokenAlg, count: usize) -> Vec<String> {
     (0..count).map(|nth| builder.clone().claim("jti", format!("bench-{nth}")).sign()).collect()
 }
 
-/// Measures the runner beside nginx and Caddy, and the Worker beside other Workers.
+/// Compares the runner with nginx and Caddy, and the Worker with other Workers.
 pub(crate) async fn measure(quick: bool) -> Result<[Part; 2]> {
     install_tls_provider();
     raise_open_files()?;
@@ -207,7 +207,8 @@ async fn worker(origin: &TestOrigin, factory: &TokenFactory, upstream: &Nginx, e
         "The Worker in workerd",
         format!(
             "{note}As above, in workerd under wrangler, with one isolate each. The Worker with jose keeps its imported keys, and checks \
-             signature, dates, issuer, audience and type; it knows nothing of revocations."
+             signature, dates, issuer, audience and type; it knows nothing of revocations. Wrangler's own proxy takes most of \
+             each request's time, so the Workers differ by more than the figures show."
         ),
     );
     part.figures = vec![
