@@ -12,7 +12,7 @@ use super::ProofError;
 /// Most uses in a set: some three megabytes. The lifetime of a proof at an edge is two minutes, so
 /// the set is full at 546 proofs a second; at 5,000 a second it holds those of ten seconds.
 pub const MAX_PROOF_USES: usize = 65_536;
-/// Seconds that are told apart when room is made; longer than any proof is valid.
+/// Seconds that are distinguished when room is made; longer than any proof is valid.
 const COUNTED_SECONDS: usize = 256;
 
 /// One use of a proof: its key and `jti`, and when the proof expires.
@@ -119,7 +119,7 @@ mod tests {
             let expires_at = NOW + (replayed - 1) / 4096 + 90;
             assert!(set.record(proof_use(replayed, expires_at), NOW + 63).is_err(), "{replayed}");
         }
-        // A proof that was delayed is refused, because it cannot be told from a replay.
+        // A proof that was delayed is refused, because it cannot be distinguished from a replay.
         assert_eq!(set.record(proof_use(number + 1, NOW + 90), NOW + 63), Err(ProofError::OutOfTime));
         assert_eq!(set.record(proof_use(number + 1, NOW + 63 + 90), NOW + 63), Ok(()), "a fresh one passes");
     }

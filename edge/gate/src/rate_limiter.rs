@@ -3,7 +3,7 @@
 //! is stored per key: the time at which its burst is whole again.
 //!
 //! Never: more than [`MAX_KEYS`] in memory. Beyond them, those that sent no request for the longest
-//! time begin anew with a whole burst.
+//! time begin again with a whole burst.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;

@@ -120,7 +120,7 @@ async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> 
     shared::catch_up(edge).await;
     let before = edge.gate().sequence();
     let response = edge.gate_mut().push(&message, now_ms());
-    // A log of another snapshot would begin anew, without a proof of freshness.
+    // A log of another snapshot would start empty, without a proof of freshness.
     let can_be_shared = edge.log.borrow().has_snapshot_of(&edge.gate());
     if edge.gate().sequence() > before && can_be_shared {
         edge.log.borrow_mut().append(&edge.gate(), before, &message, None);

@@ -90,7 +90,7 @@ impl DurableObject for Hub {
 }
 
 impl Hub {
-    /// Counts a request for a rate limit. The counts are in memory: they begin anew when the
+    /// Counts a request for a rate limit. The counts are in memory: they start at 0 when the
     /// runtime moves the object.
     fn count_request(&self, bucket: u64, requests: u32, seconds: u32) -> Response {
         let limit = RateLimit { requests, seconds, by: RateLimitKey::Client };

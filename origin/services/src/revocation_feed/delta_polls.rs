@@ -135,7 +135,7 @@ impl DeltaPolls {
         }
         let now = Instant::now();
         let poll = Poll { request, deadline: now + wait, config: request.config.or(queue.config), reply };
-        // An edge that is ahead of the log is told so at once; it may be this origin that has not
+        // An edge that is ahead of the log is answered at once; it may be this origin that has not
         // seen the newest change yet.
         match queue.is_due(&poll, now) || request.after > queue.head {
             true => queue.due.push(poll),
